@@ -1,0 +1,10 @@
+//! Compiles the wire formats of `proto/` into Rust, without a system `protoc`.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let files =
+        ["containerd/task.proto", "containerd/runc_options.proto", "tare/shim.proto"];
+    let descriptors = protox::compile(files, ["proto"])?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! The wire formats that Tare's programs speak to each other and to containerd: types only.
+
+// Generated code has no docs of its own; the .proto files are its documentation.
+#![allow(missing_docs, unreachable_pub, clippy::all)]
+
+pub mod record;
+
+/// containerd's API.
+pub mod containerd {
+    /// Shared types.
+    pub mod types {
+        tonic::include_proto!("containerd.types");
+    }
+    /// Types of the first generation that the Task API still uses.
+    pub mod v1 {
+        /// States and process lists.
+        pub mod types {
+            tonic::include_proto!("containerd.v1.types");
+        }
+    }
+    /// The Task API.
+    pub mod task {
+        /// Version 3.
+        pub mod v3 {
+            tonic::include_proto!("containerd.task.v3");
+        }
+    }
+    /// Options of runc-compatible shims.
+    pub mod runc {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("containerd.runc.v1");
+        }
+    }
+}
+
+/// Tare's own additions.
+pub mod tare {
+    /// The shim's.
+    pub mod shim {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("tare.shim.v1");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What the shim writes to disk about its container, for whoever asks after it has gone.
+//!
+//! The file is `task.json` in the shim's state directory. It is replaced whole (a temporary file,
+//! renamed over it), and made durable before an exit is reported to anyone.
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the file in the state directory.
+pub const FILE_NAME: &str = "task.json";
+
+/// One container's life as its shim has seen it so far. Times are RFC 3339 with nanoseconds, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The container's id.
+    pub id: String,
+    /// The init process in the host's pid namespace.
+    pub pid: u32,
+    /// Whether `start` has let the process go, and when.
+    pub started_at: Option<String>,
+    /// How it ended, once it has.
+    pub exit: Option<ExitRecord>,
+}
+
+/// How a container's init process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    /// The exit code; 128 + n for a process that signal n ended.
+    pub status: u32,
+    /// When the shim reaped it.
+    pub exited_at: String,
+    /// Whether the kernel's out-of-memory killer struck in its cgroup.
+    pub oom_killed: bool,
+}

@@ -1,1 +1,16 @@
-//! placeholder
+//! The domain of `tared`: images, snapshots, containers, networks and their records.
+//!
+//! Nothing here knows HTTP, gRPC servers or a command line; each API converts its own types at its
+//! edge and calls in. See README.md, "How it is built", for the map and the invariants.
+
+pub mod config;
+pub mod container;
+pub mod error;
+pub mod events;
+pub mod image;
+pub mod network;
+pub mod shim;
+pub mod snapshot;
+pub mod store;
+
+pub use error::{Error, Kind, Result};

@@ -1,0 +1,131 @@
+//! What the domain must be told before it can work: places, programs and defaults.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+/// The settings of one manager. Two managers on one machine must differ in both roots, the bridge
+/// and the cgroup parent.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What outlives a reboot: the store, blobs, snapshots, container directories.
+    pub data_root: PathBuf,
+    /// What a reboot may take: bundles, sockets, network namespaces. Best on a tmpfs.
+    pub exec_root: PathBuf,
+    /// The program that supervises a container, called by containerd's shim protocol.
+    pub shim: PathBuf,
+    /// The init that `--init` puts into a container.
+    pub init: PathBuf,
+    /// OCI runtimes by name.
+    pub runtimes: BTreeMap<String, Runtime>,
+    /// The runtime of containers that name none; a key of `runtimes`.
+    pub default_runtime: String,
+    /// The cgroup under which containers get theirs.
+    pub cgroup_parent: String,
+    /// Give containers an init even if they don't ask for one.
+    pub init_by_default: bool,
+    /// The default network.
+    pub bridge: Bridge,
+    /// Name servers of containers that name none; empty: the host's.
+    pub dns: Vec<IpAddr>,
+    /// Search domains of containers that name none.
+    pub dns_search: Vec<String>,
+    /// Options of containers' resolvers.
+    pub dns_options: Vec<String>,
+    /// The log driver of containers that name none.
+    pub log_driver: String,
+    /// Its options.
+    pub log_options: BTreeMap<String, String>,
+    /// Size of /dev/shm in bytes.
+    pub shm_size: u64,
+    /// Seconds that `stop` waits before it kills.
+    pub stop_timeout: u32,
+    /// Labels of this manager, as `info` shows them.
+    pub labels: Vec<String>,
+}
+
+/// An OCI runtime, called by runc's command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    /// Its program: a path, or a name to find on PATH.
+    pub path: PathBuf,
+    /// Arguments before the command.
+    pub arguments: Vec<String>,
+}
+
+/// The default bridge network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// The interface's name; at most 15 bytes.
+    pub name: String,
+    /// The bridge's own address.
+    pub address: Ipv4Addr,
+    /// The prefix length of its subnet.
+    pub prefix_length: u8,
+    /// The MTU of its interfaces; none: the kernel's default.
+    pub mtu: Option<u32>,
+    /// The address that published ports bind to when none is named.
+    pub default_bind: IpAddr,
+}
+
+impl Config {
+    /// The store's file.
+    pub fn store_file(&self) -> PathBuf {
+        self.data_root.join("state.redb")
+    }
+
+    /// Where a container keeps what outlives a reboot (log, hosts file, the shim's record).
+    pub fn container_directory(&self, id: &str) -> PathBuf {
+        self.data_root.join("containers").join(id)
+    }
+
+    /// Where a container keeps what a reboot may take (its OCI bundle).
+    pub fn bundle_directory(&self, id: &str) -> PathBuf {
+        self.exec_root.join("containers").join(id)
+    }
+
+    /// Where network namespaces are held.
+    pub fn netns_directory(&self) -> PathBuf {
+        self.exec_root.join("netns")
+    }
+
+    /// Where shims put their sockets.
+    pub fn socket_directory(&self) -> PathBuf {
+        self.exec_root.join("s")
+    }
+
+    /// The OCI runtimes' own state (`--root`).
+    pub fn runtime_root(&self) -> PathBuf {
+        self.exec_root.join("runtime")
+    }
+
+    /// The settings of a manager with the given roots and all else by default.
+    pub fn with_roots(data_root: &Path, exec_root: &Path) -> Self {
+        let tare = Runtime { path: PathBuf::from("tare"), arguments: Vec::new() };
+        Self {
+            data_root: data_root.to_owned(),
+            exec_root: exec_root.to_owned(),
+            shim: PathBuf::from("containerd-shim-tare-v2"),
+            init: PathBuf::from("tare-init"),
+            runtimes: BTreeMap::from([("tare".to_owned(), tare)]),
+            default_runtime: "tare".to_owned(),
+            cgroup_parent: "/tare".to_owned(),
+            init_by_default: false,
+            bridge: Bridge {
+                name: "tare0".to_owned(),
+                address: Ipv4Addr::new(172, 17, 0, 1),
+                prefix_length: 16,
+                mtu: None,
+                default_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            },
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
+            log_driver: "json-file".to_owned(),
+            log_options: BTreeMap::new(),
+            shm_size: 64 << 20,
+            stop_timeout: 10,
+            labels: Vec::new(),
+        }
+    }
+}

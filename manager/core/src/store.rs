@@ -1,0 +1,165 @@
+//! The records: one embedded, transactional file that survives a crash at any moment.
+//!
+//! Each table maps a text key to one record, kept as JSON so that a person can read it and a later
+//! version can add fields. Readers see the last commit and never wait for a writer. The rule for
+//! writers is "data before the record that names it": make files durable first, then commit.
+
+use std::marker::PhantomData;
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Kind, Result};
+
+/// The open store.
+pub struct Store {
+    database: Database,
+}
+
+/// A named table of records of type `V`. Declare each as a `const` beside its type.
+pub struct Table<V> {
+    name: &'static str,
+    record: PhantomData<fn() -> V>,
+}
+
+impl<V> Table<V> {
+    /// The table called `name`.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, record: PhantomData }
+    }
+
+    fn definition(&self) -> TableDefinition<'static, &'static str, &'static [u8]> {
+        TableDefinition::new(self.name)
+    }
+}
+
+/// Changes that are committed together or not at all.
+pub struct Transaction {
+    inner: redb::WriteTransaction,
+}
+
+impl Store {
+    /// Opens the store in the file `path`, creating it if it isn't there.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if another process has it open; [`Kind::System`] if it can't be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let database = Database::create(path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Error::new(
+                Kind::Unavailable,
+                format!("another tared is using {}; stop it or give --data-root", path.display()),
+            ),
+            error => Error::system(format!("open the store {}: {error}", path.display())),
+        })?;
+        Ok(Self { database })
+    }
+
+    /// The record under `key`, if there is one.
+    pub fn get<V: DeserializeOwned>(&self, table: &Table<V>, key: &str) -> Result<Option<V>> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let records = match read.open_table(table.definition()) {
+            Ok(records) => records,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        match records.get(key).map_err(failed)? {
+            Some(value) => decode(table, key, value.value()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Every record of the table with its key, in the order of the keys.
+    pub fn list<V: DeserializeOwned>(&self, table: &Table<V>) -> Result<Vec<(String, V)>> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let records = match read.open_table(table.definition()) {
+            Ok(records) => records,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut list = Vec::new();
+        for entry in records.iter().map_err(failed)? {
+            let (key, value) = entry.map_err(failed)?;
+            list.push((key.value().to_owned(), decode(table, key.value(), value.value())?));
+        }
+        Ok(list)
+    }
+
+    /// Makes `change` in one durable transaction: all of it is on disk when this returns `Ok`,
+    /// none of it if `change` or the commit fails. Blocks for the disk; call it off the reactor.
+    pub fn write<T>(&self, change: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
+        let transaction = Transaction { inner: self.database.begin_write().map_err(failed)? };
+        let outcome = change(&transaction)?;
+        transaction.inner.commit().map_err(failed)?;
+        Ok(outcome)
+    }
+}
+
+impl Transaction {
+    /// Sets the record under `key`.
+    pub fn put<V: Serialize>(&self, table: &Table<V>, key: &str, record: &V) -> Result<()> {
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| Error::system(format!("encode {} {key}: {error}", table.name)))?;
+        let mut records = self.inner.open_table(table.definition()).map_err(failed)?;
+        records.insert(key, bytes.as_slice()).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Takes the record under `key` away; it is no error if there is none.
+    pub fn delete<V>(&self, table: &Table<V>, key: &str) -> Result<()> {
+        let mut records = self.inner.open_table(table.definition()).map_err(failed)?;
+        records.remove(key).map_err(failed)?;
+        Ok(())
+    }
+
+    /// The record under `key` as this transaction sees it.
+    pub fn get<V: DeserializeOwned>(&self, table: &Table<V>, key: &str) -> Result<Option<V>> {
+        let records = self.inner.open_table(table.definition()).map_err(failed)?;
+        match records.get(key).map_err(failed)? {
+            Some(value) => decode(table, key, value.value()).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn decode<V: DeserializeOwned>(table: &Table<V>, key: &str, bytes: &[u8]) -> Result<V> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::system(format!("the record {} {key} is damaged: {error}", table.name))
+    })
+}
+
+fn failed(error: impl Into<redb::Error>) -> Error {
+    match error.into() {
+        redb::Error::Io(error) => Error::io("the store", error),
+        error => Error::system(format!("the store: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBERS: Table<u32> = Table::new("numbers");
+
+    #[test]
+    fn a_failed_change_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("state.redb")).unwrap();
+        store.write(|change| change.put(&NUMBERS, "one", &1)).unwrap();
+        let failed = store.write(|change| {
+            change.put(&NUMBERS, "two", &2)?;
+            Err::<(), _>(Error::invalid("stop"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(store.list(&NUMBERS).unwrap(), [("one".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_second_opener_is_told_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        let _first = Store::open(&path).unwrap();
+        assert_eq!(Store::open(&path).err().unwrap().kind(), Kind::Unavailable);
+    }
+}

@@ -7,6 +7,7 @@ pub mod config;
 pub mod container;
 pub mod error;
 pub mod events;
+pub mod host;
 pub mod image;
 pub mod network;
 pub mod shim;

@@ -1,0 +1,137 @@
+//! A container as the store keeps it and as every reader sees it: a snapshot that never changes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::config::ContainerConfig;
+use super::host_config::HostConfig;
+use super::id::ContainerId;
+use super::mount::Propagation;
+use super::ports::Port;
+use super::state::State;
+
+/// One container at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name, without docker's leading slash.
+    pub name: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The program.
+    pub path: String,
+    /// The program's arguments.
+    pub arguments: Vec<String>,
+    /// The image as its user named it.
+    pub image_name: String,
+    /// The image's id, `sha256:…`.
+    pub image_id: String,
+    /// What runs in it, with the image's settings merged in.
+    pub config: ContainerConfig,
+    /// How it sits on this host, with the manager's defaults filled in.
+    pub host: HostConfig,
+    /// Where it is in its life.
+    pub state: State,
+    /// Its place on the network while it runs.
+    pub network: Option<EndpointSettings>,
+    /// What is mounted into it.
+    pub mounts: Vec<MountPoint>,
+    /// How often the restart policy started it.
+    pub restart_count: u32,
+    /// Its directory under the data root.
+    pub directory: PathBuf,
+    /// The log, if its driver writes a file.
+    pub log_path: Option<PathBuf>,
+    /// Ids of the exec instances that exist. Not kept in the store: they end with the manager.
+    #[serde(skip)]
+    pub execs: Vec<String>,
+}
+
+/// A container's place on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSettings {
+    /// The network's name.
+    pub network_name: String,
+    /// The network's id.
+    pub network_id: String,
+    /// This endpoint's id.
+    pub endpoint_id: String,
+    /// The network namespace as a path that can be joined.
+    pub netns: PathBuf,
+    /// The address, unless the network has none.
+    pub address: Option<Ipv4Addr>,
+    /// The prefix length of the address.
+    pub prefix_length: u8,
+    /// The gateway.
+    pub gateway: Option<Ipv4Addr>,
+    /// The MAC address, empty if there is none.
+    pub mac: String,
+    /// Where each published port is found on the host.
+    pub ports: BTreeMap<Port, Vec<PublishedAt>>,
+}
+
+/// A place on the host that leads to a container's port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedAt {
+    /// The address.
+    pub host_ip: IpAddr,
+    /// The port.
+    pub host_port: u16,
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountPoint {
+    /// What it is.
+    pub source: MountSource,
+    /// The path inside.
+    pub target: String,
+    /// The options as its user wrote them.
+    pub mode: String,
+    /// Whether it can be written.
+    pub writable: bool,
+    /// How mounts below it spread; `None` where that has no meaning.
+    pub propagation: Option<Propagation>,
+    /// Leave out what is mounted below the source.
+    #[serde(default)]
+    pub non_recursive: bool,
+    /// How far read-only reaches.
+    #[serde(default)]
+    pub read_only: ReadOnlyReach,
+}
+
+/// What a [`MountPoint`] shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A path of the host.
+    Path(PathBuf),
+    /// A volume.
+    Volume {
+        /// Its name.
+        name: String,
+        /// Where its content is.
+        path: PathBuf,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Mount options.
+        options: Vec<String>,
+    },
+}
+
+/// How far "read-only" reaches below a mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadOnlyReach {
+    /// All mounts below, if the kernel can; else the top only.
+    #[default]
+    IfPossible,
+    /// The top only.
+    TopOnly,
+    /// All mounts below, or fail.
+    Required,
+}

@@ -1,1 +1,28 @@
-//! placeholder
+//! End-to-end tests of the three programs, driven as a user drives them: by the docker command
+//! line, by HTTP on the daemon's socket, and by looking at the machine afterwards.
+//!
+//! A test says what happens on one [`Host`]; [`on_host`] makes that host, and when the test is over
+//! checks that the machine is as it was before. Nothing here knows the programs' code: the tests
+//! can be run against another daemon that speaks the same API, to see that what they expect is
+//! what docker does (see [`peer`]).
+//!
+//! It is a crate of tests, and a test stops at the first thing that is wrong: so it may panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod archive;
+pub mod command;
+pub mod daemon;
+pub mod footprint;
+pub mod host;
+pub mod http;
+pub mod images;
+pub mod namespaces;
+pub mod peer;
+pub mod programs;
+pub mod terminal;
+pub mod wait;
+
+pub use command::{Ran, Running};
+pub use host::{Host, on_host};
+pub use images::{BUSYBOX, NGINX};
+pub use wait::until;

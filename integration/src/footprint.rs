@@ -1,0 +1,137 @@
+//! What a daemon has made on the machine, so that a test can see that nothing is left of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::command::run;
+use crate::daemon::Places;
+use crate::namespaces::Namespaces;
+
+/// Everything there is, one line each: processes, mounts, interfaces, firewall elements, cgroups
+/// and files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footprint(BTreeSet<String>);
+
+impl Footprint {
+    /// Takes it.
+    pub fn take(namespaces: &Namespaces, places: &Places) -> Self {
+        let mut all = BTreeSet::new();
+        processes(namespaces, &mut all);
+        mounts(namespaces, &mut all);
+        interfaces(namespaces, &mut all);
+        firewall(namespaces, &mut all);
+        for cgroup in cgroups(&places.cgroup_parent) {
+            walk("cgroup", &cgroup, &|path| path.is_dir(), &mut all);
+        }
+        for root in [&places.data_root, &places.exec_root] {
+            walk("file", &namespaces.outside_path(root), &|_| true, &mut all);
+        }
+        Self(all)
+    }
+
+    /// What is here that was not in `earlier`.
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self(self.0.difference(&earlier.0).cloned().collect())
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lines that start with this word.
+    pub fn of_kind(&self, kind: &str) -> Vec<&str> {
+        self.0.iter().map(String::as_str).filter(|line| line.starts_with(kind)).collect()
+    }
+}
+
+impl fmt::Display for Footprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}
+
+/// The directories of a cgroup in the hierarchies there are.
+pub fn cgroups(path: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("read the list of mounts");
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let (place, kind) = (fields.next()?, fields.next()?);
+            matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(format!("{place}{path}")))
+        })
+        .collect()
+}
+
+/// All but the namespaces' first process and `ps` itself; the daemon's number is not told, as it is
+/// another one after each start.
+fn processes(namespaces: &Namespaces, all: &mut BTreeSet<String>) {
+    let ps = run(namespaces.command("ps").args(["-e", "-o", "pid=,args="]));
+    for line in ps.ok().lines().map(str::trim) {
+        let (pid, arguments) = line.split_once(' ').unwrap_or((line, ""));
+        if pid == "1" || arguments.starts_with("ps -e -o") {
+            continue;
+        }
+        let program = arguments.split(' ').next().unwrap_or_default();
+        if program.ends_with("/tared") {
+            all.insert("process tared".to_owned());
+        } else {
+            all.insert(format!("process {pid} {arguments}"));
+        }
+    }
+}
+
+fn mounts(namespaces: &Namespaces, all: &mut BTreeSet<String>) {
+    let mounts = run(namespaces.command("cat").arg("/proc/1/mounts"));
+    for line in mounts.ok().lines() {
+        let mut fields = line.split(' ');
+        let (source, place) =
+            (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        all.insert(format!("mount {place} of {source}"));
+    }
+}
+
+fn interfaces(namespaces: &Namespaces, all: &mut BTreeSet<String>) {
+    let links = run(namespaces.command("ip").args(["-o", "link", "show"]));
+    for line in links.ok().lines() {
+        let name = line.split(": ").nth(1).unwrap_or(line);
+        all.insert(format!("interface {name}"));
+    }
+}
+
+/// Each line of the rule set with the chain or set that it stands in. Counters change by
+/// themselves and are left out (`-s`).
+fn firewall(namespaces: &Namespaces, all: &mut BTreeSet<String>) {
+    let rules = run(namespaces.command("nft").args(["-s", "list", "ruleset"]));
+    let mut place = Vec::new();
+    for line in rules.ok().lines().map(str::trim) {
+        if let Some(name) = line.strip_suffix(" {") {
+            place.push(name);
+        } else if line == "}" {
+            place.pop();
+        }
+        // A set's elements are one line; each counts on its own.
+        for part in line.split(", ") {
+            all.insert(format!("nft {}: {}", place.join(" / "), part.trim_end_matches(" }")));
+        }
+    }
+}
+
+/// All below `directory` that `wanted` chooses, itself included.
+fn walk(kind: &str, directory: &Path, wanted: &dyn Fn(&Path) -> bool, all: &mut BTreeSet<String>) {
+    if fs::symlink_metadata(directory).is_err() {
+        return;
+    }
+    all.insert(format!("{kind} {}", directory.display()));
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| wanted(path)) {
+        if path.is_dir() && !path.is_symlink() {
+            walk(kind, &path, wanted, all);
+        } else {
+            all.insert(format!("{kind} {}", path.display()));
+        }
+    }
+}

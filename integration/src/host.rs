@@ -1,0 +1,269 @@
+//! One machine with one daemon on it, for one test.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use rustix::process::Signal;
+
+use crate::command::{Ran, Running, run, run_with_input};
+use crate::daemon::{Daemon, Places};
+use crate::footprint::{Footprint, cgroups};
+use crate::http::{self, Answer};
+use crate::images;
+use crate::namespaces::Namespaces;
+use crate::peer;
+use crate::terminal::Terminal;
+use crate::wait::until_true;
+
+/// A machine of a test's own.
+pub struct Host {
+    daemon: Mutex<Option<Daemon>>,
+    arguments: Vec<String>,
+    namespaces: Namespaces,
+    places: Places,
+    scratch: tempfile::TempDir,
+    at_first: Footprint,
+}
+
+/// Runs a test on a machine whose daemon has [`crate::BUSYBOX`], and afterwards removes all
+/// containers and images and requires that nothing is left of them: no process, mount, interface,
+/// firewall element, cgroup or file.
+#[track_caller]
+pub fn on_host(test: impl FnOnce(&Host)) {
+    on_host_with(&[], |host| {
+        host.docker_with_input(&["load"], &images::busybox_archive()).ok();
+        test(host);
+    });
+}
+
+/// [`on_host`] with more arguments for the daemon, and without an image.
+#[track_caller]
+pub fn on_host_with(arguments: &[&str], test: impl FnOnce(&Host)) {
+    let host = Host::start(arguments);
+    match catch_unwind(AssertUnwindSafe(|| test(&host))) {
+        Ok(()) => host.finish(),
+        Err(failure) => {
+            eprintln!("--- the daemon's log ---\n{}", host.daemon_log());
+            let places = host.places.clone();
+            drop(host); // This ends all processes, so that the cgroups are empty.
+            take_away_cgroups(&places);
+            resume_unwind(failure)
+        }
+    }
+}
+
+impl Host {
+    /// Makes the namespaces and starts the daemon in them.
+    #[track_caller]
+    fn start(arguments: &[&str]) -> Self {
+        let scratch = tempfile::Builder::new().prefix("tare-test-").tempdir();
+        let scratch = scratch.expect("make a scratch directory");
+        let namespaces = Namespaces::make(scratch.path());
+        let places = Places::within(scratch.path());
+        let daemon = Daemon::start(&namespaces, &places, arguments);
+        let at_first = Footprint::take(&namespaces, &places);
+        Self {
+            daemon: Mutex::new(Some(daemon)),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            namespaces,
+            places,
+            scratch,
+            at_first,
+        }
+    }
+
+    /// Where the daemon keeps its things.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// A directory that is the test's own, the same path inside and outside.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        let directory = self.scratch.path().join(name);
+        std::fs::create_dir_all(&directory).expect("make a directory for the test");
+        directory
+    }
+
+    /// A `docker` command, to be run in a way of its own.
+    pub fn docker_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.namespaces.command_outside_pids("docker");
+        command
+            .args(arguments)
+            .env("DOCKER_HOST", format!("unix://{}", self.places.socket.display()))
+            .env("DOCKER_CONFIG", self.scratch.path().join("cli"))
+            .env("DOCKER_CLI_HINTS", "false");
+        command
+    }
+
+    /// Runs `docker` to its end.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.docker_command(arguments))
+    }
+
+    /// Runs `docker` to its end with this as its input.
+    #[track_caller]
+    pub fn docker_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        run_with_input(&mut self.docker_command(arguments), input)
+    }
+
+    /// Starts `docker` and lets it run.
+    #[track_caller]
+    pub fn docker_running(&self, arguments: &[&str]) -> Running {
+        Running::start(&mut self.docker_command(arguments))
+    }
+
+    /// Starts `docker` at a terminal of 24 rows and 80 columns.
+    #[track_caller]
+    pub fn docker_at_terminal(&self, arguments: &[&str]) -> Terminal {
+        Terminal::start(&self.docker_command(arguments), 24, 80)
+    }
+
+    /// `docker inspect --format`: one value of a container or an image.
+    #[track_caller]
+    pub fn inspect(&self, name: &str, format: &str) -> String {
+        self.docker(&["inspect", "--format", format, name]).ok().to_owned()
+    }
+
+    /// Runs a program on this machine, among its processes and on its network.
+    #[track_caller]
+    pub fn run(&self, program: &str, arguments: &[&str]) -> Ran {
+        run(self.namespaces.command(program).args(arguments))
+    }
+
+    /// Starts a program on this machine's network and lets it run.
+    #[track_caller]
+    pub fn running(&self, program: &str, arguments: &[&str]) -> Running {
+        Running::start(self.namespaces.command_outside_pids(program).args(arguments))
+    }
+
+    /// What a web server answers, asked from this machine; empty while it does not.
+    pub fn fetch(&self, url: &str) -> String {
+        let curl = ["--silent", "--show-error", "--max-time", "5", url];
+        let ran = run(self.namespaces.command("curl").args(curl));
+        if ran.code == 0 { ran.stdout } else { String::new() }
+    }
+
+    /// The API: `GET path`.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        http::get(&self.places.socket, path).expect("ask the daemon")
+    }
+
+    /// The API: `POST path` with a body of JSON.
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        http::post(&self.places.socket, path, body).expect("ask the daemon")
+    }
+
+    /// The API: `DELETE path`.
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> Answer {
+        http::delete(&self.places.socket, path).expect("ask the daemon")
+    }
+
+    /// The first of a container's cgroup directories that has this file, and what is in it.
+    #[track_caller]
+    pub fn cgroup_file(&self, container: &str, names: &[&str]) -> String {
+        let id = self.inspect(container, "{{.Id}}");
+        let found = cgroups(&format!("{}/{id}", self.places.cgroup_parent))
+            .into_iter()
+            .flat_map(|directory| names.iter().map(move |name| directory.join(name)))
+            .find_map(|file| std::fs::read_to_string(file).ok());
+        found.unwrap_or_else(|| panic!("no cgroup of {container} has any of {names:?}"))
+    }
+
+    /// Everything that the daemon has made on this machine.
+    pub fn footprint(&self) -> Footprint {
+        Footprint::take(&self.namespaces, &self.places)
+    }
+
+    /// Requires that there is nothing on the machine which was not there `before`. What ends by
+    /// itself is waited for. Not asked of docker's own daemon.
+    #[track_caller]
+    pub fn leaves_nothing_since(&self, before: &Footprint) {
+        if peer::dockerd_root().is_some() {
+            return;
+        }
+        let mut left = self.footprint().since(before);
+        let gone = catch_unwind(AssertUnwindSafe(|| {
+            until_true("nothing being left", || {
+                left = self.footprint().since(before);
+                left.is_empty()
+            });
+        }));
+        assert!(gone.is_ok(), "this is left:\n{left}");
+    }
+
+    /// Ends the daemon by a signal. What it started goes on.
+    #[track_caller]
+    pub fn end_daemon(&self, signal: Signal) {
+        let daemon = self.daemon.lock().expect("tests have one thread").take();
+        daemon.expect("the daemon runs").end(&self.namespaces, signal);
+    }
+
+    /// Starts the daemon again, as it was started first.
+    #[track_caller]
+    pub fn start_daemon(&self) {
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        let daemon = Daemon::start(&self.namespaces, &self.places, &arguments);
+        *self.daemon.lock().expect("tests have one thread") = Some(daemon);
+    }
+
+    /// The daemon's process id, as this machine counts.
+    #[track_caller]
+    pub fn daemon_pid(&self) -> String {
+        let daemon = self.daemon.lock().expect("tests have one thread");
+        daemon.as_ref().expect("the daemon runs").pid().to_owned()
+    }
+
+    /// What the daemon has written to its log.
+    pub fn daemon_log(&self) -> String {
+        std::fs::read_to_string(&self.places.log).unwrap_or_default()
+    }
+
+    /// Removes all containers and images.
+    #[track_caller]
+    pub fn remove_everything(&self) {
+        for (list, remove) in [(["ps", "-aq"], "rm"), (["images", "-q"], "rmi")] {
+            let ids = self.docker(&list);
+            let mut ids: Vec<_> = ids.ok().lines().collect();
+            ids.sort_unstable();
+            ids.dedup();
+            if !ids.is_empty() {
+                self.docker(&[&[remove, "-f"], ids.as_slice()].concat()).ok();
+            }
+        }
+    }
+
+    /// Cleans up as a user would, and looks that it is clean.
+    #[track_caller]
+    fn finish(self) {
+        if self.daemon.lock().expect("tests have one thread").is_none() {
+            self.start_daemon();
+        }
+        self.remove_everything();
+        self.leaves_nothing_since(&self.at_first);
+        self.end_daemon(Signal::TERM);
+        let places = self.places.clone();
+        drop(self);
+        take_away_cgroups(&places);
+    }
+}
+
+/// Removes the cgroups of a machine that is gone, the innermost first.
+fn take_away_cgroups(places: &Places) {
+    for parent in cgroups(&places.cgroup_parent) {
+        remove_cgroup(&parent);
+    }
+}
+
+fn remove_cgroup(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        remove_cgroup(&path);
+    }
+    let _ = std::fs::remove_dir(directory);
+}

@@ -1,1 +1,193 @@
-//! (being written)
+//! Images: taking them in, naming them, giving them out, taking them away.
+
+mod config;
+mod digest;
+#[expect(clippy::module_inception, reason = "the type's own file")]
+mod image;
+mod reference;
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::snapshot::Snapshots;
+use crate::store::Store;
+
+pub use config::{Defaults, Healthcheck, HistoryStep, ImageConfig, RootFs};
+pub use digest::{ChainId, DiffId, Digest, ImageId};
+pub use image::{Blob, Image, Layer};
+pub use reference::Reference;
+
+/// All images of one manager.
+pub struct Images {
+    snapshots: Snapshots,
+}
+
+/// How far the unpacking of one layer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The layer.
+    pub layer: DiffId,
+    /// Bytes of its blob that are done.
+    pub current: u64,
+    /// Bytes of its blob.
+    pub total: u64,
+}
+
+/// An image that a `load` brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// The image.
+    pub id: ImageId,
+    /// The tags it was given, in docker's short form.
+    pub tags: Vec<LoadedTag>,
+}
+
+/// A tag that a `load` gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedTag {
+    /// In docker's short form: `nginx:latest`.
+    pub name: String,
+    /// The other image that had it until then.
+    pub taken_from: Option<ImageId>,
+}
+
+/// What an `import` makes of its archive.
+#[derive(Debug, Clone, Default)]
+pub struct Import {
+    /// The name that the image gets.
+    pub reference: Option<Reference>,
+    /// What is said about it.
+    pub message: String,
+    /// Dockerfile instructions that set its configuration.
+    pub changes: Vec<String>,
+    /// `os[/architecture[/variant]]`; none: this machine's.
+    pub platform: Option<String>,
+}
+
+/// How `remove` goes about it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveImage {
+    /// Also if it has several names or a stopped container uses it.
+    pub force: bool,
+}
+
+/// What a `remove` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// This name is gone.
+    Untagged(String),
+    /// This image or layer is gone.
+    Deleted(String),
+}
+
+/// One step of an image's history, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The image, on the newest step only.
+    pub id: Option<ImageId>,
+    /// When it was done.
+    pub created: Option<jiff::Timestamp>,
+    /// The instruction.
+    pub created_by: String,
+    /// The image's tags, on the newest step only.
+    pub tags: Vec<String>,
+    /// Bytes of the files in its layer.
+    pub size: u64,
+    /// What was said about it.
+    pub comment: String,
+}
+
+/// Who uses images; containers tell.
+pub trait ImageUsers: Send + Sync {
+    /// The containers made from `image`.
+    fn containers_using(&self, image: &ImageId) -> Vec<ImageUser>;
+}
+
+/// A container that was made from an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUser {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+impl Images {
+    /// Opens the images under the data root and sweeps what no record names. Blocks for the disk.
+    pub fn open(config: &Config, store: Arc<Store>, events: Arc<Events>) -> Result<Arc<Self>> {
+        let _ = events;
+        Ok(Arc::new(Self { snapshots: Snapshots::open(config, store)? }))
+    }
+
+    /// The snapshots of these images and of containers made from them.
+    pub fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
+
+    /// Takes in the images of an archive that `docker save` or an OCI tool wrote; plain, gzip or
+    /// zstd. `progress` is told without waiting for it.
+    pub async fn load<R>(&self, archive: R, progress: mpsc::Sender<Progress>) -> Result<Vec<Loaded>>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+    {
+        let _ = (archive, progress);
+        Err(Error::unsupported("load"))
+    }
+
+    /// Makes an image with one layer from a root file system's tar.
+    pub async fn import<R>(&self, archive: R, request: Import) -> Result<ImageId>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+    {
+        let _ = (archive, request);
+        Err(Error::unsupported("import"))
+    }
+
+    /// Every image.
+    pub fn list(&self) -> Vec<Arc<Image>> {
+        Vec::new()
+    }
+
+    /// The image called `name`: a reference in short or whole form, an id or the beginning of one.
+    pub fn resolve(&self, name: &str) -> Result<Arc<Image>> {
+        Err(Error::not_found(format!("No such image: {name}")))
+    }
+
+    /// Gives the image `source` the name `target`, taking it from the image that has it.
+    pub async fn tag(&self, source: &str, target: &str) -> Result<()> {
+        let _ = target;
+        self.resolve(source).map(drop)
+    }
+
+    /// Takes away a name, and the image with its last name.
+    pub async fn remove(
+        &self,
+        name: &str,
+        options: RemoveImage,
+        users: &dyn ImageUsers,
+    ) -> Result<Vec<Removed>> {
+        let _ = (options, users);
+        self.resolve(name).map(|_| Vec::new())
+    }
+
+    /// How the image was made, newest step first.
+    pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
+        self.resolve(name).map(|_| Vec::new())
+    }
+
+    /// Writes images as an archive that `load` reads.
+    pub async fn save<W>(&self, names: &[String], to: W) -> Result<()>
+    where
+        W: AsyncWrite + Send + Unpin,
+    {
+        let _ = (names, to);
+        Err(Error::unsupported("save"))
+    }
+}

@@ -2,9 +2,17 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files =
-        ["containerd/task.proto", "containerd/runc_options.proto", "tare/shim.proto"];
+    let files = [
+        "containerd/task.proto",
+        "containerd/events.proto",
+        "containerd/events_service.proto",
+        "containerd/runc_options.proto",
+        "tare/shim.proto",
+    ];
     let descriptors = protox::compile(files, ["proto"])?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        // Output is handed to many clients at once: shared, not copied.
+        .bytes(".tare.shim.v1")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -18,6 +18,20 @@ pub mod containerd {
             tonic::include_proto!("containerd.v1.types");
         }
     }
+    /// Events of tasks.
+    pub mod events {
+        tonic::include_proto!("containerd.events");
+    }
+    /// containerd's own services.
+    pub mod services {
+        /// The one that takes events.
+        pub mod events {
+            /// Version 1.
+            pub mod v1 {
+                tonic::include_proto!("containerd.services.events.v1");
+            }
+        }
+    }
     /// The Task API.
     pub mod task {
         /// Version 3.

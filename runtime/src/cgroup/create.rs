@@ -1,0 +1,229 @@
+//! Making a container's cgroups, and taking back what was made if that fails.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use super::controller::Controller;
+use super::demand::demands;
+use super::devices::DeviceList;
+use super::driver::Stage;
+use super::hierarchy::{self, Hierarchy, Holds};
+use super::placement::{Host, Placement};
+use super::v2::{Wanted, hand_down};
+use super::{Cgroup, Group, Request, processes, v1, v2};
+use crate::error::{Error, Kind, Result};
+
+/// How often a directory is tried again whose parent vanishes because another container, which
+/// made it too, has just failed and cleaned up.
+const RACES_WITH_CLEANERS: u32 = 8;
+
+/// Makes the container's cgroups and sets its limits.
+pub(super) fn create(request: &Request<'_>) -> Result<Cgroup> {
+    if request.systemd {
+        return Err(Error::unsupported(
+            "--systemd-cgroup: cgroups made by systemd are not supported; leave the flag out and \
+             give linux.cgroupsPath as a path",
+        ));
+    }
+    let placement = Placement::new(request.cgroups_path, request.container_id)?;
+    let nothing = LinuxResources::default();
+    let resources = request.resources.unwrap_or(&nothing);
+    let devices = DeviceList::of_container(resources.devices().as_deref().unwrap_or_default())?;
+
+    let mut made = Made::default();
+    let outcome = make_groups(request, &placement, resources, &mut made)
+        .and_then(|groups| limit(groups, request.rootless, resources, &devices));
+    if outcome.is_err() {
+        made.undo();
+    }
+    outcome
+}
+
+/// A group and whether its directory is new.
+type Fresh = (Group, Stage);
+
+/// Makes the container's directory in every hierarchy.
+fn make_groups(
+    request: &Request<'_>,
+    placement: &Placement,
+    resources: &LinuxResources,
+    made: &mut Made,
+) -> Result<Vec<Fresh>> {
+    let hierarchies = hierarchy::detect()?;
+    let legacy = hierarchies.iter().any(|hierarchy| hierarchy.holds != Holds::V2);
+    let host = if legacy { Host::Legacy } else { Host::Unified };
+    let on_v1: Vec<Controller> = hierarchies
+        .iter()
+        .flat_map(|hierarchy| match &hierarchy.holds {
+            Holds::V1(controllers) => controllers.as_slice(),
+            Holds::Systemd | Holds::V2 => &[],
+        })
+        .copied()
+        .collect();
+    // A container without a place of its own choosing and without rights runs where it is.
+    let may_do_without = request.rootless && request.cgroups_path.is_none();
+
+    let mut groups = Vec::with_capacity(hierarchies.len());
+    for hierarchy in hierarchies {
+        let directory = hierarchy.mount_point.join(placement.within(&hierarchy, host));
+        let stage = match made.make(&directory) {
+            Ok(stage) => stage,
+            Err(error) if may_do_without && is_denial(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if stage == Stage::Running {
+            refuse_occupied(&directory)?;
+        }
+        let group = match hierarchy.holds {
+            Holds::V2 => unify(hierarchy, directory, host, &on_v1, resources)?,
+            Holds::V1(_) | Holds::Systemd => separate(hierarchy, directory),
+        };
+        group.driver().prepare()?;
+        groups.push((group, stage));
+    }
+    Ok(groups)
+}
+
+/// The container's group in a v1 hierarchy.
+fn separate(hierarchy: Hierarchy, directory: PathBuf) -> Group {
+    let controllers = match hierarchy.holds {
+        Holds::V1(controllers) => controllers,
+        Holds::Systemd | Holds::V2 => Vec::new(),
+    };
+    Group::V1(v1::Group { controllers, mount_point: hierarchy.mount_point, directory })
+}
+
+/// The container's group in the v2 hierarchy. Alone, it gets all controllers; beside v1 only what
+/// is asked for and not on v1, for most such hosts use it to count processes and nothing else.
+fn unify(
+    hierarchy: Hierarchy,
+    directory: PathBuf,
+    host: Host,
+    on_v1: &[Controller],
+    resources: &LinuxResources,
+) -> Result<Group> {
+    let mount_point = hierarchy.mount_point;
+    let mut controllers = match host {
+        Host::Unified => hand_down(&mount_point, &directory, Wanted::All)?,
+        Host::Legacy => {
+            let wanted: Vec<Controller> = demands(resources)
+                .iter()
+                .map(|demand| demand.controller)
+                .filter(|controller| controller.v2_name().is_some() && !on_v1.contains(controller))
+                .collect();
+            hand_down(&mount_point, &directory, Wanted::These(&wanted))?
+        }
+    };
+    // Every v2 cgroup has these, so they are listed nowhere.
+    controllers.extend(
+        [Controller::Devices, Controller::Freezer]
+            .into_iter()
+            .filter(|controller| !on_v1.contains(controller)),
+    );
+    Ok(Group::V2(v2::Group { controllers, mount_point, directory }))
+}
+
+/// Sets the limits of all groups.
+fn limit(
+    fresh: Vec<Fresh>,
+    rootless: bool,
+    resources: &LinuxResources,
+    devices: &DeviceList,
+) -> Result<Cgroup> {
+    let (groups, stages): (Vec<Group>, Vec<Stage>) = fresh.into_iter().unzip();
+    let cgroup = Cgroup { groups };
+    cgroup.require_controllers(resources)?;
+    for (group, stage) in cgroup.groups.iter().zip(&stages) {
+        group.driver().limit(resources, *stage)?;
+    }
+    let enforced = allow_devices(&cgroup, &stages, devices);
+    match enforced {
+        // Without the right to say which devices may be used there is none to make nodes either.
+        Err(error) if is_denial_or_absence(&error) && (rootless || in_user_namespace()) => {
+            Ok(cgroup)
+        }
+        Err(error) => Err(error),
+        Ok(()) => Ok(cgroup),
+    }
+}
+
+fn allow_devices(cgroup: &Cgroup, stages: &[Stage], devices: &DeviceList) -> Result<()> {
+    let mut groups = cgroup.groups.iter().zip(stages);
+    match groups.find(|(group, _)| group.driver().has(Controller::Devices)) {
+        Some((group, stage)) => group.driver().allow_devices(devices, *stage),
+        None => Err(Error::unsupported(
+            "no devices cgroup is available: the container could use every device of the host; \
+             mount the v1 devices controller or cgroup2",
+        )),
+    }
+}
+
+/// Refuses a directory that was there before, if something lives in it.
+fn refuse_occupied(directory: &Path) -> Result<()> {
+    let count = processes::pids(directory, true)?.len();
+    if count == 0 {
+        return Ok(());
+    }
+    Err(Error::state(format!(
+        "container's cgroup is not empty: {count} process(es) found in {}",
+        directory.display()
+    )))
+}
+
+fn is_denial(error: &Error) -> bool {
+    matches!(error.errno(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
+}
+
+fn is_denial_or_absence(error: &Error) -> bool {
+    is_denial(error) || error.kind() == Kind::Unsupported
+}
+
+/// Whether this process is in a user namespace other than the host's.
+fn in_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let mut words = map.split_whitespace();
+    [words.next(), words.next(), words.next()] != [Some("0"), Some("0"), Some("4294967295")]
+}
+
+/// The directories that were made, in order.
+#[derive(Default)]
+struct Made {
+    directories: Vec<PathBuf>,
+}
+
+impl Made {
+    /// Makes `directory` and those above it that are missing; says whether it is new.
+    fn make(&mut self, directory: &Path) -> Result<Stage> {
+        for _ in 0..RACES_WITH_CLEANERS {
+            match rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)) {
+                Ok(()) => {
+                    self.directories.push(directory.to_owned());
+                    return Ok(Stage::New);
+                }
+                Err(Errno::EXIST) => return Ok(Stage::Running),
+                Err(Errno::NOENT) => {
+                    let parent =
+                        directory.parent().ok_or_else(|| refused(directory, Errno::NOENT))?;
+                    self.make(parent)?;
+                }
+                Err(errno) => return Err(refused(directory, errno)),
+            }
+        }
+        Err(refused(directory, Errno::NOENT))
+    }
+
+    /// Removes what was made, the last first. A directory that is in use by now belongs to somebody
+    /// else as well and stays.
+    fn undo(self) {
+        for directory in self.directories.iter().rev() {
+            let _ = rustix::fs::rmdir(directory);
+        }
+    }
+}
+
+fn refused(directory: &Path, errno: Errno) -> Error {
+    Error::system(format!("mkdir {}", directory.display()), errno)
+}

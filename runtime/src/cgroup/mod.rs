@@ -1,0 +1,243 @@
+//! The cgroups of a container: one directory in each hierarchy of the host, seen as one thing.
+//!
+//! A host has cgroup v2 alone, or v1 with one hierarchy for each controller, or v1 with a v2
+//! hierarchy beside it. [`Cgroup`] hides the difference: it finds the hierarchies, makes the
+//! container's directory in each, and hands every option to the [driver](driver::Driver) whose
+//! hierarchy carries it out. An option that no hierarchy carries out is an error that names it.
+//!
+//! What must not happen here: a path that is not below the mount point of a hierarchy is never
+//! made, written or removed; a cgroup that has processes in it is never taken over.
+
+mod controller;
+mod convert;
+mod create;
+mod demand;
+mod devices;
+mod driver;
+mod entry;
+mod file;
+mod hierarchy;
+mod hugetlb;
+mod placement;
+mod processes;
+mod rdma;
+mod remove;
+pub(crate) mod stats;
+mod tasks;
+#[cfg(test)]
+mod tests;
+mod v1;
+mod v2;
+mod view;
+
+use std::path::Path;
+
+use oci_spec::runtime::LinuxResources;
+use serde::{Deserialize, Serialize};
+
+use self::controller::Controller;
+use self::devices::DeviceList;
+use self::driver::{Driver, Stage};
+pub(crate) use self::entry::Entry;
+use self::stats::Stats;
+pub(crate) use self::view::{Layout, View};
+use crate::error::{Error, Result};
+
+/// What a container asks of cgroups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    /// The container's id: its place where none is given.
+    pub(crate) container_id: &'a str,
+    /// `linux.cgroupsPath`.
+    pub(crate) cgroups_path: Option<&'a str>,
+    /// Whether systemd is to make the cgroup (`--systemd-cgroup`).
+    pub(crate) systemd: bool,
+    /// Whether the caller may lack the right to make cgroups, and a container that asks for no
+    /// limits is to run without.
+    pub(crate) rootless: bool,
+    /// `linux.resources`.
+    pub(crate) resources: Option<&'a LinuxResources>,
+}
+
+/// The cgroups of one container, on every hierarchy; kept in the container's state file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cgroup {
+    groups: Vec<Group>,
+}
+
+/// The container's cgroup in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "version", rename_all = "snake_case")]
+enum Group {
+    V1(v1::Group),
+    V2(v2::Group),
+}
+
+impl Group {
+    fn driver(&self) -> &dyn Driver {
+        match self {
+            Group::V1(group) => group,
+            Group::V2(group) => group,
+        }
+    }
+}
+
+impl Cgroup {
+    /// Makes the container's cgroups and sets its limits; what was made is undone on failure.
+    ///
+    /// # Errors
+    /// A path or an option that makes no sense, a limit whose controller the host does not have, a
+    /// cgroup that other processes are in, or a refusal of the kernel.
+    pub(crate) fn create(request: &Request<'_>) -> Result<Cgroup> {
+        create::create(request)
+    }
+
+    /// Opens what a process needs to enter the container's cgroups, so that the process itself
+    /// needs neither paths nor rights.
+    ///
+    /// # Errors
+    /// A cgroup is gone or cannot be opened.
+    pub(crate) fn entry(&self) -> Result<Entry> {
+        Entry::open(&self.groups)
+    }
+
+    /// Changes limits; what `resources` does not name stays. Device rules replace all earlier ones.
+    ///
+    /// # Errors
+    /// As for [`create`](Cgroup::create); limits that were set before the failing one stay set.
+    pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
+        self.require_controllers(resources)?;
+        for group in &self.groups {
+            group.driver().limit(resources, Stage::Running)?;
+        }
+        match resources.devices() {
+            None => Ok(()),
+            Some(rules) => {
+                let list = DeviceList::of_container(rules)?;
+                self.with(Controller::Devices)?.allow_devices(&list, Stage::Running)
+            }
+        }
+    }
+
+    /// The processes of the container, with those in cgroups of its own making if `recursive`.
+    ///
+    /// # Errors
+    /// A cgroup cannot be read. One that is gone has no processes.
+    pub(crate) fn pids(&self, recursive: bool) -> Result<Vec<u32>> {
+        processes::pids(self.populated()?, recursive)
+    }
+
+    /// Sends `signal` to every process of the container, in cgroups of its own making too.
+    ///
+    /// # Errors
+    /// A process cannot be signalled, or, after SIGKILL, does not go away in time.
+    pub(crate) fn kill_all(&self, signal: i32) -> Result<()> {
+        processes::kill_all(self, signal)
+    }
+
+    /// Stops all processes; returns when they have stopped.
+    ///
+    /// # Errors
+    /// The host has no freezer, or they did not stop within ten seconds; then they go on.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.with(Controller::Freezer)?.freeze()
+    }
+
+    /// Lets all processes go on.
+    ///
+    /// # Errors
+    /// The host has no freezer.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        self.with(Controller::Freezer)?.thaw()
+    }
+
+    /// Whether the processes are stopped. A container without a freezer, or whose cgroup is gone,
+    /// is not.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn is_frozen(&self) -> Result<bool> {
+        match self.with(Controller::Freezer) {
+            Ok(freezer) if freezer.directory().exists() => freezer.is_frozen(),
+            Ok(_) | Err(_) => Ok(false),
+        }
+    }
+
+    /// What the container has used.
+    ///
+    /// # Errors
+    /// A cgroup is gone or a file of it cannot be read.
+    pub(crate) fn stats(&self) -> Result<Stats> {
+        let mut stats = Stats::default();
+        for group in &self.groups {
+            group.driver().measure(&mut stats)?;
+        }
+        Ok(stats)
+    }
+
+    /// Removes the container's cgroups and those that it made inside. Goes on past a failure, and
+    /// waits up to two seconds for processes that are on their way out.
+    ///
+    /// # Errors
+    /// All failures, in one text.
+    pub(crate) fn remove(&self) -> Result<()> {
+        remove::remove(self.groups.iter().map(|group| group.driver().directory()))
+    }
+
+    /// The container's directory in the hierarchy of `controller`, by its v1 or v2 name;
+    /// `name=systemd` and, for v2 itself, the empty name are known too.
+    pub(crate) fn path_in(&self, controller: &str) -> Option<&Path> {
+        let wanted =
+            Controller::from_v1_name(controller).or_else(|| Controller::from_v2_name(controller));
+        let group = self.groups.iter().find(|group| match (group, wanted) {
+            (group, Some(wanted)) => group.driver().has(wanted),
+            (Group::V1(group), None) => {
+                controller == "name=systemd" && group.controllers.is_empty()
+            }
+            (Group::V2(_), None) => controller.is_empty(),
+        })?;
+        Some(group.driver().directory())
+    }
+
+    /// What a mount of type `cgroup` inside the container is to show.
+    pub(crate) fn view(&self) -> View<'_> {
+        view::view(&self.groups)
+    }
+
+    /// The hierarchy that carries out `controller`.
+    fn with(&self, controller: Controller) -> Result<&dyn Driver> {
+        let mut drivers = self.groups.iter().map(Group::driver);
+        drivers.find(|driver| driver.has(controller)).ok_or_else(|| {
+            Error::unsupported(format!(
+                "the container has no {controller} cgroup: mount the controller and create it again"
+            ))
+        })
+    }
+
+    /// A hierarchy that all processes of the container are in: v2 where there is one.
+    fn populated(&self) -> Result<&Path> {
+        let v2 = self.groups.iter().find(|group| matches!(group, Group::V2(_)));
+        let group = v2.or_else(|| self.groups.first()).ok_or_else(|| {
+            Error::state("the container has no cgroup: its processes cannot be listed")
+        })?;
+        Ok(group.driver().directory())
+    }
+
+    /// Finds a controller for each option of `resources`.
+    fn require_controllers(&self, resources: &LinuxResources) -> Result<()> {
+        for demand in demand::demands(resources) {
+            let mut drivers = self.groups.iter().map(Group::driver);
+            if !drivers.any(|driver| driver.has(demand.controller)) {
+                return Err(Error::unsupported(format!(
+                    "cannot set {} limit ({}): container could not join or create cgroup, for the \
+                     host has no {} controller that it can use",
+                    demand.controller, demand.option, demand.controller
+                )));
+            }
+        }
+        if self.groups.iter().any(|group| matches!(group, Group::V1(_))) {
+            v1::refuse_unified(resources)?;
+        }
+        Ok(())
+    }
+}

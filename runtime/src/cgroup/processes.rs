@@ -1,0 +1,138 @@
+//! The processes in a container's cgroups: listing and ending them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::{Cgroup, Group, file};
+use crate::error::{Context, Error, Result};
+
+/// How long processes may take to go away after SIGKILL, where they have to be killed one by one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The processes in the cgroup `directory`, and in those below it if `recursive`. A cgroup that is
+/// gone has none.
+pub(super) fn pids(directory: &Path, recursive: bool) -> Result<Vec<u32>> {
+    let mut found = Vec::new();
+    collect(directory, recursive, &mut found)?;
+    Ok(found)
+}
+
+fn collect(directory: &Path, recursive: bool, found: &mut Vec<u32>) -> Result<()> {
+    let text = match listed(directory) {
+        Ok(text) => text,
+        Err((_, error)) if is_gone(&error) => return Ok(()),
+        Err((name, error)) => return Err(file::unreadable(directory, name, error)),
+    };
+    // The kernel prints 0 for a process that this pid namespace does not show.
+    let numbers = text.lines().filter_map(|line| line.parse::<u32>().ok());
+    found.extend(numbers.filter(|pid| *pid != 0));
+    if !recursive {
+        return Ok(());
+    }
+    for child in children(directory)? {
+        collect(&child, recursive, found)?;
+    }
+    Ok(())
+}
+
+/// The text of `cgroup.procs`. Below a threaded v2 cgroup it cannot be read; threads can.
+fn listed(directory: &Path) -> Result<String, (&'static str, io::Error)> {
+    match file::try_read(directory, "cgroup.procs") {
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            file::try_read(directory, "cgroup.threads").map_err(|error| ("cgroup.threads", error))
+        }
+        other => other.map_err(|error| ("cgroup.procs", error)),
+    }
+}
+
+/// The cgroups directly below `directory`; none if it is gone.
+pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(Error::system(format!("open {}", directory.display()), error)),
+    };
+    Ok(entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect())
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
+/// Sends `signal` to every process of the container.
+pub(super) fn kill_all(cgroup: &Cgroup, signal: i32) -> Result<()> {
+    if signal == libc::SIGKILL && kill_at_once(cgroup)? {
+        return let_go(cgroup);
+    }
+    // Frozen processes start no others, so none is missed. A container without a freezer, or one
+    // that does not stop, is gone through as it is.
+    let frozen_before = cgroup.is_frozen()?;
+    let _ = cgroup.freeze();
+    let outcome = signal_each(cgroup, signal).map(drop);
+    if !frozen_before || signal == libc::SIGKILL {
+        let_go(cgroup)?;
+    }
+    outcome?;
+    if signal == libc::SIGKILL { kill_stragglers(cgroup) } else { Ok(()) }
+}
+
+/// Lets the kernel kill a whole v2 cgroup (Linux 5.14); says whether it could.
+fn kill_at_once(cgroup: &Cgroup) -> Result<bool> {
+    for group in &cgroup.groups {
+        let Group::V2(group) = group else { continue };
+        let name = "cgroup.kill";
+        return match file::try_write(&group.directory, name, "1") {
+            Ok(()) => Ok(true),
+            // An older kernel, a threaded cgroup, or a cgroup that is gone.
+            Err(Errno::NOENT | Errno::OPNOTSUPP | Errno::NODEV) => Ok(false),
+            Err(errno) => Err(file::refused(&group.directory, name, "1", errno)),
+        };
+    }
+    Ok(false)
+}
+
+/// A process in a frozen v1 cgroup dies of SIGKILL only when it is let go.
+fn let_go(cgroup: &Cgroup) -> Result<()> {
+    match cgroup.is_frozen()? {
+        true => cgroup.thaw(),
+        false => Ok(()),
+    }
+}
+
+/// Signals each process once; says how many there were.
+fn signal_each(cgroup: &Cgroup, signal: i32) -> Result<usize> {
+    let pids = cgroup.pids(true)?;
+    for pid in &pids {
+        signal_one(*pid, signal).context(|| format!("signal {signal} to process {pid}"))?;
+    }
+    Ok(pids.len())
+}
+
+/// Kills again until nobody is left, for what was started while the first round went.
+fn kill_stragglers(cgroup: &Cgroup) -> Result<()> {
+    let gone =
+        file::wait_for(PATIENCE, || Ok((signal_each(cgroup, libc::SIGKILL)? == 0).then_some(())))?;
+    gone.ok_or_else(|| Error::state("the container's processes do not go away after SIGKILL"))
+}
+
+/// Signals one process, which may be gone by now: a descriptor for it cannot mean another one that
+/// got its number since.
+fn signal_one(pid: u32, signal: i32) -> Result<(), Errno> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    let signal = Signal::from_named_raw(signal).ok_or(Errno::INVAL)?;
+    let outcome = pidfd_open(pid, PidfdFlags::empty())
+        .and_then(|process| pidfd_send_signal(&process, signal));
+    match outcome {
+        // EINVAL: a thread that is no process, as `cgroup.threads` lists; its process is signalled.
+        Ok(()) | Err(Errno::SRCH | Errno::INVAL) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}

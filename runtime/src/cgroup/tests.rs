@@ -1,0 +1,328 @@
+//! Real cgroups on the host that the tests run on. Each test works below a cgroup of its own name
+//! and removes it; without root there is nothing to test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::error::Kind;
+
+/// A parent cgroup of this test alone, removed on every hierarchy when the test ends.
+struct Parent {
+    path: String,
+    children: Vec<Child>,
+}
+
+impl Parent {
+    fn new() -> Option<Parent> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/tare-test-{}-{number}", std::process::id());
+        Some(Parent { path, children: Vec::new() })
+    }
+
+    fn create(&self, resources: &str) -> Result<Cgroup> {
+        let resources: LinuxResources = serde_json::from_str(resources).unwrap();
+        Cgroup::create(&Request {
+            container_id: "box",
+            cgroups_path: Some(&format!("{}/box", self.path)),
+            systemd: false,
+            rootless: false,
+            resources: Some(&resources),
+        })
+    }
+
+    /// Starts a shell inside `cgroup`.
+    fn start(&mut self, cgroup: &Cgroup, script: &str) -> u32 {
+        // It waits for its standard input to end before it goes on.
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("read go; {script}")]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        for group in &cgroup.groups {
+            file::write(group.driver().directory(), "cgroup.procs", &child.id().to_string())
+                .unwrap();
+        }
+        drop(child.stdin.take());
+        let pid = child.id();
+        self.children.push(child);
+        pid
+    }
+
+    fn reap(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.children.clear();
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let hierarchies = hierarchy::detect().unwrap();
+        let own: Vec<PathBuf> = hierarchies
+            .iter()
+            .map(|hierarchy| hierarchy.mount_point.join(self.path.trim_start_matches('/')))
+            .collect();
+        for directory in &own {
+            let _ = thaw_box(directory);
+            for pid in processes::pids(directory, true).unwrap_or_default() {
+                let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        self.reap();
+        let _ = remove::remove(own.iter().map(PathBuf::as_path));
+    }
+}
+
+fn thaw_box(directory: &Path) -> Result<()> {
+    file::write_if_there(&directory.join("box"), "freezer.state", "THAWED")?;
+    file::write_if_there(&directory.join("box"), "cgroup.freeze", "0").map(drop)
+}
+
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn value(cgroup: &Cgroup, controller: &str, names: [&str; 2]) -> String {
+    let directory = cgroup.path_in(controller).unwrap();
+    let name = if directory.join(names[0]).exists() { names[0] } else { names[1] };
+    file::read(directory, name).unwrap()
+}
+
+#[test]
+fn limits_are_set_changed_and_counted() {
+    let Some(parent) = Parent::new() else { return };
+    let cgroup = parent
+        .create(
+            r#"{
+                "memory": {"limit": 67108864, "swap": 134217728, "reservation": 33554432},
+                "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"},
+                "pids": {"limit": 25},
+                "devices": [{"allow": false, "access": "rwm"}]
+            }"#,
+        )
+        .unwrap();
+    let memory = ["memory.limit_in_bytes", "memory.max"];
+    assert_eq!(value(&cgroup, "memory", memory), "67108864");
+    assert_eq!(value(&cgroup, "pids", ["pids.max", "pids.max"]), "25");
+    assert_eq!(value(&cgroup, "cpu", ["cpu.cfs_quota_us", "cpu.max"])[..5], *"50000");
+    assert_eq!(value(&cgroup, "cpuset", ["cpuset.cpus", "cpuset.cpus"]), "0");
+
+    // Both limits up, then both down: each order would fail if memory came first or last always.
+    for limit in [268_435_456_i64, 33_554_432, 134_217_728] {
+        let update = format!(r#"{{"memory": {{"limit": {limit}, "swap": {}}}}}"#, limit * 2);
+        cgroup.update(&serde_json::from_str(&update).unwrap()).unwrap();
+        assert_eq!(value(&cgroup, "memory", memory), limit.to_string());
+    }
+    cgroup.update(&serde_json::from_str(r#"{"memory": {"limit": -1}}"#).unwrap()).unwrap();
+    cgroup.update(&serde_json::from_str(r#"{"pids": {"limit": -1}}"#).unwrap()).unwrap();
+    assert_eq!(value(&cgroup, "pids", ["pids.max", "pids.max"]), "max");
+    assert_eq!(value(&cgroup, "cpuset", ["cpuset.cpus", "cpuset.cpus"]), "0", "not named, kept");
+
+    let stats = cgroup.stats().unwrap();
+    assert!(stats.memory.raw.len() > 5);
+    assert_eq!(stats.pids.limit, 0);
+    cgroup.remove().unwrap();
+    assert_eq!(cgroup.pids(true).unwrap(), Vec::<u32>::new());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn a_thread_enters_and_is_counted() {
+    let Some(parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    let entry = cgroup.entry().unwrap();
+    let after = std::thread::spawn(move || {
+        entry.join_self().unwrap();
+        std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
+    })
+    .join()
+    .unwrap();
+    for line in after.lines().filter(|line| !line.starts_with("0:")) {
+        let known = line.split(':').nth(1).unwrap().split(',').any(|name| {
+            controller::Controller::from_v1_name(name).is_some() || name == "name=systemd"
+        });
+        assert_eq!(line.ends_with("/box"), known, "{line}");
+    }
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn processes_are_listed_frozen_and_killed() {
+    let Some(mut parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    let pid = parent.start(&cgroup, "sleep 60 & sleep 60 & wait");
+    eventually("two sleeps run", || cgroup.pids(false).unwrap().len() == 3);
+    assert!(cgroup.pids(true).unwrap().contains(&pid));
+
+    assert!(!cgroup.is_frozen().unwrap());
+    cgroup.freeze().unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    cgroup.thaw().unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+
+    // Killing works on a frozen container too, and ends its stop.
+    cgroup.freeze().unwrap();
+    cgroup.kill_all(libc::SIGKILL).unwrap();
+    parent.reap();
+    eventually("all are gone", || cgroup.pids(true).unwrap().is_empty());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn a_signal_other_than_kill_reaches_each_process() {
+    let Some(mut parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    parent.start(&cgroup, "trap 'exit 0' TERM; sleep 60 & while :; do wait; done");
+    eventually("the sleep runs", || cgroup.pids(false).unwrap().len() == 2);
+    cgroup.kill_all(libc::SIGTERM).unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+    let ended = parent.children[0].wait().unwrap();
+    assert_eq!(ended.code(), Some(0), "the trap ran");
+    eventually("all are gone", || cgroup.pids(true).unwrap().is_empty());
+}
+
+#[test]
+fn what_the_container_made_inside_is_seen_and_removed() {
+    let Some(mut parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    let pid = parent.start(&cgroup, "exec sleep 60");
+    for group in &cgroup.groups {
+        let inner = group.driver().directory().join("inner/most");
+        std::fs::create_dir_all(&inner).unwrap();
+        if group.driver().has(controller::Controller::Cpuset) {
+            continue;
+        }
+        file::write(&inner, "cgroup.procs", &pid.to_string()).unwrap();
+    }
+    assert!(!cgroup.pids(false).unwrap().contains(&pid));
+    assert!(cgroup.pids(true).unwrap().contains(&pid));
+    let error = cgroup.clone().remove().unwrap_err();
+    assert!(error.to_string().contains("device or resource busy"), "{error}");
+    cgroup.kill_all(libc::SIGKILL).unwrap();
+    parent.reap();
+    cgroup.remove().unwrap();
+    assert!(!cgroup.populated().unwrap().exists());
+}
+
+#[test]
+fn an_occupied_cgroup_is_not_taken_over() {
+    let Some(mut parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    // Left over but empty is fine.
+    assert_eq!(parent.create("{}").unwrap(), cgroup);
+    parent.start(&cgroup, "exec sleep 60");
+    let error = parent.create("{}").unwrap_err();
+    assert_eq!(error.kind(), Kind::State);
+    assert!(error.to_string().contains("container's cgroup is not empty: 1 process"), "{error}");
+}
+
+#[test]
+fn a_failed_create_leaves_nothing() {
+    let Some(parent) = Parent::new() else { return };
+    for (resources, reason) in [
+        (r#"{"cpu": {"cpus": "4095"}}"#, "cpuset.cpus"),
+        (r#"{"memory": {"swappiness": 101}}"#, "swappiness"),
+        (r#"{"rdma": {"mlx4_0": {"hcaHandles": 2}}}"#, "rdma"),
+        (r#"{"devices": [{"allow": true, "type": "c", "access": "x"}]}"#, "access"),
+        (r#"{"unified": {"no/slash": "1"}}"#, "unified"),
+    ] {
+        let error = parent.create(resources).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+        for hierarchy in hierarchy::detect().unwrap() {
+            let left = hierarchy.mount_point.join(parent.path.trim_start_matches('/'));
+            assert!(!left.exists(), "{} after {error}", left.display());
+        }
+    }
+}
+
+#[test]
+fn devices_that_are_not_listed_cannot_be_opened() {
+    let Some(mut parent) = Parent::new() else { return };
+    let cgroup = parent.create(r#"{"devices": [{"allow": false, "access": "rwm"}]}"#).unwrap();
+    parent.start(&cgroup, "(: </dev/null) || exit 1; (: </dev/kmsg) && exit 2; exit 0");
+    assert_eq!(parent.children[0].wait().unwrap().code(), Some(0));
+
+    // One more device, and the rest as before.
+    let kmsg =
+        r#"{"devices": [{"allow": true, "type": "c", "major": 1, "minor": 11, "access": "r"}]}"#;
+    cgroup.update(&serde_json::from_str(kmsg).unwrap()).unwrap();
+    parent.start(&cgroup, "(: </dev/kmsg) || exit 1; (: </dev/mem) && exit 2; exit 0");
+    assert_eq!(parent.children[1].wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_device_program_works_on_v2() {
+    let Some(mut parent) = Parent::new() else { return };
+    let mut cgroup = parent.create("{}").unwrap();
+    cgroup.groups.retain(|group| matches!(group, Group::V2(_)));
+    let [Group::V2(group)] = cgroup.groups.as_mut_slice() else { return };
+    group.controllers = vec![Controller::Devices, Controller::Freezer];
+    let everything_else = r#"[{"allow": true, "type": "a", "access": "rwm"},
+        {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "r"}]"#;
+    let list = DeviceList::of_container(&serde_json::from_str::<Vec<_>>(everything_else).unwrap());
+    cgroup.groups[0].driver().allow_devices(&list.unwrap(), Stage::New).unwrap();
+    parent.start(&cgroup, "(: </dev/kmsg) && exit 1; (: </dev/null) || exit 2; exit 0");
+    assert_eq!(parent.children[0].wait().unwrap().code(), Some(0));
+
+    // A second program takes the place of the first.
+    cgroup.update(&serde_json::from_str(r#"{"devices": []}"#).unwrap()).unwrap();
+    parent.start(&cgroup, "(: </dev/mem) && exit 1; (: </dev/null) || exit 2; exit 0");
+    assert_eq!(parent.children[1].wait().unwrap().code(), Some(0));
+
+    // The v2 freezer, which a hybrid host has too.
+    let pid = parent.start(&cgroup, "exec sleep 60");
+    cgroup.freeze().unwrap();
+    assert!(cgroup.is_frozen().unwrap());
+    assert_eq!(cgroup.pids(false).unwrap(), [pid]);
+    cgroup.thaw().unwrap();
+    assert!(!cgroup.is_frozen().unwrap());
+}
+
+#[test]
+fn a_caller_without_rights_may_go_without_cgroups() {
+    let cgroup = Cgroup { groups: Vec::new() };
+    let error =
+        cgroup.update(&serde_json::from_str(r#"{"pids": {"limit": 5}}"#).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("could not join or create cgroup"), "{error}");
+    assert!(cgroup.freeze().is_err());
+    assert!(!cgroup.is_frozen().unwrap());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn systemd_is_refused_by_name() {
+    let request = Request {
+        container_id: "box",
+        cgroups_path: Some("system.slice:tare:box"),
+        systemd: true,
+        rootless: false,
+        resources: None,
+    };
+    let error = Cgroup::create(&request).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.to_string().contains("--systemd-cgroup"), "{error}");
+}
+
+#[test]
+fn the_state_file_brings_it_back() {
+    let Some(parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    let text = serde_json::to_string(&cgroup).unwrap();
+    assert_eq!(serde_json::from_str::<Cgroup>(&text).unwrap(), cgroup);
+    assert!(cgroup.path_in("memory").unwrap().ends_with(format!("{}/box", &parent.path[1..])));
+    assert_eq!(cgroup.path_in("nonsense"), None);
+    assert!(!cgroup.view().hierarchies.is_empty());
+    cgroup.remove().unwrap();
+}

@@ -1,0 +1,85 @@
+//! Handing controllers down from the top of the hierarchy to a container's cgroup.
+
+use std::path::Path;
+
+use super::super::controller::Controller;
+use super::super::file;
+use crate::error::{Error, Result};
+
+const CONTROLLERS: &str = "cgroup.controllers";
+const HAND_DOWN: &str = "cgroup.subtree_control";
+
+/// Makes those of `wanted` available in `directory` that the cgroups above it can give, and returns
+/// what there is then. Usually the parent has been set up before, and reading one file is all.
+///
+/// # Errors
+/// The directory is in a threaded part of the hierarchy, which takes no container.
+pub(in super::super) fn hand_down(
+    mount_point: &Path,
+    directory: &Path,
+    wanted: Wanted<'_>,
+) -> Result<Vec<Controller>> {
+    let wanted = match wanted {
+        Wanted::All => listed(mount_point)?,
+        Wanted::These(controllers) => controllers.to_vec(),
+    };
+    let mut present = listed(directory)?;
+    if wanted.iter().all(|controller| present.contains(controller)) {
+        return Ok(present);
+    }
+    let mut above: Vec<&Path> =
+        directory.ancestors().skip(1).take_while(|path| path.starts_with(mount_point)).collect();
+    above.reverse();
+    for cgroup in above {
+        enable(cgroup, &wanted);
+    }
+    present = listed(directory)?;
+    if wanted.iter().any(|controller| !present.contains(controller)) {
+        refuse_threads(directory)?;
+    }
+    Ok(present)
+}
+
+/// Which controllers a container is to have.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Wanted<'a> {
+    /// All that the top of the hierarchy has.
+    All,
+    /// Only these.
+    These(&'a [Controller]),
+}
+
+/// Hands `controllers` to the children of `cgroup`: all at once if the kernel agrees, else as many
+/// as it does. What is missing in the end is noticed by who asks for a limit of it.
+fn enable(cgroup: &Path, controllers: &[Controller]) {
+    let names: Vec<String> = controllers
+        .iter()
+        .filter_map(|controller| controller.v2_name())
+        .map(|name| format!("+{name}"))
+        .collect();
+    if file::try_write(cgroup, HAND_DOWN, &names.join(" ")).is_err() {
+        for name in &names {
+            let _ = file::try_write(cgroup, HAND_DOWN, name);
+        }
+    }
+}
+
+/// The controllers that `cgroup` has.
+fn listed(cgroup: &Path) -> Result<Vec<Controller>> {
+    let text = file::read(cgroup, CONTROLLERS)?;
+    Ok(text.split_whitespace().filter_map(Controller::from_v2_name).collect())
+}
+
+/// A cgroup below one that has both processes and children ends up `domain invalid` or `threaded`;
+/// no process can be started into it.
+fn refuse_threads(directory: &Path) -> Result<()> {
+    let kind = file::read_if_there(directory, "cgroup.type")?;
+    match kind.as_deref() {
+        None | Some("domain") => Ok(()),
+        Some(kind) => Err(Error::state(format!(
+            "cannot use the cgroup {}: it is \"{kind}\" because a cgroup above it holds processes \
+             itself; choose another linux.cgroupsPath",
+            directory.display()
+        ))),
+    }
+}

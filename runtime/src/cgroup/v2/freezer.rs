@@ -1,0 +1,71 @@
+//! The v2 freezer.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::super::file;
+use crate::error::{Context, Error, Result};
+
+const FREEZE: &str = "cgroup.freeze";
+const EVENTS: &str = "cgroup.events";
+
+/// How long freezing may take before it is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Stops all processes; on failure lets them go on, for a half-frozen container is worse.
+pub(super) fn freeze(directory: &Path) -> Result<()> {
+    // Opened before the request, so that no change after it is missed.
+    let events = File::open(directory.join(EVENTS))
+        .context(|| format!("open {}", directory.join(EVENTS).display()))?;
+    file::write(directory, FREEZE, "1")?;
+    let outcome = wait_until_frozen(directory, &events);
+    if outcome.is_err() {
+        // The first error tells more than a failure to clean up after it.
+        let _ = thaw(directory);
+    }
+    outcome
+}
+
+/// The kernel marks `cgroup.events` as exceptional (`POLLPRI`) each time it changes.
+fn wait_until_frozen(directory: &Path, events: &File) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if says_frozen(directory)? {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::state(format!(
+                "unable to freeze {}: its processes did not stop within {} s",
+                directory.display(),
+                PATIENCE.as_secs()
+            )));
+        }
+        let mut watched = [PollFd::new(events, PollFlags::PRI)];
+        // Looking again ten times a second costs nothing and leaves no way to sleep through it.
+        let pause = left.min(Duration::from_millis(100));
+        let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(pause.subsec_nanos()) };
+        match poll(&mut watched, Some(&pause)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::system("poll cgroup.events", errno)),
+        }
+    }
+}
+
+fn says_frozen(directory: &Path) -> Result<bool> {
+    let text = file::read(directory, EVENTS)?;
+    Ok(file::pairs(&text).any(|(key, value)| key == "frozen" && value == 1))
+}
+
+/// Lets all processes go on.
+pub(super) fn thaw(directory: &Path) -> Result<()> {
+    file::write(directory, FREEZE, "0")
+}
+
+/// Whether the processes are stopped, by this cgroup itself and not by one above it.
+pub(super) fn is_frozen(directory: &Path) -> Result<bool> {
+    Ok(file::read(directory, FREEZE)? == "1" && says_frozen(directory)?)
+}

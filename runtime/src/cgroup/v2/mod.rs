@@ -1,0 +1,115 @@
+//! cgroup v2: one hierarchy, in which each cgroup hands controllers down to its children.
+
+mod cpu;
+mod delegate;
+mod devices;
+mod freezer;
+mod io;
+mod memory;
+mod program;
+mod stats;
+mod unified;
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::LinuxResources;
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::controller::Controller;
+use super::devices::DeviceList;
+use super::driver::{Driver, Stage};
+use super::stats::Stats;
+use super::{hugetlb, rdma, tasks};
+use crate::error::{Context, Error, Result};
+
+pub(super) use delegate::{Wanted, hand_down};
+
+/// A container's cgroup in the v2 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Group {
+    /// What this hierarchy carries out for the container; `devices` and `freezer` are among them
+    /// unless a v1 hierarchy has them.
+    pub(super) controllers: Vec<Controller>,
+    /// Where the hierarchy is mounted.
+    pub(super) mount_point: PathBuf,
+    /// The container's directory.
+    pub(super) directory: PathBuf,
+}
+
+impl Driver for Group {
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn has(&self, controller: Controller) -> bool {
+        self.controllers.contains(&controller)
+    }
+
+    fn prepare(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn limit(&self, resources: &LinuxResources, _stage: Stage) -> Result<()> {
+        let directory = &self.directory;
+        if let Some(pids) = resources.pids().filter(|_| self.has(Controller::Pids)) {
+            tasks::limit(directory, pids)?;
+        }
+        if let Some(memory) = resources.memory().filter(|_| self.has(Controller::Memory)) {
+            memory::limit(directory, &memory)?;
+        }
+        if let Some(block_io) = resources.block_io().as_ref().filter(|_| self.has(Controller::Io)) {
+            io::limit(directory, block_io)?;
+        }
+        if let Some(cpu) = resources.cpu() {
+            if self.has(Controller::Cpu) {
+                cpu::limit(directory, cpu)?;
+            }
+            if self.has(Controller::Cpuset) {
+                cpu::limit_sets(directory, cpu)?;
+            }
+        }
+        if self.has(Controller::Hugetlb) {
+            hugetlb::limit(directory, resources.hugepage_limits().as_deref(), "max")?;
+        }
+        if self.has(Controller::Rdma) {
+            rdma::limit(directory, resources.rdma().as_ref())?;
+        }
+        unified::set(directory, &self.controllers, resources.unified().as_ref())
+    }
+
+    fn allow_devices(&self, list: &DeviceList, stage: Stage) -> Result<()> {
+        devices::enforce(&self.directory, list, stage)
+    }
+
+    fn open(&self) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(&self.directory, flags, Mode::empty())
+            .context(|| format!("open {}", self.directory.display()))
+    }
+
+    fn freeze(&self) -> Result<()> {
+        freezer::freeze(&self.directory)
+    }
+
+    fn thaw(&self) -> Result<()> {
+        freezer::thaw(&self.directory)
+    }
+
+    fn is_frozen(&self) -> Result<bool> {
+        freezer::is_frozen(&self.directory)
+    }
+
+    fn measure(&self, stats: &mut Stats) -> Result<()> {
+        for controller in &self.controllers {
+            stats::measure(*controller, &self.directory, stats)?;
+        }
+        Ok(())
+    }
+}
+
+/// What to say about an option for which v2 has nothing.
+fn only_on_v1(option: &str) -> Error {
+    Error::unsupported(format!("{option} can't be set: cgroup v2 has nothing like it"))
+}

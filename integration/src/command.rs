@@ -139,8 +139,8 @@ impl Running {
         Ran {
             command: self.command.clone(),
             code: code_of(status),
-            stdout: self.stdout.to_the_end(),
-            stderr: self.stderr.to_the_end(),
+            stdout: self.stdout.finish(),
+            stderr: self.stderr.finish(),
         }
     }
 }
@@ -182,7 +182,7 @@ fn spoken(command: &Command) -> String {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let typed = words.iter().position(|word| word == "--").map_or(0, |dashes| dashes + 1);
-    words[typed..].join(" ")
+    words[typed..].join(" ").trim_start_matches("sh -c exec ").to_owned()
 }
 
 /// What a stream has given so far, read by a thread of its own.
@@ -210,7 +210,7 @@ impl Collected {
 
     /// Everything, once the stream has ended. A grandchild that keeps the stream open would hold
     /// this up for ever, so it has the usual deadline.
-    fn to_the_end(&mut self) -> String {
+    fn finish(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             until_true("the end of a command's output", || reader.is_finished());
         }

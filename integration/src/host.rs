@@ -1,5 +1,6 @@
 //! One machine with one daemon on it, for one test.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +34,7 @@ pub struct Host {
 #[track_caller]
 pub fn on_host(test: impl FnOnce(&Host)) {
     on_host_with(&[], |host| {
-        host.docker_with_input(&["load"], &images::busybox_archive()).ok();
+        host.docker_with_input("load", &images::busybox_archive()).ok();
         test(host);
     });
 }
@@ -86,45 +87,45 @@ impl Host {
         directory
     }
 
-    /// A `docker` command, to be run in a way of its own.
-    pub fn docker_command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.namespaces.command_outside_pids("docker");
+    /// A `docker` command as a person types it, to be run in a way of its own.
+    fn docker_command(&self, typed: &str) -> Command {
+        let mut command = self.namespaces.command_outside_pids("sh");
         command
-            .args(arguments)
+            .args(["-c", &format!("exec docker {typed}")])
             .env("DOCKER_HOST", format!("unix://{}", self.places.socket.display()))
             .env("DOCKER_CONFIG", self.scratch.path().join("cli"))
             .env("DOCKER_CLI_HINTS", "false");
         command
     }
 
-    /// Runs `docker` to its end.
+    /// Runs `docker` with what a person types after it, quotes and all, to its end.
     #[track_caller]
-    pub fn docker(&self, arguments: &[&str]) -> Ran {
-        run(&mut self.docker_command(arguments))
+    pub fn docker(&self, typed: &str) -> Ran {
+        run(&mut self.docker_command(typed))
     }
 
     /// Runs `docker` to its end with this as its input.
     #[track_caller]
-    pub fn docker_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
-        run_with_input(&mut self.docker_command(arguments), input)
+    pub fn docker_with_input(&self, typed: &str, input: &[u8]) -> Ran {
+        run_with_input(&mut self.docker_command(typed), input)
     }
 
     /// Starts `docker` and lets it run.
     #[track_caller]
-    pub fn docker_running(&self, arguments: &[&str]) -> Running {
-        Running::start(&mut self.docker_command(arguments))
+    pub fn docker_running(&self, typed: &str) -> Running {
+        Running::start(&mut self.docker_command(typed))
     }
 
     /// Starts `docker` at a terminal of 24 rows and 80 columns.
     #[track_caller]
-    pub fn docker_at_terminal(&self, arguments: &[&str]) -> Terminal {
-        Terminal::start(&self.docker_command(arguments), 24, 80)
+    pub fn docker_at_terminal(&self, typed: &str) -> Terminal {
+        Terminal::start(&self.docker_command(typed), 24, 80)
     }
 
     /// `docker inspect --format`: one value of a container or an image.
     #[track_caller]
     pub fn inspect(&self, name: &str, format: &str) -> String {
-        self.docker(&["inspect", "--format", format, name]).ok().to_owned()
+        self.docker(&format!("inspect --format '{format}' {name}")).ok().to_owned()
     }
 
     /// Runs a program on this machine, among its processes and on its network.
@@ -227,13 +228,12 @@ impl Host {
     /// Removes all containers and images.
     #[track_caller]
     pub fn remove_everything(&self) {
-        for (list, remove) in [(["ps", "-aq"], "rm"), (["images", "-q"], "rmi")] {
-            let ids = self.docker(&list);
-            let mut ids: Vec<_> = ids.ok().lines().collect();
-            ids.sort_unstable();
-            ids.dedup();
+        for (list, remove) in [("ps -aq", "rm -f"), ("images -q", "rmi -f")] {
+            let ids = self.docker(list);
+            let ids: BTreeSet<_> = ids.ok().lines().collect();
             if !ids.is_empty() {
-                self.docker(&[&[remove, "-f"], ids.as_slice()].concat()).ok();
+                let ids: Vec<_> = ids.into_iter().collect();
+                self.docker(&format!("{remove} {}", ids.join(" "))).ok();
             }
         }
     }

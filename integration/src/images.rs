@@ -11,10 +11,10 @@ use crate::programs;
 
 /// The name of a small image with a shell and the usual tools; `docker load` of
 /// [`busybox_archive`] makes it.
-pub const BUSYBOX: &str = "busybox:test";
+pub const BUSYBOX: &str = "busybox:latest";
 
 /// The name of an image with a web server; `docker import` of [`nginx_tar`] makes it.
-pub const NGINX: &str = "nginx:test";
+pub const NGINX: &str = "nginx:latest";
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nalice:x:1000:\naudio:x:29:alice\n";

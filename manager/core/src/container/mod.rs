@@ -13,6 +13,13 @@ pub mod resources;
 pub mod signal;
 pub mod state;
 
+#[cfg(test)]
+mod fixture;
+mod merge;
+mod name;
+mod settle;
+pub(crate) mod spec;
+
 use std::sync::Arc;
 
 use futures_util::Stream;
@@ -33,9 +40,7 @@ pub use options::{
     LogOptions, Output, OutputStream, RemoveOptions, StopOptions, Top, WaitCondition,
 };
 pub use ports::{HostPort, Port, PortBinding, Protocol};
-pub use record::{
-    Container, EndpointSettings, MountPoint, MountSource, PublishedAt, ReadOnlyReach,
-};
+pub use record::{Container, MountPoint, MountSource, ReadOnlyReach};
 pub use resources::{DeviceMapping, Resources, Ulimit};
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};

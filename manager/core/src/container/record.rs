@@ -1,7 +1,5 @@
 //! A container as the store keeps it and as every reader sees it: a snapshot that never changes.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -11,8 +9,8 @@ use super::config::ContainerConfig;
 use super::host_config::HostConfig;
 use super::id::ContainerId;
 use super::mount::Propagation;
-use super::ports::Port;
 use super::state::State;
+use crate::network::Endpoint;
 
 /// One container at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +36,7 @@ pub struct Container {
     /// Where it is in its life.
     pub state: State,
     /// Its place on the network while it runs.
-    pub network: Option<EndpointSettings>,
+    pub network: Option<Endpoint>,
     /// What is mounted into it.
     pub mounts: Vec<MountPoint>,
     /// How often the restart policy started it.
@@ -50,38 +48,6 @@ pub struct Container {
     /// Ids of the exec instances that exist. Not kept in the store: they end with the manager.
     #[serde(skip)]
     pub execs: Vec<String>,
-}
-
-/// A container's place on a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointSettings {
-    /// The network's name.
-    pub network_name: String,
-    /// The network's id.
-    pub network_id: String,
-    /// This endpoint's id.
-    pub endpoint_id: String,
-    /// The network namespace as a path that can be joined.
-    pub netns: PathBuf,
-    /// The address, unless the network has none.
-    pub address: Option<Ipv4Addr>,
-    /// The prefix length of the address.
-    pub prefix_length: u8,
-    /// The gateway.
-    pub gateway: Option<Ipv4Addr>,
-    /// The MAC address, empty if there is none.
-    pub mac: String,
-    /// Where each published port is found on the host.
-    pub ports: BTreeMap<Port, Vec<PublishedAt>>,
-}
-
-/// A place on the host that leads to a container's port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublishedAt {
-    /// The address.
-    pub host_ip: IpAddr,
-    /// The port.
-    pub host_port: u16,
 }
 
 /// Something mounted into a container.
@@ -116,6 +82,8 @@ pub enum MountSource {
         name: String,
         /// Where its content is.
         path: PathBuf,
+        /// Whether it was made for this container alone and goes with it.
+        anonymous: bool,
     },
     /// Memory.
     Tmpfs {

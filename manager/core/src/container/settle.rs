@@ -1,0 +1,316 @@
+//! Checks a request for a container before anything is made, and fills in this manager's defaults,
+//! so that the record says what really holds.
+
+use super::config::ContainerConfig;
+use super::host_config::{HostConfig, RestartPolicy};
+use super::modes::{CgroupnsMode, IpcMode, NetworkMode};
+use super::mount::{MountKind, MountRequest};
+use super::signal::Signal;
+use super::spec::limits::{self, Means};
+use super::spec::security::SecurityOptions;
+use super::spec::{HostFacts, capabilities, devices, paths};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::host::Cgroups;
+
+/// The longest host name that the kernel takes.
+const LONGEST_HOSTNAME: usize = 64;
+
+/// Log drivers that the shim writes.
+const LOG_DRIVERS: [&str; 2] = ["json-file", "none"];
+
+/// What the host must be asked for before a request can be judged.
+pub(super) struct Judge<'a> {
+    pub(super) config: &'a Config,
+    pub(super) facts: &'a HostFacts,
+    pub(super) cgroups: &'a Cgroups,
+}
+
+/// Checks and completes what runs in the container.
+pub(super) fn settle_config(config: &mut ContainerConfig) -> Result<()> {
+    if config.hostname.len() > LONGEST_HOSTNAME {
+        return Err(Error::invalid(format!(
+            "hostname \"{}\" is too long (maximum {LONGEST_HOSTNAME} bytes)",
+            config.hostname
+        )));
+    }
+    if !config.working_dir.is_empty() {
+        if !config.working_dir.starts_with('/') {
+            return Err(Error::invalid(format!(
+                "the working directory '{}' is invalid, it needs to be an absolute path",
+                config.working_dir
+            )));
+        }
+        config.working_dir = clean(&config.working_dir);
+    }
+    if let Some(signal) = &config.stop_signal {
+        signal.parse::<Signal>()?;
+    }
+    if config.env.iter().any(|env| env.is_empty() || env.starts_with('=')) {
+        return Err(Error::invalid("invalid environment variable: a name is needed before the ="));
+    }
+    if config.env.iter().any(|env| env.contains('\0')) {
+        return Err(Error::invalid("invalid environment variable: it contains a zero byte"));
+    }
+    Ok(())
+}
+
+impl Judge<'_> {
+    /// Checks and completes how the container sits on this host; gives what its user should know.
+    pub(super) fn settle_host(&self, host: &mut HostConfig) -> Result<Vec<String>> {
+        self.check_runtime(host)?;
+        check_policy(host)?;
+        check_mounts(&host.mounts)?;
+        capabilities::of_container(
+            &host.cap_add,
+            &host.cap_drop,
+            host.privileged,
+            &self.facts.capabilities,
+        )?;
+        SecurityOptions::parse(&host.security_options)?;
+        for device in &host.resources.devices {
+            devices::check_access(&device.permissions)?;
+        }
+        for rule in &host.resources.device_cgroup_rules {
+            devices::parse_rule(rule)?;
+        }
+        if !(-1000..=1000).contains(&host.oom_score_adj) {
+            return Err(Error::invalid(format!(
+                "Invalid value {}, range for oom score adj is [-1000, 1000]",
+                host.oom_score_adj
+            )));
+        }
+        for extra in &host.extra_hosts {
+            let (name, address) = extra.split_once([':', '=']).unwrap_or((extra, ""));
+            if name.is_empty() || address.is_empty() {
+                return Err(Error::invalid(format!("bad format for add-host: \"{extra}\"")));
+            }
+        }
+        if host.annotations.contains_key("") {
+            return Err(Error::invalid(
+                "invalid Annotations: the empty string is not permitted as an annotation key",
+            ));
+        }
+        let mut warnings = limits::settle(&mut host.resources, &Means::of(self.cgroups))?;
+        if host.network_mode == NetworkMode::Host && !host.port_bindings.is_empty() {
+            warnings.push("Published ports are discarded when using host network mode".to_owned());
+        }
+        self.fill_in(host)?;
+        Ok(warnings)
+    }
+
+    fn check_runtime(&self, host: &mut HostConfig) -> Result<()> {
+        if host.runtime.is_empty() {
+            host.runtime.clone_from(&self.config.default_runtime);
+        }
+        let Some(runtime) = self.config.runtimes.get(&host.runtime) else {
+            return Err(Error::invalid(format!(
+                "unknown or invalid runtime name: {}",
+                host.runtime
+            )));
+        };
+        if !runtime.arguments.is_empty() {
+            return Err(Error::unsupported(format!("runtimeArgs of the runtime {}", host.runtime)));
+        }
+        Ok(())
+    }
+
+    fn fill_in(&self, host: &mut HostConfig) -> Result<()> {
+        host.shm_size =
+            Some(host.shm_size.filter(|size| *size > 0).unwrap_or(self.config.shm_size));
+        if host.ipc_mode == IpcMode::Default {
+            host.ipc_mode = IpcMode::Private;
+        }
+        if host.cgroupns_mode == CgroupnsMode::Default {
+            host.cgroupns_mode =
+                if self.cgroups.is_unified() { CgroupnsMode::Private } else { CgroupnsMode::Host };
+        }
+        if !host.privileged {
+            host.masked_paths.get_or_insert_with(paths::masked);
+            host.readonly_paths.get_or_insert_with(paths::read_only);
+        }
+        let log = &mut host.log;
+        if log.driver.is_empty() {
+            log.driver.clone_from(&self.config.log_driver);
+        }
+        if !LOG_DRIVERS.contains(&log.driver.as_str()) {
+            return Err(Error::unsupported(format!("the log driver {}", log.driver)));
+        }
+        if log.driver == self.config.log_driver {
+            for (key, value) in &self.config.log_options {
+                log.options.entry(key.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        check_log_options(&log.driver, log.options.iter())
+    }
+}
+
+fn check_policy(host: &HostConfig) -> Result<()> {
+    match host.restart_policy {
+        RestartPolicy::No => Ok(()),
+        _ if host.auto_remove => {
+            Err(Error::invalid("can't create 'AutoRemove' container with restart policy"))
+        }
+        RestartPolicy::Always => Err(Error::unsupported("the restart policy always")),
+        RestartPolicy::UnlessStopped => {
+            Err(Error::unsupported("the restart policy unless-stopped"))
+        }
+        RestartPolicy::OnFailure { .. } => Err(Error::unsupported("the restart policy on-failure")),
+    }
+}
+
+fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
+    for mount in mounts {
+        let target = &mount.target;
+        let kind = match &mount.kind {
+            MountKind::Bind { .. } => "bind",
+            MountKind::Volume { .. } => "volume",
+            MountKind::Tmpfs { .. } => "tmpfs",
+        };
+        let wrong = |what: &str| {
+            Err(Error::invalid(format!("invalid mount config for type \"{kind}\": {what}")))
+        };
+        if target.is_empty() {
+            return wrong("field Target must not be empty");
+        }
+        if !target.starts_with('/') {
+            return wrong(&format!("invalid mount path: '{target}' mount path must be absolute"));
+        }
+        if clean(target) == "/" {
+            return wrong("invalid specification: destination can't be '/'");
+        }
+        if let MountKind::Bind { source, create_source, .. } = &mount.kind {
+            if source.is_empty() {
+                return wrong("field Source must not be empty");
+            }
+            if !source.starts_with('/') {
+                return wrong(&format!(
+                    "invalid mount path: '{source}' mount path must be absolute"
+                ));
+            }
+            if !create_source && !std::path::Path::new(source).exists() {
+                return wrong(&format!("bind source path does not exist: {source}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_log_options<'a>(
+    driver: &str,
+    mut options: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<()> {
+    const JSON_FILE: [&str; 9] = [
+        "max-size",
+        "max-file",
+        "compress",
+        "labels",
+        "labels-regex",
+        "env",
+        "env-regex",
+        "tag",
+        "mode",
+    ];
+    match options.find(|(key, _)| driver == "none" || !JSON_FILE.contains(&key.as_str())) {
+        Some((key, _)) => {
+            Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// An absolute path without `.`, `..` and doubled slashes, by its text alone.
+pub(super) fn clean(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    format!("/{}", names.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    fn settle(change: impl FnOnce(&mut HostConfig)) -> Result<HostConfig> {
+        let mut host = HostConfig::default();
+        change(&mut host);
+        let config = Config::with_roots(Path::new("/data"), Path::new("/run"));
+        let facts = HostFacts {
+            capabilities: BTreeSet::from(capabilities::ALL),
+            kernel: (6, 1),
+            seccomp: true,
+        };
+        let cgroups = Cgroups::default();
+        let judge = Judge { config: &config, facts: &facts, cgroups: &cgroups };
+        judge.settle_host(&mut host)?;
+        Ok(host)
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let host = settle(|_| {}).unwrap();
+        assert_eq!(host.runtime, "tare");
+        assert_eq!(host.shm_size, Some(64 << 20));
+        assert_eq!(host.ipc_mode, IpcMode::Private);
+        assert_eq!(host.cgroupns_mode, CgroupnsMode::Host);
+        assert_eq!(host.log.driver, "json-file");
+        assert!(host.masked_paths.is_some_and(|paths| !paths.is_empty()));
+        assert!(settle(|host| host.privileged = true).unwrap().masked_paths.is_none());
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused_by_name() {
+        let error = settle(|host| host.restart_policy = RestartPolicy::Always).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(error.to_string().contains("always"));
+        let error = settle(|host| host.log.driver = "syslog".to_owned()).unwrap_err();
+        assert!(error.to_string().contains("syslog"));
+        let error = settle(|host| host.runtime = "kata".to_owned()).unwrap_err();
+        assert_eq!(error.to_string(), "unknown or invalid runtime name: kata");
+    }
+
+    #[test]
+    fn mounts_are_checked() {
+        let bind = |source: &str, target: &str| MountRequest {
+            target: target.to_owned(),
+            read_only: false,
+            kind: MountKind::Bind {
+                source: source.to_owned(),
+                propagation: None,
+                non_recursive: false,
+                create_source: false,
+                read_only_non_recursive: false,
+                read_only_force_recursive: false,
+            },
+        };
+        let refused = |mount| settle(|host| host.mounts = vec![mount]).unwrap_err().to_string();
+        assert!(
+            refused(bind("/does/not/exist", "/x"))
+                .contains("bind source path does not exist: /does/not/exist")
+        );
+        assert!(refused(bind("/", "/x/..")).contains("destination can't be '/'"));
+        assert!(settle(|host| host.mounts = vec![bind("/", "/x")]).is_ok());
+    }
+
+    #[test]
+    fn the_program_is_checked_before_anything_is_made() {
+        let refused = |config: ContainerConfig| settle_config(&mut config.clone()).is_err();
+        assert!(refused(ContainerConfig { working_dir: "x".to_owned(), ..Default::default() }));
+        assert!(refused(ContainerConfig { env: vec!["=x".to_owned()], ..Default::default() }));
+        assert!(refused(ContainerConfig { hostname: "x".repeat(65), ..Default::default() }));
+        let mut config =
+            ContainerConfig { working_dir: "/a//b/../c".to_owned(), ..Default::default() };
+        settle_config(&mut config).unwrap();
+        assert_eq!(config.working_dir, "/a/c");
+    }
+}

@@ -1,0 +1,273 @@
+//! A container as the OCI runtime is told of it. Everything here is a function of what it is given:
+//! whatever must be asked of the host or the image is asked before.
+
+pub(crate) mod capabilities;
+pub(crate) mod devices;
+pub(crate) mod document;
+pub(crate) mod environment;
+pub(crate) mod limits;
+pub(crate) mod mounts;
+pub(crate) mod namespaces;
+pub(crate) mod paths;
+pub(crate) mod seccomp;
+pub(crate) mod security;
+pub(crate) mod user;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use document::{ConsoleSize, Linux, Process, Resources, Rlimit, Root, Seccomp, Spec, VERSION};
+use namespaces::{NetworkSource, Sources};
+use security::{SeccompChoice, SecurityOptions};
+use user::Account;
+
+use super::host_config::TerminalSize;
+use super::modes::{PidMode, UtsMode};
+use super::options::ExecConfig;
+use super::record::Container;
+use super::resources::Ulimit;
+use crate::error::{Error, Result};
+
+/// What of the host decides a container's spec.
+#[derive(Debug, Clone)]
+pub(crate) struct HostFacts {
+    /// The capabilities that can be given.
+    pub(crate) capabilities: BTreeSet<&'static str>,
+    /// Version and patch level of the kernel.
+    pub(crate) kernel: (u32, u32),
+    /// Whether the kernel can filter system calls.
+    pub(crate) seccomp: bool,
+}
+
+/// What a spec is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs<'a> {
+    /// The container.
+    pub(crate) container: &'a Container,
+    /// What of the host matters.
+    pub(crate) host: &'a HostFacts,
+    /// Who runs it.
+    pub(crate) account: &'a Account,
+    /// The cgroup that it gets.
+    pub(crate) cgroup: String,
+    /// Its network stack.
+    pub(crate) network: NetworkSource<'a>,
+    /// The process whose pid namespace it joins.
+    pub(crate) pid_of: Option<u32>,
+    /// The process whose IPC namespace it joins.
+    pub(crate) ipc_of: Option<u32>,
+    /// The /dev/shm that it shares, if it shares one.
+    pub(crate) shared_memory: Option<&'a Path>,
+    /// Files of ours, by their path inside.
+    pub(crate) files: &'a [(&'static str, &'a Path)],
+    /// The init that runs before its program, if one does.
+    pub(crate) init: Option<&'a Path>,
+}
+
+/// Where the bundle has the root file system.
+const ROOTFS: &str = "rootfs";
+
+/// The first kernel with mount_setattr(2), which makes trees of mounts read-only.
+const RECURSIVE_READ_ONLY_SINCE: (u32, u32) = (5, 12);
+
+/// Lets programs ping and listen on low ports without any capability, in their own network only.
+const NETWORK_SYSCTLS: [(&str, &str); 2] =
+    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+
+/// The spec of a container.
+///
+/// # Errors
+/// Invalid if its settings contradict each other or this host.
+pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
+    let Inputs { container, host, .. } = inputs;
+    let settings = &container.host;
+    let security = SecurityOptions::parse(&settings.security_options)?;
+    let capabilities = capabilities_of(container, host)?;
+    let devices = if settings.privileged {
+        devices::Devices::privileged(&settings.resources.devices)?
+    } else {
+        let resources = &settings.resources;
+        devices::Devices::ordinary(&resources.devices, &resources.device_cgroup_rules)?
+    };
+    let wishes = mounts::Wishes {
+        points: &container.mounts,
+        files: inputs.files,
+        init: inputs.init,
+        ipc: &settings.ipc_mode,
+        shared_memory: inputs.shared_memory,
+        shm_size: settings.shm_size.unwrap_or_default(),
+        privileged: settings.privileged,
+        writable_cgroups: security.writable_cgroups.unwrap_or(settings.privileged),
+        readonly_rootfs: settings.readonly_rootfs,
+        recursive_read_only: host.kernel >= RECURSIVE_READ_ONLY_SINCE,
+    };
+    let sources = Sources {
+        network: inputs.network,
+        pid: &settings.pid_mode,
+        pid_of: inputs.pid_of,
+        ipc: &settings.ipc_mode,
+        ipc_of: inputs.ipc_of,
+        uts: settings.uts_mode,
+        cgroup: settings.cgroupns_mode,
+    };
+    let own_hostname = settings.uts_mode == UtsMode::Private;
+    let named = |name: &String| if own_hostname { name.clone() } else { String::new() };
+    Ok(Spec {
+        oci_version: VERSION,
+        process: process(inputs, &security, &capabilities),
+        root: Root { path: ROOTFS.to_owned(), readonly: settings.readonly_rootfs },
+        hostname: named(&container.config.hostname),
+        domainname: named(&container.config.domainname),
+        mounts: mounts::list(&wishes),
+        annotations: settings.annotations.clone(),
+        linux: Linux {
+            cgroups_path: inputs.cgroup.clone(),
+            namespaces: namespaces::list(&sources),
+            devices: devices.nodes,
+            resources: Resources {
+                devices: devices.rules,
+                memory: limits::memory(&settings.resources),
+                cpu: limits::cpu(&settings.resources),
+                pids: limits::pids(&settings.resources),
+                block_io: limits::block_io(&settings.resources),
+            },
+            sysctl: sysctls(container),
+            seccomp: filter(settings.privileged, &security, &capabilities, host)?,
+            masked_paths: settings.masked_paths.clone().unwrap_or_default(),
+            readonly_paths: settings.readonly_paths.clone().unwrap_or_default(),
+            rootfs_propagation: mounts::root_propagation(&container.mounts),
+        },
+    })
+}
+
+/// A process beside a container's own.
+pub(crate) fn exec_process(
+    container: &Container,
+    config: &ExecConfig,
+    size: Option<TerminalSize>,
+    account: &Account,
+    host: &HostFacts,
+) -> Result<Process> {
+    let security = SecurityOptions::parse(&container.host.security_options)?;
+    let names = if config.privileged {
+        capabilities::of_container(&[], &[], true, &host.capabilities)?
+    } else {
+        capabilities_of(container, host)?
+    };
+    let own = &container.config;
+    let base = environment::of_container(&own.hostname, config.tty, &own.env);
+    let env = environment::with_home(environment::merge(base, &config.env), &account.home);
+    let directory =
+        if config.working_dir.is_empty() { &own.working_dir } else { &config.working_dir };
+    Ok(Process {
+        terminal: config.tty,
+        console_size: console_size(config.tty, size.unwrap_or_default()),
+        user: account.user.clone(),
+        args: config.cmd.clone(),
+        env,
+        cwd: or_root(directory),
+        capabilities: capabilities::sets(&names),
+        rlimits: rlimits(&container.host.resources.ulimits),
+        no_new_privileges: security.no_new_privileges,
+        oom_score_adj: container.host.oom_score_adj,
+    })
+}
+
+/// The init that runs before a container's program, if `asked` or `by_default`. In a pid namespace
+/// that isn't its own there is an init already.
+pub(crate) fn wants_init(container: &Container, by_default: bool) -> bool {
+    container.host.pid_mode == PidMode::Private && container.host.init.unwrap_or(by_default)
+}
+
+fn process(inputs: &Inputs<'_>, security: &SecurityOptions, names: &[&'static str]) -> Process {
+    let container = inputs.container;
+    let config = &container.config;
+    let mut args = Vec::new();
+    if inputs.init.is_some() {
+        args.extend([mounts::INIT.to_owned(), "--".to_owned()]);
+    }
+    args.push(container.path.clone());
+    args.extend(container.arguments.iter().cloned());
+    let env = environment::of_container(&config.hostname, config.tty, &config.env);
+    Process {
+        terminal: config.tty,
+        console_size: console_size(config.tty, container.host.console_size),
+        user: inputs.account.user.clone(),
+        args,
+        env: environment::with_home(env, &inputs.account.home),
+        cwd: or_root(&config.working_dir),
+        capabilities: capabilities::sets(names),
+        rlimits: rlimits(&container.host.resources.ulimits),
+        no_new_privileges: security.no_new_privileges,
+        oom_score_adj: container.host.oom_score_adj,
+    }
+}
+
+fn capabilities_of(container: &Container, host: &HostFacts) -> Result<Vec<&'static str>> {
+    let settings = &container.host;
+    capabilities::of_container(
+        &settings.cap_add,
+        &settings.cap_drop,
+        settings.privileged,
+        &host.capabilities,
+    )
+}
+
+/// The system call filter that `security` asks for.
+fn filter(
+    privileged: bool,
+    security: &SecurityOptions,
+    names: &[&'static str],
+    host: &HostFacts,
+) -> Result<Option<Seccomp>> {
+    let profile = match &security.seccomp {
+        SeccompChoice::Unconfined => return Ok(None),
+        SeccompChoice::Default if privileged || !host.seccomp => return Ok(None),
+        SeccompChoice::Default | SeccompChoice::Builtin => seccomp::builtin(),
+        SeccompChoice::Custom(profile) => profile,
+    };
+    if !host.seccomp {
+        return Err(Error::invalid(
+            "seccomp is not enabled in your kernel, cannot run a custom seccomp profile",
+        ));
+    }
+    Ok(profile.resolve(&seccomp::Conditions {
+        capabilities: names,
+        processor: seccomp::PROCESSOR,
+        kernel: host.kernel,
+    }))
+}
+
+fn sysctls(container: &Container) -> BTreeMap<String, String> {
+    let mut sysctls = BTreeMap::new();
+    if container.host.network_mode.is_private() {
+        sysctls.extend(NETWORK_SYSCTLS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+    sysctls.extend(container.host.sysctls.clone());
+    sysctls
+}
+
+fn rlimits(ulimits: &[Ulimit]) -> Vec<Rlimit> {
+    // -1 is how users write "no limit"; RLIM_INFINITY has all bits set.
+    let limit = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+    ulimits
+        .iter()
+        .map(|ulimit| Rlimit {
+            kind: format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase()),
+            soft: limit(ulimit.soft),
+            hard: limit(ulimit.hard),
+        })
+        .collect()
+}
+
+fn console_size(terminal: bool, size: TerminalSize) -> Option<ConsoleSize> {
+    let known = terminal && size != TerminalSize::default();
+    known.then_some(ConsoleSize { height: size.height, width: size.width })
+}
+
+fn or_root(directory: &str) -> String {
+    if directory.is_empty() { "/".to_owned() } else { directory.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

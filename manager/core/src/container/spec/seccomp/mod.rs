@@ -1,0 +1,8 @@
+//! System call filters: docker's profile format, the built-in profile, and what either comes to
+//! for one container.
+
+mod builtin;
+mod profile;
+
+pub(crate) use builtin::builtin;
+pub(crate) use profile::{Conditions, PROCESSOR, Profile, kernel_version};

@@ -1,0 +1,108 @@
+//! `--security-opt`: what it may say, and what it means.
+
+use crate::error::{Error, Result};
+
+use super::seccomp::Profile;
+
+/// What a container's security options come to.
+#[derive(Debug, Default)]
+pub(crate) struct SecurityOptions {
+    /// A program can't gain privileges by executing another.
+    pub(crate) no_new_privileges: bool,
+    /// Whether cgroups can be written; `None`: only if privileged.
+    pub(crate) writable_cgroups: Option<bool>,
+    /// The system call filter.
+    pub(crate) seccomp: SeccompChoice,
+}
+
+/// Which system call filter.
+#[derive(Debug, Default)]
+pub(crate) enum SeccompChoice {
+    /// The built-in one, unless privileged.
+    #[default]
+    Default,
+    /// The built-in one, privileged or not.
+    Builtin,
+    /// None.
+    Unconfined,
+    /// The user's.
+    Custom(Box<Profile>),
+}
+
+impl SecurityOptions {
+    /// Reads the options as clients send them: `key=value` or a bare word.
+    ///
+    /// # Errors
+    /// Invalid for what nobody knows; unsupported for confinements that are asked for by name and
+    /// that this manager can't set up.
+    pub(crate) fn parse(options: &[String]) -> Result<Self> {
+        let mut parsed = Self::default();
+        for option in options {
+            parsed.add(option)?;
+        }
+        Ok(parsed)
+    }
+
+    fn add(&mut self, option: &str) -> Result<()> {
+        let wrong = || Error::invalid(format!("invalid --security-opt: \"{option}\""));
+        let flag = |value: &str| parse_flag(value).ok_or_else(wrong);
+        let pair = option.split_once('=').or_else(|| option.split_once(':'));
+        match (option, pair) {
+            ("no-new-privileges", _) => self.no_new_privileges = true,
+            ("writable-cgroups", _) => self.writable_cgroups = Some(true),
+            // SELinux labels and AppArmor profiles only matter where the kernel enforces them;
+            // turning them off is always granted.
+            ("disable", _)
+            | (_, Some(("label", "disable")))
+            | (_, Some(("apparmor", "unconfined"))) => {}
+            (_, Some(("no-new-privileges", value))) => self.no_new_privileges = flag(value)?,
+            (_, Some(("writable-cgroups", value))) => self.writable_cgroups = Some(flag(value)?),
+            (_, Some(("seccomp", "unconfined"))) => self.seccomp = SeccompChoice::Unconfined,
+            (_, Some(("seccomp", "builtin"))) => self.seccomp = SeccompChoice::Builtin,
+            (_, Some(("seccomp", json))) => {
+                self.seccomp = SeccompChoice::Custom(Box::new(Profile::parse(json)?));
+            }
+            (_, Some(("label" | "apparmor", _))) => {
+                return Err(Error::unsupported(format!("--security-opt {option}")));
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(())
+    }
+}
+
+fn parse_flag(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn parse(option: &str) -> Result<SecurityOptions> {
+        SecurityOptions::parse(&[option.to_owned()])
+    }
+
+    #[test]
+    fn both_spellings_mean_the_same() {
+        for text in ["no-new-privileges", "no-new-privileges=true", "no-new-privileges:true"] {
+            assert!(parse(text).unwrap().no_new_privileges, "{text}");
+        }
+        assert!(!parse("no-new-privileges=false").unwrap().no_new_privileges);
+        let unconfined = parse("seccomp=unconfined").unwrap();
+        assert!(matches!(unconfined.seccomp, SeccompChoice::Unconfined));
+    }
+
+    #[test]
+    fn what_is_unknown_or_not_done_is_refused() {
+        assert_eq!(parse("nonsense").unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(parse("no-new-privileges=maybe").unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(parse("seccomp={").unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(parse("apparmor=mine").unwrap_err().kind(), Kind::Unsupported);
+    }
+}

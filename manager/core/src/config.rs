@@ -89,6 +89,11 @@ impl Config {
         self.exec_root.join("netns")
     }
 
+    /// Where it is written down what containers have of their networks.
+    pub fn endpoint_directory(&self) -> PathBuf {
+        self.exec_root.join("endpoints")
+    }
+
     /// Where shims put their sockets.
     pub fn socket_directory(&self) -> PathBuf {
         self.exec_root.join("s")

@@ -1,6 +1,7 @@
 //! What can be read about a network.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
@@ -35,4 +36,47 @@ pub struct Subnet {
     pub prefix_length: u8,
     /// The host's address in it, by which the containers reach everything else.
     pub gateway: Ipv4Addr,
+}
+
+impl Subnet {
+    /// The subnet in which the host has the address `gateway`.
+    pub(super) fn of(gateway: Ipv4Addr, prefix_length: u8) -> Self {
+        let hosts = u32::MAX.checked_shr(prefix_length.into()).unwrap_or(0);
+        let network = Ipv4Addr::from(u32::from(gateway) & !hosts);
+        Self { network, prefix_length, gateway }
+    }
+
+    /// The highest address: the one that all of the subnet listens to.
+    pub(super) fn broadcast(&self) -> Ipv4Addr {
+        let hosts = u32::MAX.checked_shr(self.prefix_length.into()).unwrap_or(0);
+        Ipv4Addr::from(u32::from(self.network) | hosts)
+    }
+
+    /// Whether the two have an address in common.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.network <= other.broadcast() && other.network <= self.broadcast()
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix_length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subnet_knows_its_ends_and_its_neighbours() {
+        let subnet = |a, b, c, d, prefix| Subnet::of(Ipv4Addr::new(a, b, c, d), prefix);
+        let ours = subnet(172, 17, 0, 1, 16);
+        assert_eq!(ours.to_string(), "172.17.0.0/16");
+        assert_eq!(ours.broadcast(), Ipv4Addr::new(172, 17, 255, 255));
+        assert!(
+            ours.overlaps(&subnet(172, 17, 9, 9, 32)) && ours.overlaps(&subnet(172, 0, 0, 1, 8))
+        );
+        assert!(!ours.overlaps(&subnet(172, 18, 0, 1, 16)));
+    }
 }

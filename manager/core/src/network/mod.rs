@@ -1,11 +1,27 @@
 //! Networks: what a container's packets can reach, and who can reach it.
+//!
+//! Everything here is in the kernel once it is made, and works on without a manager: links,
+//! namespaces held by mounts, maps of the packet filter. [`Networks`] keeps the books.
 
+mod addresses;
+mod bridge;
+mod driver;
 mod endpoint;
+mod firewall;
+mod identity;
 mod info;
+mod kernel;
 mod mac;
+mod plain;
+mod ports;
+mod records;
+mod reservation;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 pub use endpoint::{
     Connect, Connected, Endpoint, Interface, PortChoice, PortRequest, Protocol, PublishedPort,
@@ -16,45 +32,244 @@ pub use mac::MacAddress;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use bridge::Bridge;
+use driver::Driver;
+use identity::Identity;
+use kernel::netns;
+use plain::Plain;
+use ports::HostPorts;
+use records::Records;
 
 /// The networks of this manager and what is connected to them.
-pub struct Networks {}
+pub struct Networks {
+    netns_directory: PathBuf,
+    records: Records,
+    networks: Vec<Network>,
+    /// By container, which has at most one.
+    endpoints: RwLock<BTreeMap<String, Arc<Endpoint>>>,
+}
+
+struct Network {
+    name: &'static str,
+    identity: Identity,
+    driver: Box<dyn Driver>,
+}
 
 impl Networks {
     /// Makes or repairs the bridge and our packet filter, and takes over what containers that
     /// may still run have. Call [`Networks::retain`] when it is known which do.
-    pub async fn open(_config: &Config, _store: Arc<Store>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self {}))
+    ///
+    /// # Errors
+    /// `Invalid` or `Unsupported` for settings that can't be, `Conflict` if something else on the
+    /// host has the bridge's name or addresses, `Unavailable` if `nft` is missing, else `System`.
+    pub async fn open(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
+        let config = config.clone();
+        let open = move || Self::open_now(&config, &store).map(Arc::new);
+        off_the_reactor(open).await
     }
 
     /// Connects a container: its network namespace, its interface, its published ports. Either
-    /// all of it is there on return, or nothing.
+    /// all of it is there on return, or nothing. If the container has an endpoint from before, it
+    /// is taken away first.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such network, `Exhausted` if it has no free address,
+    /// `Unsupported` for ports that can't be published, `System` if a port is in use (with the
+    /// words that docker has for it) or the kernel refuses something.
     pub async fn connect(self: &Arc<Self>, request: Connect) -> Result<Connected> {
-        Err(Error::unsupported(format!("the network {}", request.network)))
+        let networks = Arc::clone(self);
+        off_the_reactor(move || networks.connect_now(&request)).await
     }
 
     /// Takes away what a container has of its network; it is no error if that is nothing.
-    pub async fn disconnect(self: &Arc<Self>, _container: &str) -> Result<()> {
-        Ok(())
+    ///
+    /// # Errors
+    /// All that went wrong, together. What is left stays on the books; trying again goes on there.
+    pub async fn disconnect(self: &Arc<Self>, container: &str) -> Result<()> {
+        let networks = Arc::clone(self);
+        let container = container.to_owned();
+        off_the_reactor(move || networks.disconnect_now(&container)).await
     }
 
-    /// Takes away what belongs to no container of `running`.
-    pub async fn retain(self: &Arc<Self>, _running: &HashSet<String>) -> Result<()> {
-        Ok(())
+    /// Takes away what belongs to no container of `running`, and carries our mark.
+    ///
+    /// # Errors
+    /// All that went wrong, together.
+    pub async fn retain(self: &Arc<Self>, running: &HashSet<String>) -> Result<()> {
+        let networks = Arc::clone(self);
+        let running = running.clone();
+        off_the_reactor(move || networks.retain_now(&running)).await
     }
 
     /// Every network, in the order of their names.
     pub fn list(&self) -> Vec<NetworkInfo> {
-        Vec::new()
+        self.networks.iter().map(|network| self.describe(network)).collect()
     }
 
-    /// The network with this name, id or unique beginning of an id.
+    /// The network with this name, id or beginning of an id.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none, `Invalid` if there are several.
     pub fn find(&self, name_or_id: &str) -> Result<NetworkInfo> {
-        Err(Error::not_found(format!("network {name_or_id} not found")))
+        self.network(name_or_id).map(|network| self.describe(network))
     }
 
-    /// The endpoint of a container.
-    pub fn endpoint(&self, _container: &str) -> Option<Endpoint> {
-        None
+    /// What a container has.
+    pub fn endpoint(&self, container: &str) -> Option<Arc<Endpoint>> {
+        self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(container).cloned()
+    }
+
+    fn open_now(config: &Config, store: &Store) -> Result<Self> {
+        let netns_directory = config.netns_directory();
+        records::make_directory(&netns_directory)?;
+        let records = Records::open(config.endpoint_directory())?;
+        let endpoints = records.list()?;
+        let bridge_id = identity::of(store, "bridge")?;
+        let on_bridge: Vec<_> = endpoints
+            .iter()
+            .filter(|endpoint| endpoint.network_id == bridge_id.id)
+            .cloned()
+            .collect();
+        let bridge = Bridge::open(&config.bridge, Arc::new(HostPorts::default()), &on_bridge)?;
+        let networks = vec![
+            Network { name: "bridge", identity: bridge_id, driver: Box::new(bridge) },
+            Network {
+                name: "host",
+                identity: identity::of(store, "host")?,
+                driver: Box::new(Plain::Host),
+            },
+            Network {
+                name: "none",
+                identity: identity::of(store, "none")?,
+                driver: Box::new(Plain::Null),
+            },
+        ];
+        let endpoints = endpoints
+            .into_iter()
+            .map(|endpoint| (endpoint.container.clone(), Arc::new(endpoint)))
+            .collect();
+        Ok(Self { netns_directory, records, networks, endpoints: RwLock::new(endpoints) })
+    }
+
+    fn connect_now(&self, request: &Connect) -> Result<Connected> {
+        let network = self.network(&request.network)?;
+        self.disconnect_now(&request.container)?;
+        let endpoint_id = identity::random();
+        let reservation = network.driver.reserve(request, &endpoint_id)?;
+        let endpoint = Endpoint {
+            container: request.container.clone(),
+            endpoint_id,
+            network: network.name.to_owned(),
+            network_id: network.identity.id.clone(),
+            netns: reservation.own_namespace.then(|| self.netns_directory.join(&request.container)),
+            interface: reservation.interface,
+            ports: reservation.ports,
+        };
+        self.keep(endpoint.clone());
+        let made = self.records.put(&endpoint).and_then(|()| network.driver.attach(&endpoint));
+        if let Err(error) = made {
+            if let Err(left) = self.disconnect_now(&request.container) {
+                tracing::warn!(container = request.container, %left, "undoing a failed connection");
+            }
+            return Err(error);
+        }
+        Ok(Connected { endpoint, reservations: reservation.sockets })
+    }
+
+    fn disconnect_now(&self, container: &str) -> Result<()> {
+        let Some(endpoint) = self.endpoint(container) else { return Ok(()) };
+        match self.networks.iter().find(|network| network.identity.id == endpoint.network_id) {
+            Some(network) => network.driver.detach(&endpoint)?,
+            None => endpoint.netns.as_deref().map_or(Ok(()), netns::remove)?,
+        }
+        self.records.remove(container)?;
+        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(container);
+        Ok(())
+    }
+
+    fn retain_now(&self, running: &HashSet<String>) -> Result<()> {
+        let known: Vec<_> = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .filter(|container| !running.contains(*container))
+            .cloned()
+            .collect();
+        let namespaces = records::file_names(&self.netns_directory)?;
+        let orphans = namespaces.into_iter().filter(|container| !running.contains(container));
+        to_the_end(
+            known
+                .iter()
+                .map(|container| self.disconnect_now(container))
+                .chain(self.networks.iter().map(|network| network.driver.sweep(running)))
+                .chain(
+                    orphans.map(|container| netns::remove(&self.netns_directory.join(container))),
+                ),
+        )
+    }
+
+    fn keep(&self, endpoint: Endpoint) {
+        self.endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(endpoint.container.clone(), Arc::new(endpoint));
+    }
+
+    fn network(&self, name_or_id: &str) -> Result<&Network> {
+        let exact =
+            |network: &&Network| network.name == name_or_id || network.identity.id == name_or_id;
+        if let Some(network) = self.networks.iter().find(exact) {
+            return Ok(network);
+        }
+        let mut matches = self.networks.iter().filter(|network| {
+            !name_or_id.is_empty() && network.identity.id.starts_with(name_or_id)
+        });
+        match (matches.next(), matches.next()) {
+            (Some(network), None) => Ok(network),
+            (None, _) => Err(Error::not_found(format!("network {name_or_id} not found"))),
+            (Some(_), Some(_)) => Err(Error::invalid(format!(
+                "network {name_or_id} is ambiguous ({} matches found on ID prefix)",
+                2 + matches.count()
+            ))),
+        }
+    }
+
+    fn describe(&self, network: &Network) -> NetworkInfo {
+        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+        NetworkInfo {
+            id: network.identity.id.clone(),
+            name: network.name.to_owned(),
+            driver: network.driver.name(),
+            created: network.identity.created,
+            subnet: network.driver.subnet(),
+            options: network.driver.options(),
+            endpoints: endpoints
+                .values()
+                .filter(|endpoint| endpoint.network_id == network.identity.id)
+                .map(|endpoint| Endpoint::clone(endpoint))
+                .collect(),
+        }
+    }
+}
+
+/// Runs what blocks where it holds nobody up.
+async fn off_the_reactor<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::system(format!("the work on a network has panicked: {error}")))?
+}
+
+/// All the failures of steps that must each be tried, as one.
+fn to_the_end(steps: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+    let failures: Vec<Error> = steps.into_iter().filter_map(Result::err).collect();
+    match failures.as_slice() {
+        [] => Ok(()),
+        [first, ..] => {
+            let texts: Vec<_> = failures.iter().map(ToString::to_string).collect();
+            Err(Error::new(first.kind(), texts.join("; ")))
+        }
     }
 }

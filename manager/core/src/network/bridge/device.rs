@@ -1,0 +1,150 @@
+//! The bridge as a device of the host, and the links that carry its mark.
+
+use std::collections::HashSet;
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::network::info::Subnet;
+use crate::network::kernel::link::{Link, NewBridge};
+use crate::network::kernel::netlink::{Batch, Netlink};
+use crate::network::kernel::sysctl;
+use crate::network::mac::MacAddress;
+
+/// The MTU that the kernel gives a bridge when none is set.
+pub(super) const DEFAULT_MTU: u32 = 1500;
+/// The longest name that an interface can have, in bytes.
+const LONGEST_NAME: usize = 15;
+/// How the names of our ends of containers' cables begin.
+const CABLE: &str = "tare-";
+
+/// The note on a link that says whose it is: the bridge's own is without a container.
+pub(super) fn mark_of(bridge: &str, container: &str) -> String {
+    format!("tare {bridge} {container}").trim_end().to_owned()
+}
+
+/// The name of our end of the cable of the endpoint with this id.
+pub(super) fn cable_name(endpoint_id: &str) -> String {
+    CABLE.chars().chain(endpoint_id.chars()).take(LONGEST_NAME).collect()
+}
+
+/// Whether a bridge can be like this.
+///
+/// # Errors
+/// `Invalid`, saying what is wrong.
+pub(super) fn check(settings: &config::Bridge) -> Result<()> {
+    let config::Bridge { name, address, prefix_length, mtu, .. } = settings;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty()
+        || name.len() > LONGEST_NAME
+        || !name.bytes().all(plain)
+        || name == "."
+        || name == ".."
+    {
+        return Err(Error::invalid(format!(
+            "the bridge's name {name:?} must be 1 to {LONGEST_NAME} letters, digits, '-', '_' or '.'"
+        )));
+    }
+    if name.starts_with(CABLE) {
+        return Err(Error::invalid(format!(
+            "the bridge's name {name} must not begin with {CABLE}, as containers' interfaces do"
+        )));
+    }
+    let subnet = Subnet::of(*address, *prefix_length);
+    if !(8..=30).contains(prefix_length)
+        || *address == subnet.network
+        || *address == subnet.broadcast()
+    {
+        return Err(Error::invalid(format!(
+            "the bridge's address {address}/{prefix_length} must be one that a host can have, in a \
+             subnet of /8 to /30"
+        )));
+    }
+    match mtu {
+        Some(mtu) if !(68..=65535).contains(mtu) => {
+            Err(Error::invalid(format!("the bridge's MTU {mtu} must be from 68 to 65535")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the bridge, or brings the one that we have made before to these settings, and lets the
+/// host forward packets.
+///
+/// # Errors
+/// `Conflict` if an interface that isn't ours has the bridge's name or its addresses.
+pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subnet) -> Result<()> {
+    let name = &settings.name;
+    let mark = mark_of(name, "");
+    match netlink.link(name)? {
+        Some(link) if link.is_bridge && link.alias.as_deref() == Some(&mark) => {}
+        Some(_) => {
+            return Err(Error::conflict(format!(
+                "the host has an interface {name} that tared has not made; delete it, or give the \
+                 bridge another name"
+            )));
+        }
+        None => make(netlink, settings, &mark)?,
+    }
+    let index = netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))?;
+    let mut repair = Batch::default();
+    let mut has_address = false;
+    for (link, address, prefix_length) in netlink.addresses()? {
+        if link == index && (address, prefix_length) == (settings.address, subnet.prefix_length) {
+            has_address = true;
+        } else if link == index {
+            repair.delete_address(index, address, prefix_length);
+        } else if Subnet::of(address, prefix_length).overlaps(&subnet) {
+            return Err(Error::conflict(format!(
+                "the bridge's subnet {subnet} overlaps with the address {address}/{prefix_length} \
+                 that another interface of this host has; give the bridge another address"
+            )));
+        }
+    }
+    if !has_address {
+        repair.add_address(index, settings.address, subnet.prefix_length);
+    }
+    if let Some(mtu) = settings.mtu {
+        repair.set_mtu(name, mtu);
+    }
+    repair.set_up(name);
+    netlink.run(&repair)?;
+
+    sysctl::set("ipv4/ip_forward", "1")?;
+    // Lets packets from 127.0.0.1 to a published port go on to the container.
+    sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1")
+}
+
+fn make(netlink: &Netlink, settings: &config::Bridge, mark: &str) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.add_bridge(&NewBridge {
+        name: &settings.name,
+        mac: MacAddress::of(settings.address),
+        mtu: settings.mtu,
+    });
+    batch.set_alias(&settings.name, mark);
+    Ok(netlink.run(&batch)?)
+}
+
+/// Deletes the link `name`; it is no error if there is none.
+pub(super) fn delete(netlink: &Netlink, name: &str) -> Result<()> {
+    let mut batch = Batch::default();
+    batch.delete_link(name);
+    match netlink.run(&batch) {
+        Err(refusal) if refusal.errno == libc::ENODEV => Ok(()),
+        outcome => Ok(outcome?),
+    }
+}
+
+/// The links that the bridge `name` has to containers other than these.
+pub(super) fn orphans(
+    netlink: &Netlink,
+    name: &str,
+    containers: &HashSet<String>,
+) -> Result<Vec<String>> {
+    let mark = format!("{} ", mark_of(name, ""));
+    let is_orphan = |link: &Link| {
+        let container = link.alias.as_deref().and_then(|alias| alias.strip_prefix(&mark));
+        container.is_some_and(|container| !containers.contains(container))
+    };
+    Ok(netlink.links()?.into_iter().filter(is_orphan).map(|link| link.name).collect())
+}

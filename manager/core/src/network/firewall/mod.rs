@@ -1,0 +1,142 @@
+//! The packet filter of one bridge: an nftables table of its own, whose maps say which of the
+//! host's ports lead to which container.
+//!
+//! The rules are the same however many ports are published; publishing adds elements to maps. All
+//! of the table follows from the bridge's settings and the published ports, so it can be laid anew
+//! at any time, in one transaction that leaves no moment without it.
+
+mod elements;
+mod ruleset;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::endpoint::PublishedPort;
+use super::info::Subnet;
+use super::kernel::netlink::Netlink;
+use crate::error::{Error, Kind, Result};
+
+/// Where a published port of the host leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Published {
+    /// The container's id, for people who list the table.
+    container: String,
+    /// The port and where on the host it is.
+    port: PublishedPort,
+    /// The container's address.
+    address: Ipv4Addr,
+}
+
+/// The packet filter of one bridge.
+pub(super) struct Firewall {
+    bridge: String,
+    subnet: Subnet,
+    /// What the table must have, by container. The lock is held while the table is changed, so
+    /// that it never differs from this for longer.
+    published: Mutex<BTreeMap<String, Vec<Published>>>,
+}
+
+impl Firewall {
+    /// The packet filter of the bridge with this name and these addresses; [`Firewall::lay`] makes
+    /// it.
+    pub(super) fn new(bridge: &str, subnet: Subnet) -> Self {
+        Self { bridge: bridge.to_owned(), subnet, published: Mutex::default() }
+    }
+
+    /// The name of its table.
+    fn table(&self) -> String {
+        format!("tare-{}", self.bridge)
+    }
+
+    /// Counts these ports among what the table must have, for [`Firewall::lay`] to put there.
+    pub(super) fn adopt(&self, container: &str, address: Ipv4Addr, ports: &[PublishedPort]) {
+        self.published().insert(container.to_owned(), leading_to(container, address, ports));
+    }
+
+    /// Makes the table, or replaces it, in one transaction.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if there is no `nft`; [`Kind::System`] if it fails.
+    pub(super) fn lay(&self) -> Result<()> {
+        self.lay_with(&self.published())
+    }
+
+    /// Lets the world reach these ports of a container.
+    pub(super) fn publish(
+        &self,
+        container: &str,
+        address: Ipv4Addr,
+        ports: &[PublishedPort],
+    ) -> Result<()> {
+        let ports = leading_to(container, address, ports);
+        let mut published = self.published();
+        let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
+        let added = match elements::table_exists(&netlink, &self.table())? {
+            true => elements::add(&netlink, &self.table(), &ports),
+            // Someone has flushed all rules of the host; ours must come back first.
+            false => self.lay_with(&published).and_then(|()| {
+                tracing::warn!(table = self.table(), "the packet filter was gone; made it again");
+                elements::add(&netlink, &self.table(), &ports)
+            }),
+        };
+        published.insert(container.to_owned(), ports);
+        added
+    }
+
+    /// Takes back what [`Firewall::publish`] did; it is no error if that is nothing.
+    pub(super) fn withdraw(&self, container: &str) -> Result<()> {
+        let mut published = self.published();
+        let Some(ports) = published.get(container) else { return Ok(()) };
+        let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
+        elements::remove(&netlink, &self.table(), ports)?;
+        published.remove(container);
+        Ok(())
+    }
+
+    fn lay_with(&self, published: &BTreeMap<String, Vec<Published>>) -> Result<()> {
+        run_nft(&ruleset::render(self, published.values().flatten()))
+            .map_err(|error| error.while_doing(format!("make the nftables table {}", self.table())))
+    }
+
+    fn published(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Published>>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn leading_to(container: &str, address: Ipv4Addr, ports: &[PublishedPort]) -> Vec<Published> {
+    let lead = |port: &PublishedPort| Published {
+        container: container.to_owned(),
+        port: port.clone(),
+        address,
+    };
+    ports.iter().map(lead).collect()
+}
+
+fn run_nft(script: &str) -> Result<()> {
+    let failed = |error| Error::io("run nft", error);
+    let mut nft = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::new(
+                Kind::Unavailable,
+                "the program nft is not on PATH; install the package nftables",
+            ),
+            _ => failed(error),
+        })?;
+    if let Some(mut stdin) = nft.stdin.take() {
+        // If nft ends before it has read everything, its own message says more than EPIPE does.
+        let _ = stdin.write_all(script.as_bytes());
+    }
+    let output = nft.wait_with_output().map_err(failed)?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Error::system(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}

@@ -1,0 +1,241 @@
+//! Requests about links, addresses and routes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use netlink_packet_core::{Emitable, Parseable};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+
+use super::netlink::{Batch, Netlink};
+use crate::error::Result;
+use crate::network::mac::MacAddress;
+
+/// A link as the kernel describes it.
+pub(in crate::network) struct Link {
+    pub(in crate::network) name: String,
+    pub(in crate::network) is_bridge: bool,
+    pub(in crate::network) alias: Option<String>,
+}
+
+/// A bridge to make.
+pub(in crate::network) struct NewBridge<'a> {
+    pub(in crate::network) name: &'a str,
+    pub(in crate::network) mac: MacAddress,
+    pub(in crate::network) mtu: Option<u32>,
+}
+
+/// A cable to make: one end here on a bridge, the other in a namespace.
+pub(in crate::network) struct NewCable<'a> {
+    pub(in crate::network) name: &'a str,
+    pub(in crate::network) bridge: u32,
+    pub(in crate::network) mtu: Option<u32>,
+    pub(in crate::network) peer: NewPeer<'a>,
+}
+
+/// The other end of a cable.
+pub(in crate::network) struct NewPeer<'a> {
+    pub(in crate::network) name: &'a str,
+    pub(in crate::network) namespace: BorrowedFd<'a>,
+    pub(in crate::network) mac: MacAddress,
+}
+
+impl Batch {
+    /// Makes a bridge and puts it up. Its own hardware address keeps it from taking over one of
+    /// its ports', which would change with them.
+    pub(in crate::network) fn add_bridge(&mut self, bridge: &NewBridge<'_>) {
+        let mut message = up(LinkMessage::default());
+        message.attributes = vec![
+            LinkAttribute::IfName(bridge.name.to_owned()),
+            LinkAttribute::Address(bridge.mac.octets().to_vec()),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+        ];
+        message.attributes.extend(bridge.mtu.map(LinkAttribute::Mtu));
+        self.new_link(format!("make the bridge {}", bridge.name), message);
+    }
+
+    /// Makes a cable and puts the end that is here up.
+    pub(in crate::network) fn add_cable(&mut self, cable: &NewCable<'_>) {
+        let mut peer = LinkMessage::default();
+        peer.attributes = vec![
+            LinkAttribute::IfName(cable.peer.name.to_owned()),
+            LinkAttribute::Address(cable.peer.mac.octets().to_vec()),
+            LinkAttribute::NetNsFd(cable.peer.namespace.as_raw_fd()),
+        ];
+        peer.attributes.extend(cable.mtu.map(LinkAttribute::Mtu));
+        let mut message = up(LinkMessage::default());
+        message.attributes = vec![
+            LinkAttribute::IfName(cable.name.to_owned()),
+            LinkAttribute::Controller(cable.bridge),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Veth),
+                LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+            ]),
+        ];
+        message.attributes.extend(cable.mtu.map(LinkAttribute::Mtu));
+        self.new_link(format!("make the interface {}", cable.name), message);
+    }
+
+    /// Writes a note on the link `name` that people and sweeps can read.
+    pub(in crate::network) fn set_alias(&mut self, name: &str, alias: &str) {
+        let mut message = LinkMessage::default();
+        message.attributes =
+            vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias.to_owned())];
+        self.push(format!("mark {name}"), libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
+    /// Sets the MTU of the link `name`.
+    pub(in crate::network) fn set_mtu(&mut self, name: &str, mtu: u32) {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Mtu(mtu)];
+        let doing = format!("set the MTU of {name} to {mtu}");
+        self.push(doing, libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
+    /// Puts the link `name` up.
+    pub(in crate::network) fn set_up(&mut self, name: &str) {
+        let mut message = up(LinkMessage::default());
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.push(format!("put {name} up"), libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
+    /// Deletes the link `name` and, if it is a cable, its other end.
+    pub(in crate::network) fn delete_link(&mut self, name: &str) {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.push(format!("delete the interface {name}"), libc::RTM_DELLINK, 0, &bytes(&message));
+    }
+
+    /// Gives the link with this number an address; it is no error if it has it.
+    pub(in crate::network) fn add_address(&mut self, index: u32, address: Ipv4Addr, prefix: u8) {
+        let doing = format!("add the address {address}/{prefix}");
+        let mut message = address_message(index, address, prefix);
+        let broadcast = u32::from(address) | u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        message.attributes.push(AddressAttribute::Broadcast(Ipv4Addr::from(broadcast)));
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+        self.push(doing, libc::RTM_NEWADDR, flags, &bytes(&message));
+    }
+
+    /// Takes an address from the link with this number.
+    pub(in crate::network) fn delete_address(&mut self, index: u32, address: Ipv4Addr, prefix: u8) {
+        let doing = format!("take away the address {address}/{prefix}");
+        let message = address_message(index, address, prefix);
+        self.push(doing, libc::RTM_DELADDR, 0, &bytes(&message));
+    }
+
+    /// Sends everything that has no better route to `gateway`.
+    pub(in crate::network) fn add_default_route(&mut self, gateway: Ipv4Addr) {
+        let mut message = RouteMessage::default();
+        message.header = RouteHeader {
+            address_family: AddressFamily::Inet,
+            table: RouteHeader::RT_TABLE_MAIN,
+            protocol: RouteProtocol::Boot,
+            scope: RouteScope::Universe,
+            kind: RouteType::Unicast,
+            ..RouteHeader::default()
+        };
+        message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        let doing = format!("add the default route by {gateway}");
+        self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
+    }
+
+    fn new_link(&mut self, doing: String, message: LinkMessage) {
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        self.push(doing, libc::RTM_NEWLINK, flags, &bytes(&message));
+    }
+}
+
+impl Netlink {
+    /// The link `name`, if there is one.
+    pub(in crate::network) fn link(&self, name: &str) -> Result<Option<Link>> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        let mut question = Batch::default();
+        question.push(format!("look at {name}"), libc::RTM_GETLINK, 0, &bytes(&message));
+        match self.ask(&question) {
+            Ok(answers) => Ok(answers.iter().find_map(|body| read_link(body))),
+            Err(refusal) if refusal.errno == libc::ENODEV => Ok(None),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Every link.
+    pub(in crate::network) fn links(&self) -> Result<Vec<Link>> {
+        let mut question = Batch::default();
+        let message = bytes(&LinkMessage::default());
+        question.push("list the links", libc::RTM_GETLINK, libc::NLM_F_DUMP, &message);
+        Ok(self.ask(&question)?.iter().filter_map(|body| read_link(body)).collect())
+    }
+
+    /// Every IPv4 address with its prefix length and the number of its link.
+    pub(in crate::network) fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr, u8)>> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        let mut question = Batch::default();
+        question.push("list the addresses", libc::RTM_GETADDR, libc::NLM_F_DUMP, &bytes(&message));
+        Ok(self.ask(&question)?.iter().filter_map(|body| read_address(body)).collect())
+    }
+
+    /// The number of the link `name`.
+    pub(in crate::network) fn index(&self, name: &str) -> io::Result<u32> {
+        Ok(rustix::net::netdevice::name_to_index(self.as_fd(), name)?)
+    }
+}
+
+fn up(mut message: LinkMessage) -> LinkMessage {
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+fn address_message(index: u32, address: Ipv4Addr, prefix: u8) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = prefix;
+    message.header.scope = AddressScope::Universe;
+    message.header.index = index;
+    message.attributes = vec![
+        AddressAttribute::Local(IpAddr::V4(address)),
+        AddressAttribute::Address(IpAddr::V4(address)),
+    ];
+    message
+}
+
+fn read_link(body: &[u8]) -> Option<Link> {
+    let message = LinkMessage::parse(body).ok()?;
+    let mut link = Link { name: String::new(), is_bridge: false, alias: None };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::LinkInfo(info) => {
+                link.is_bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge));
+            }
+            _ => {}
+        }
+    }
+    Some(link)
+}
+
+fn read_address(body: &[u8]) -> Option<(u32, Ipv4Addr, u8)> {
+    let message = AddressMessage::parse(body).ok()?;
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+        _ => None,
+    })?;
+    Some((message.header.index, address, message.header.prefix_len))
+}
+
+fn bytes(message: &impl Emitable) -> Vec<u8> {
+    let mut bytes = vec![0; message.buffer_len()];
+    message.emit(&mut bytes);
+    bytes
+}

@@ -1,0 +1,6 @@
+//! What networks are made of in the kernel: links, addresses, routes, namespaces, settings.
+
+pub(super) mod link;
+pub(super) mod netlink;
+pub(super) mod netns;
+pub(super) mod sysctl;

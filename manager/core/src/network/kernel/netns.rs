@@ -1,0 +1,86 @@
+//! Network namespaces that live without a process: each is held by a bind mount on a file.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+
+use super::netlink::{Batch, Netlink};
+use crate::error::{Error, Result};
+
+/// The calling thread's own network namespace.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// A new network namespace, seen by a thread that is in it.
+pub(in crate::network) struct Inside {
+    netlink: Netlink,
+    namespace: File,
+}
+
+impl Inside {
+    /// Carries out requests in this namespace.
+    pub(in crate::network) fn run(&self, batch: &Batch) -> Result<()> {
+        Ok(self.netlink.run(batch)?)
+    }
+
+    /// The number of the interface `name` here.
+    pub(in crate::network) fn index(&self, name: &str) -> Result<u32> {
+        self.netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))
+    }
+
+    /// The namespace itself, to put links into.
+    pub(in crate::network) fn namespace(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
+    }
+}
+
+/// Makes a network namespace that the file `path` holds, in place of one that it may hold yet, and
+/// lets `furnish` work in it.
+///
+/// All of that runs on a thread of its own, which ends with it: no other work can ever find
+/// itself in the container's namespace. After a failure, [`remove`] takes away what is left.
+pub(in crate::network) fn create<T: Send>(
+    path: &Path,
+    furnish: impl FnOnce(&Inside) -> Result<T> + Send,
+) -> Result<T> {
+    remove(path)?;
+    thread::scope(|scope| {
+        let helper = thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn_scoped(scope, || furnish(&enter_new(path)?))
+            .map_err(|error| Error::io("start a thread", error))?;
+        helper.join().map_err(|_| Error::system("the thread that makes a netns has panicked"))?
+    })
+}
+
+fn enter_new(path: &Path) -> Result<Inside> {
+    unshare(CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| Error::io("make a network namespace", errno.into()))?;
+    File::create(path).map_err(|error| Error::io(format!("make {}", path.display()), error))?;
+    mount_bind(OWN, path).map_err(|errno| {
+        Error::io(format!("hold a network namespace at {}", path.display()), errno.into())
+    })?;
+    let namespace = File::open(OWN).map_err(|error| Error::io(format!("open {OWN}"), error))?;
+    Ok(Inside { netlink: Netlink::open(libc::NETLINK_ROUTE)?, namespace })
+}
+
+/// Lets go of the namespace that the file `path` holds; it is no error if there is none. The
+/// namespace ends when the last process in it does.
+pub(in crate::network) fn remove(path: &Path) -> Result<()> {
+    let failed = |error| Error::io(format!("let go of {}", path.display()), error);
+    loop {
+        match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => break,
+            Err(errno) => return Err(failed(errno.into())),
+        }
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
+}

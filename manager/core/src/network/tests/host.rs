@@ -1,0 +1,174 @@
+//! A host to try networks on: a thread with network and mount namespaces of its own.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Protocol};
+use crate::store::Store;
+
+/// How long a packet may be on its way before it counts as lost.
+const LOST: Duration = Duration::from_millis(300);
+
+/// The host, with its manager's directories.
+pub(super) struct Host {
+    directory: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    store: Arc<Store>,
+    pub(super) config: Config,
+}
+
+/// Runs `test` on a fresh host. Only root can make one: others skip the test.
+pub(super) fn on_a_host(test: impl FnOnce(Host) + Send) {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: making network namespaces takes root");
+        return;
+    }
+    let failed = thread::scope(|scope| scope.spawn(|| test(Host::new())).join());
+    if let Err(panic) = failed {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+impl Host {
+    fn new() -> Self {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).unwrap();
+        run("ip link set lo up");
+        let directory = tempfile::tempdir().unwrap();
+        let mut config =
+            Config::with_roots(&directory.path().join("data"), &directory.path().join("exec"));
+        config.bridge.name = "bridge0".to_owned();
+        std::fs::create_dir_all(&config.data_root).unwrap();
+        let store = Arc::new(Store::open(&config.store_file()).unwrap());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        Self { directory, runtime, store, config }
+    }
+
+    pub(super) fn open(&self) -> Result<Arc<Networks>> {
+        self.wait(Networks::open(&self.config, Arc::clone(&self.store)))
+    }
+
+    pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    pub(super) fn connect(
+        &self,
+        networks: &Arc<Networks>,
+        container: &str,
+        ports: &[PortRequest],
+    ) -> Result<Connected> {
+        self.wait(networks.connect(Connect {
+            container: container.to_owned(),
+            name: format!("name-of-{container}"),
+            network: "bridge".to_owned(),
+            requested_ip: None,
+            mac: None,
+            ports: ports.to_vec(),
+        }))
+    }
+
+    /// A neighbour: another host on a cable, 10.9.0.2 to our 10.9.0.1, that sends what is for
+    /// containers to us.
+    pub(super) fn neighbour(&self) -> std::path::PathBuf {
+        let path = self.directory.path().join("neighbour");
+        crate::network::kernel::netns::create(&path, |_| Ok(())).unwrap();
+        run("ip link add cable type veth peer name uplink");
+        run("ip address add 10.9.0.1/24 dev cable");
+        run("ip link set cable up");
+        let target = path.to_str().unwrap();
+        // `ip` takes a file where it looks for a name, if it has a slash.
+        run(&format!("ip link set uplink netns {target}"));
+        inside(&path, || {
+            run("ip link set lo up");
+            run("ip address add 10.9.0.2/24 dev uplink");
+            run("ip link set uplink up");
+            run("ip route add 172.17.0.0/16 via 10.9.0.1");
+        });
+        path
+    }
+
+    /// What there is in the kernel that containers could leave behind.
+    pub(super) fn leftovers(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap();
+        left.extend(mounts.lines().filter(|line| line.contains("/exec/")).map(str::to_owned));
+        let links = output("ip -o link");
+        left.extend(links.lines().filter(|line| line.contains("tare-")).map(str::to_owned));
+        let table = output("nft list ruleset");
+        left.extend(table.lines().filter(|line| line.contains("comment")).map(str::to_owned));
+        for directory in [self.config.netns_directory(), self.config.endpoint_directory()] {
+            for file in std::fs::read_dir(directory).unwrap() {
+                left.push(file.unwrap().path().display().to_string());
+            }
+        }
+        left
+    }
+}
+
+/// Runs `work` in the namespace that `path` holds.
+pub(super) fn inside<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                let namespace = File::open(path).unwrap();
+                move_into_link_name_space(
+                    std::os::fd::AsFd::as_fd(&namespace),
+                    Some(LinkNameSpaceType::Network),
+                )
+                .unwrap();
+                work()
+            })
+            .join()
+            .unwrap()
+    })
+}
+
+/// Starts a server inside `path` on `port` that says who it is and who is calling.
+pub(super) fn serve(path: &Path, port: u16, who: &'static str) {
+    let listener = inside(path, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    thread::spawn(move || {
+        while let Ok((mut stream, peer)) = listener.accept() {
+            let _ = write!(stream, "{who} {}", peer.ip());
+        }
+    });
+}
+
+/// What the server at `address` says to the calling thread; none if it can't be reached.
+pub(super) fn call(address: &str) -> Option<String> {
+    let address: SocketAddr = address.parse().unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, LOST).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+pub(super) fn run(command: &str) {
+    output(command);
+}
+
+pub(super) fn output(command: &str) -> String {
+    let mut words = command.split_whitespace();
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub(super) fn tcp(host_ip: &str, host_port: u16, container_port: u16) -> PortRequest {
+    let host_ip = (!host_ip.is_empty()).then(|| host_ip.parse().unwrap());
+    let host_port = PortChoice::Fixed(host_port);
+    PortRequest { container_port, protocol: Protocol::Tcp, host_ip, host_port }
+}

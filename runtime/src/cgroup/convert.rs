@@ -12,10 +12,8 @@ pub(super) fn cpu_weight(shares: u64) -> Option<u64> {
         1 | 2 => Some(1),
         262_144.. => Some(10_000),
         _ => {
-            #[allow(clippy::cast_precision_loss)] // Below 2^18.
             let log = (shares as f64).log2();
             let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 1 to 10000.
             let weight = 10_f64.powf(exponent).ceil() as u64;
             Some(weight)
         }

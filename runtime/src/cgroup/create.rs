@@ -81,7 +81,7 @@ fn make_groups(
             Holds::V2 => unify(hierarchy, directory, host, &on_v1, resources)?,
             Holds::V1(_) | Holds::Systemd => separate(hierarchy, directory),
         };
-        group.driver().prepare()?;
+        group.driver().prepare(stage)?;
         groups.push((group, stage));
     }
     Ok(groups)

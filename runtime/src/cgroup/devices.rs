@@ -101,13 +101,13 @@ pub(super) struct DeviceList {
     pub(super) exceptions: BTreeMap<Devices, Access>,
 }
 
-/// One line for `devices.allow` or `devices.deny`.
+/// Lines for `devices.allow` or `devices.deny`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Step {
-    /// The file it goes into.
+    /// The file they go into.
     pub(super) file: &'static str,
-    /// The line.
-    pub(super) line: String,
+    /// The lines.
+    pub(super) lines: Vec<String>,
 }
 
 /// What every container may do besides its own rules: make any node, and use the nodes that the
@@ -234,17 +234,17 @@ impl DeviceList {
 
     /// The steps that lead a v1 cgroup from `present` to this list. Between two lists of allowed
     /// devices, one that both allow is never denied in between.
-    pub(super) fn steps_from(&self, present: &DeviceList) -> Vec<Step> {
+    pub(super) fn steps_from(&self, present: &DeviceList) -> [Step; 2] {
         let (make, unmake) = if self.allow_others {
             ("devices.deny", "devices.allow")
         } else {
             ("devices.allow", "devices.deny")
         };
-        let mut steps = Vec::new();
+        let mut less = Vec::new();
         let nothing = BTreeMap::new();
         let known = if present.allow_others || self.allow_others {
             // Start over: the exceptions of a cgroup that allows all cannot be known.
-            steps.push(Step { file: unmake, line: "a *:* rwm".to_owned() });
+            less.push("a *:* rwm".to_owned());
             &nothing
         } else {
             &present.exceptions
@@ -253,17 +253,18 @@ impl DeviceList {
             let wanted = self.exceptions.get(devices).copied().unwrap_or(Access(0));
             let surplus = held.without(wanted);
             if !surplus.is_empty() {
-                steps.push(Step { file: unmake, line: format!("{devices} {surplus}") });
+                less.push(format!("{devices} {surplus}"));
             }
         }
+        let mut more = Vec::new();
         for (devices, wanted) in &self.exceptions {
             let held = known.get(devices).copied().unwrap_or(Access(0));
             let missing = wanted.without(held);
             if !missing.is_empty() {
-                steps.push(Step { file: make, line: format!("{devices} {missing}") });
+                more.push(format!("{devices} {missing}"));
             }
         }
-        steps
+        [Step { file: unmake, lines: less }, Step { file: make, lines: more }]
     }
 }
 
@@ -294,7 +295,10 @@ mod tests {
     }
 
     fn lines(steps: &[Step]) -> Vec<String> {
-        steps.iter().map(|step| format!("{} {}", step.file, step.line)).collect()
+        let of = |step: &Step| -> Vec<String> {
+            step.lines.iter().map(|line| format!("{} {line}", step.file)).collect()
+        };
+        steps.iter().flat_map(of).collect()
     }
 
     #[test]
@@ -340,7 +344,7 @@ mod tests {
             lines(&target.steps_from(&present)),
             ["devices.deny b 8:0 rw", "devices.deny c 1:3 m", "devices.allow b 8:1 r"]
         );
-        assert_eq!(target.steps_from(&target), []);
+        assert_eq!(lines(&target.steps_from(&target)), Vec::<String>::new());
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub(super) trait Driver {
     /// Whether this hierarchy carries out `controller` for the container.
     fn has(&self, controller: Controller) -> bool;
 
-    /// Makes a new directory fit for processes and for limits.
-    fn prepare(&self) -> Result<()>;
+    /// Makes the directory fit for processes and for limits.
+    fn prepare(&self, stage: Stage) -> Result<()>;
 
     /// Sets the limits of this hierarchy's controllers.
     fn limit(&self, resources: &LinuxResources, stage: Stage) -> Result<()>;

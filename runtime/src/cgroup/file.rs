@@ -12,10 +12,22 @@ use crate::error::{Error, Result};
 /// Writes `value` to the file `name` of the cgroup `directory` and leaves the judgement of a
 /// refusal to the caller.
 pub(super) fn try_write(directory: &Path, name: &str, value: &str) -> Result<(), Errno> {
-    let file =
-        rustix::fs::open(directory.join(name), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-    // One value is one write: the kernel parses what a single call hands it.
-    rustix::io::retry_on_intr(|| rustix::io::write(&file, value.as_bytes())).map(drop)
+    try_write_each(directory, name, [value])
+}
+
+/// Writes several values to the same file, each by a write of its own: the kernel parses what a
+/// single call hands it.
+pub(super) fn try_write_each<'a>(
+    directory: &Path,
+    name: &str,
+    values: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(directory.join(name), flags, Mode::empty())?;
+    for value in values {
+        rustix::io::retry_on_intr(|| rustix::io::write(&file, value.as_bytes()))?;
+    }
+    Ok(())
 }
 
 /// Writes `value` to the file `name` of the cgroup `directory`.
@@ -63,9 +75,24 @@ pub(super) fn read_if_there(directory: &Path, name: &str) -> Result<Option<Strin
 
 /// The text of the file `name`; the caller judges a refusal.
 pub(super) fn try_read(directory: &Path, name: &str) -> io::Result<String> {
-    let mut text = std::fs::read_to_string(directory.join(name))?;
-    text.truncate(text.trim_end().len());
-    Ok(text)
+    read_path(&directory.join(name))
+}
+
+/// The text of a file of the kernel, without white space at its end. Such files tell no size and
+/// are nearly always short, so asking for the size first would be two calls for nothing.
+pub(super) fn read_path(path: &Path) -> io::Result<String> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut chunk))?;
+        match chunk.get(..length) {
+            None | Some([]) => break,
+            Some(read) => bytes.extend_from_slice(read),
+        }
+    }
+    bytes.truncate(bytes.trim_ascii_end().len());
+    String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// What to say when a file cannot be read.

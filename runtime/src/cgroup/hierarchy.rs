@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::controller::Controller;
+use super::file;
 use crate::error::{Context, Error, Result};
 
 /// The v1 hierarchy without controllers in which systemd keeps its units.
@@ -43,7 +44,7 @@ pub(crate) struct Hierarchy {
 /// # Errors
 /// `/proc` cannot be read, or no cgroup hierarchy is mounted at all.
 pub(crate) fn detect() -> Result<Vec<Hierarchy>> {
-    let memberships = std::fs::read_to_string("/proc/self/cgroup")
+    let memberships = file::read_path(Path::new("/proc/self/cgroup"))
         .context(|| "open /proc/self/cgroup")
         .map(|text| parse_memberships(&text))?;
     let mountinfo = File::open("/proc/self/mountinfo").context(|| "open /proc/self/mountinfo")?;

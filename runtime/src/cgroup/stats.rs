@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 /// Numbers that are zero are left out where runc leaves them out.
-#[allow(clippy::trivially_copy_pass_by_ref)] // The shape that serde calls.
 fn zero(value: &u64) -> bool {
     *value == 0
 }

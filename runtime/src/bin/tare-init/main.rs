@@ -6,7 +6,8 @@
 //! the command does.
 //!
 //! It is called as `tare-init -- COMMAND [ARGUMENT...]`.
-#![no_main]
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, allow(dead_code))] // Under test, the entry point is that of the test harness.
 
 mod arguments;
 mod sys;

@@ -41,6 +41,7 @@ const TERMINAL: [c_int; 2] = [libc::SIGTTIN, libc::SIGTTOU];
 
 /// The entry point.
 // SAFETY: no other symbol of this name is linked in, for the crate is `no_main`.
+#[cfg(not(test))]
 #[unsafe(no_mangle)]
 extern "C" fn main(count: c_int, values: *const *const c_char) -> c_int {
     let count = usize::try_from(count).unwrap_or_default();

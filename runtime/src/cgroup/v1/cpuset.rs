@@ -5,6 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::LinuxCpu;
 
+use super::super::driver::Stage;
 use super::super::file;
 use crate::error::{Error, Result};
 
@@ -23,9 +24,13 @@ pub(super) fn limit(directory: &Path, cpu: &LinuxCpu) -> Result<()> {
 
 /// Copies CPUs and memory nodes from the parent of `directory`, which gets them from its own parent
 /// if it has none either, up to `mount_point`.
-pub(super) fn inherit(directory: &Path, mount_point: &Path) -> Result<()> {
+pub(super) fn inherit(directory: &Path, mount_point: &Path, stage: Stage) -> Result<()> {
     for name in [CPUS, MEMS] {
-        if file::read(directory, name)?.is_empty() {
+        let empty = match stage {
+            Stage::New => true,
+            Stage::Running => file::read(directory, name)?.is_empty(),
+        };
+        if empty {
             file::write(directory, name, &given_by_parent(directory, mount_point, name)?)?;
         }
     }

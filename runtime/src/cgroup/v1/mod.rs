@@ -42,9 +42,9 @@ impl Driver for Group {
         self.controllers.contains(&controller)
     }
 
-    fn prepare(&self) -> Result<()> {
+    fn prepare(&self, stage: Stage) -> Result<()> {
         if self.has(Controller::Cpuset) {
-            cpuset::inherit(&self.directory, &self.mount_point)?;
+            cpuset::inherit(&self.directory, &self.mount_point, stage)?;
         }
         Ok(())
     }
@@ -100,8 +100,11 @@ impl Driver for Group {
             Stage::New => DeviceList { allow_others: true, ..DeviceList::default() },
             Stage::Running => DeviceList::of_cgroup(&file::read(&self.directory, "devices.list")?),
         };
-        for step in list.steps_from(&present) {
-            file::write(&self.directory, step.file, &step.line)?;
+        for step in list.steps_from(&present).iter().filter(|step| !step.lines.is_empty()) {
+            let lines = step.lines.iter().map(String::as_str);
+            file::try_write_each(&self.directory, step.file, lines).map_err(|errno| {
+                file::refused(&self.directory, step.file, &step.lines.join(", "), errno)
+            })?;
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Driver for Group {
         self.controllers.contains(&controller)
     }
 
-    fn prepare(&self) -> Result<()> {
+    fn prepare(&self, _stage: Stage) -> Result<()> {
         Ok(())
     }
 

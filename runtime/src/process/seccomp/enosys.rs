@@ -224,7 +224,7 @@ mod tests {
             (AUDIT_ARCH_X86_64, 0, None),
             (AUDIT_ARCH_X86_64, 450, None),
             (AUDIT_ARCH_X86_64, 451, enosys),
-            (AUDIT_ARCH_X86_64, u32::MAX & !X32_BIT, enosys),
+            (AUDIT_ARCH_X86_64, !X32_BIT, enosys),
             (AUDIT_ARCH_X86_64, X32_BIT | 500, None),
             (AUDIT_ARCH_X86_64, X32_BIT | 501, enosys),
             (AUDIT_ARCH_I386, 440, None),

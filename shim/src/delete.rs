@@ -1,0 +1,64 @@
+//! The `delete` action: cleans up after a server that has died.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use prost::Message;
+use prost_types::Timestamp;
+use tare_proto::containerd::task::v3::DeleteResponse;
+use tare_proto::record::TaskRecord;
+
+use crate::address::socket_path;
+use crate::args::Flags;
+use crate::diagnostics::warn;
+use crate::error::{Context, Result};
+use crate::mount::unmount_now;
+use crate::task::Leftovers;
+use crate::{record, runtime};
+
+/// How a container is said to have ended whose end nobody saw: by SIGKILL.
+const KILLED: u32 = 128 + 9;
+
+/// Kills what is left of the container, takes down what was made for it, and returns the encoded
+/// DeleteResponse to print. Goes on past what fails.
+pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
+    let bundle = match &flags.bundle {
+        Some(bundle) => bundle.clone(),
+        None => std::env::current_dir().context(|| "find the working directory".to_owned())?,
+    };
+    let left = Leftovers::read(&bundle);
+    if let Some(left) = &left
+        && let Err(error) = runtime::delete_by_force(&left.runtime, &flags.id)
+    {
+        warn(format_args!("{error}"));
+    }
+    if let Err(error) = unmount_now(&bundle.join("rootfs")) {
+        warn(format_args!("{error}"));
+    }
+    remove_sockets(&socket_path(flags, &flags.id));
+    let known = left.and_then(|left| left.state_directory).and_then(|place| record::read(&place));
+    Leftovers::clear(&bundle);
+    Ok(response(known).encode_to_vec())
+}
+
+/// The true end where the server lived to record it.
+fn response(known: Option<TaskRecord>) -> DeleteResponse {
+    let pid = known.as_ref().map_or(0, |record| record.pid);
+    let exit = known.and_then(|record| record.exit);
+    let exited_at = exit.as_ref().and_then(|exit| exit.exited_at.parse::<Timestamp>().ok());
+    DeleteResponse {
+        pid,
+        exit_status: exit.map_or(KILLED, |exit| exit.status),
+        exited_at: exited_at.or_else(|| Some(Timestamp::from(SystemTime::now()))),
+    }
+}
+
+/// The server's socket, and those of terminals that were on their way.
+fn remove_sockets(socket: &Path) {
+    let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else { return };
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let ours = |path: &PathBuf| path.file_stem() == Some(name);
+    for path in entries.flatten().map(|entry| entry.path()).filter(ours) {
+        let _ = std::fs::remove_file(path);
+    }
+}

@@ -1,0 +1,379 @@
+//! The output of one process, handed to any number of clients.
+//!
+//! Each client has a queue of its own. A client that reads slowly holds the process back (its pipe
+//! isn't read on) once its queue is full: a reader that is merely slow loses nothing. One that
+//! doesn't read at all is given up on after a while: the process goes on, what the client misses
+//! is counted, and it is told. It is held back for again as soon as it has caught up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::Stream;
+
+/// How many bytes may wait for one client.
+const QUEUE_LIMIT: usize = 1 << 20;
+/// How long the process is held back for a client that doesn't read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An output stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// Standard output, and all of a terminal's.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// What a full queue means for the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// It waits, but not forever: what it writes is logged, or missed by no one.
+    Bounded,
+    /// It waits for its client, if it has but one: there is no other record of what it writes.
+    OneClientIsEnough,
+}
+
+/// What a client receives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// The process wrote this.
+    Data(Channel, Bytes),
+    /// So many bytes are missing here.
+    Dropped(u64),
+}
+
+/// Which streams a client wants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wants {
+    /// Standard output.
+    pub(crate) stdout: bool,
+    /// Standard error.
+    pub(crate) stderr: bool,
+}
+
+/// The meeting place of one process's output and its clients.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pressure: Pressure,
+    inner: Mutex<Inner>,
+    /// A client has read, or gone.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    clients: BTreeMap<u64, Client>,
+    next_key: u64,
+    /// The process has ended: there is nothing to hold back, and no more than its pipe holds to come.
+    let_go: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Client {
+    wants: Wants,
+    queue: VecDeque<Output>,
+    queued: usize,
+    dropped: u64,
+    /// The process isn't held back for it, until it catches up.
+    given_up: bool,
+    waker: Option<Waker>,
+}
+
+impl Hub {
+    /// A hub without clients.
+    pub(crate) fn new(pressure: Pressure) -> Arc<Self> {
+        Arc::new(Hub { pressure, inner: Mutex::default(), room: Notify::new() })
+    }
+
+    /// Adds a client. It receives what is delivered from now on, until the end.
+    pub(crate) fn attach(self: &Arc<Self>, wants: Wants) -> Attachment {
+        let mut inner = self.lock();
+        let key = inner.next_key;
+        inner.next_key += 1;
+        let client = Client {
+            wants,
+            queue: VecDeque::new(),
+            queued: 0,
+            dropped: 0,
+            given_up: false,
+            waker: None,
+        };
+        inner.clients.insert(key, client);
+        Attachment { hub: Arc::clone(self), key }
+    }
+
+    /// Whether anyone would receive output of this channel.
+    pub(crate) fn has_clients(&self, channel: Channel) -> bool {
+        self.lock().clients.values().any(|client| client.takes(channel))
+    }
+
+    /// Hands `data` to every client, once none that is worth waiting for has a full queue.
+    pub(crate) async fn deliver(&self, channel: Channel, data: Bytes) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // Registered before the look at the queues, so that no wake-up falls in between.
+            let room = self.room.notified();
+            if !self.must_wait(channel) {
+                break;
+            }
+            let alone = self.lock().clients.len() == 1;
+            if alone && self.pressure == Pressure::OneClientIsEnough {
+                room.await;
+            } else if timeout_at(deadline, room).await.is_err() {
+                self.give_up_on_full_clients(channel);
+            }
+        }
+        for client in self.lock().clients.values_mut().filter(|client| client.takes(channel)) {
+            client.enqueue(channel, &data);
+        }
+    }
+
+    /// The process has ended: what it left is delivered without waiting for clients.
+    pub(crate) fn let_go(&self) {
+        self.lock().let_go = true;
+        self.room.notify_waiters();
+    }
+
+    /// No more output will come: clients end when they have read what waits for them.
+    pub(crate) fn end(&self) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        for client in inner.clients.values_mut() {
+            client.wake();
+        }
+    }
+
+    fn must_wait(&self, channel: Channel) -> bool {
+        let inner = self.lock();
+        let full = |client: &Client| client.takes(channel) && client.holds_back();
+        !inner.let_go && inner.clients.values().any(full)
+    }
+
+    fn give_up_on_full_clients(&self, channel: Channel) {
+        for client in self.lock().clients.values_mut() {
+            client.given_up |= client.takes(channel) && client.holds_back();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Client {
+    fn takes(&self, channel: Channel) -> bool {
+        match channel {
+            Channel::Stdout => self.wants.stdout,
+            Channel::Stderr => self.wants.stderr,
+        }
+    }
+
+    fn holds_back(&self) -> bool {
+        !self.given_up && self.queued >= QUEUE_LIMIT
+    }
+
+    fn enqueue(&mut self, channel: Channel, data: &Bytes) {
+        if self.given_up && self.queued + data.len() > QUEUE_LIMIT {
+            self.dropped += data.len() as u64;
+            return;
+        }
+        self.tell_of_dropped();
+        self.queued += data.len();
+        self.queue.push_back(Output::Data(channel, data.clone()));
+        self.wake();
+    }
+
+    fn dequeue(&mut self) -> Option<Output> {
+        let output = self.queue.pop_front()?;
+        if let Output::Data(_, data) = &output {
+            self.queued -= data.len();
+        }
+        if self.queued < QUEUE_LIMIT / 2 {
+            self.given_up = false;
+        }
+        Some(output)
+    }
+
+    fn tell_of_dropped(&mut self) {
+        if self.dropped > 0 {
+            self.queue.push_back(Output::Dropped(std::mem::take(&mut self.dropped)));
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A client's place in the hub, and the stream of what it receives. Dropping it detaches.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    hub: Arc<Hub>,
+    key: u64,
+}
+
+impl Stream for Attachment {
+    type Item = Output;
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Output>> {
+        let mut inner = self.hub.lock();
+        let ended = inner.ended;
+        let Some(client) = inner.clients.get_mut(&self.key) else { return Poll::Ready(None) };
+        if ended {
+            client.tell_of_dropped();
+        }
+        if let Some(output) = client.dequeue() {
+            drop(inner);
+            self.hub.room.notify_waiters();
+            return Poll::Ready(Some(output));
+        }
+        if ended {
+            return Poll::Ready(None);
+        }
+        client.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.hub.lock().clients.remove(&self.key);
+        self.hub.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_stream::StreamExt;
+
+    const BOTH: Wants = Wants { stdout: true, stderr: true };
+
+    fn chunk(len: usize) -> Bytes {
+        Bytes::from(vec![b'x'; len])
+    }
+
+    async fn read_all(mut attachment: Attachment) -> (usize, u64) {
+        let (mut data, mut dropped) = (0, 0);
+        while let Some(output) = attachment.next().await {
+            match output {
+                Output::Data(_, bytes) => data += bytes.len(),
+                Output::Dropped(count) => dropped += count,
+            }
+        }
+        (data, dropped)
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_slow_client_loses_nothing() {
+        let hub = Hub::new(Pressure::Bounded);
+        let mut attachment = hub.attach(BOTH);
+        let reader = tokio::spawn(async move {
+            let mut total = 0;
+            while let Some(Output::Data(_, data)) = attachment.next().await {
+                total += data.len();
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            total
+        });
+        for _ in 0..100 {
+            hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
+        }
+        hub.end();
+        assert_eq!(reader.await.unwrap(), 100 * (64 << 10));
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_stuck_client_is_told_what_it_missed() {
+        let hub = Hub::new(Pressure::Bounded);
+        let attachment = hub.attach(BOTH);
+        let before = Instant::now();
+        for _ in 0..100 {
+            hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
+        }
+        assert!(before.elapsed() < PATIENCE * 2, "the process waited more than once");
+        hub.end();
+        let (data, dropped) = read_all(attachment).await;
+        assert!(data >= QUEUE_LIMIT && dropped > 0, "{data} {dropped}");
+        assert_eq!(data as u64 + dropped, 100 * (64 << 10));
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn the_only_client_of_an_exec_is_waited_for() {
+        let hub = Hub::new(Pressure::OneClientIsEnough);
+        let attachment = hub.attach(BOTH);
+        let writer = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            async move {
+                for _ in 0..100 {
+                    hub.deliver(Channel::Stderr, chunk(64 << 10)).await;
+                }
+                hub.end();
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert!(!writer.is_finished(), "the process wasn't held back");
+        assert_eq!(read_all(attachment).await, (100 * (64 << 10), 0));
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn a_client_that_goes_frees_the_process() {
+        let hub = Hub::new(Pressure::OneClientIsEnough);
+        let attachment = hub.attach(BOTH);
+        let writer = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            async move {
+                for _ in 0..100 {
+                    hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(attachment);
+        writer.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn the_end_of_the_process_does_not_wait_for_a_client() {
+        let hub = Hub::new(Pressure::OneClientIsEnough);
+        let attachment = hub.attach(BOTH);
+        let writer = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            async move {
+                for _ in 0..20 {
+                    hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!writer.is_finished(), "the process wasn't held back");
+        hub.let_go();
+        writer.await.unwrap();
+        hub.end();
+        assert_eq!(read_all(attachment).await, (20 * (64 << 10), 0));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn each_client_gets_the_streams_it_wants() {
+        let hub = Hub::new(Pressure::Bounded);
+        let only_stderr = hub.attach(Wants { stdout: false, stderr: true });
+        let both = hub.attach(BOTH);
+        hub.deliver(Channel::Stdout, chunk(3)).await;
+        hub.deliver(Channel::Stderr, chunk(4)).await;
+        hub.end();
+        assert_eq!(read_all(only_stderr).await, (4, 0));
+        assert_eq!(read_all(both).await, (7, 0));
+    }
+}

@@ -1,0 +1,123 @@
+//! Cuts a stream of bytes into lines; long ones into pieces of 16 KiB, as docker does.
+
+use std::time::SystemTime;
+
+/// The longest piece of a line.
+const PIECE: usize = 16 << 10;
+
+/// A line, or a piece of one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Line<'a> {
+    /// Its bytes, without a newline.
+    pub(crate) text: &'a [u8],
+    /// Whether the line goes on in the next piece (or the stream ended within it).
+    pub(crate) partial: bool,
+    /// When it was read; all pieces of one line bear the first one's time.
+    pub(crate) time: SystemTime,
+}
+
+/// The splitter of one stream.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    /// The start of a line whose end hasn't come.
+    pending: Vec<u8>,
+    /// The time of the first piece, while in the middle of a line.
+    first_piece: Option<SystemTime>,
+}
+
+impl Lines {
+    /// Emits the lines that `data` completes. `now` is asked once for each.
+    pub(crate) fn split(
+        &mut self,
+        mut data: &[u8],
+        now: impl Fn() -> SystemTime,
+        mut emit: impl FnMut(Line<'_>),
+    ) {
+        while !data.is_empty() {
+            let room = PIECE - self.pending.len();
+            let window = data.get(..room).unwrap_or(data);
+            let (text, partial, used) = match memchr::memchr(b'\n', window) {
+                Some(end) => (window.get(..end).unwrap_or_default(), false, end + 1),
+                None if window.len() == room => (window, true, room),
+                None => {
+                    self.pending.extend_from_slice(window);
+                    return;
+                }
+            };
+            let time = self.first_piece.unwrap_or_else(&now);
+            if self.pending.is_empty() {
+                emit(Line { text, partial, time });
+            } else {
+                self.pending.extend_from_slice(text);
+                emit(Line { text: &self.pending, partial, time });
+                self.pending = Vec::new();
+            }
+            self.first_piece = partial.then_some(time);
+            data = data.get(used..).unwrap_or_default();
+        }
+    }
+
+    /// Emits what is left at the end of the stream.
+    pub(crate) fn finish(&mut self, now: impl Fn() -> SystemTime, mut emit: impl FnMut(Line<'_>)) {
+        let text = std::mem::take(&mut self.pending);
+        if !text.is_empty() {
+            let time = self.first_piece.take().unwrap_or_else(now);
+            emit(Line { text: &text, partial: true, time });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    /// Splits `chunks`; the time is the number of times it was asked for.
+    fn split(chunks: &[&[u8]]) -> Vec<(Vec<u8>, bool, u64)> {
+        let calls = Cell::new(0);
+        let now = || {
+            calls.set(calls.get() + 1);
+            UNIX_EPOCH + Duration::from_secs(calls.get())
+        };
+        let mut out = Vec::new();
+        let mut emit = |line: Line<'_>| {
+            let second = line.time.duration_since(UNIX_EPOCH).unwrap().as_secs();
+            out.push((line.text.to_vec(), line.partial, second));
+        };
+        let mut lines = Lines::default();
+        for chunk in chunks {
+            lines.split(chunk, now, &mut emit);
+        }
+        lines.finish(now, &mut emit);
+        out
+    }
+
+    #[test]
+    fn joins_what_reads_cut_apart() {
+        let lines = split(&[b"one\ntw", b"o\n\nend"]);
+        let expected: Vec<(Vec<u8>, bool, u64)> = vec![
+            (b"one".to_vec(), false, 1),
+            (b"two".to_vec(), false, 2),
+            (b"".to_vec(), false, 3),
+            (b"end".to_vec(), true, 4),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn cuts_long_lines_and_keeps_their_time() {
+        let long = vec![b'a'; 2 * PIECE + 5];
+        let lines = split(&[&long[..100], &long[100..], b"\nnext\n"]);
+        let shape = lines.iter().map(|(text, partial, time)| (text.len(), *partial, *time));
+        let shape: Vec<_> = shape.collect();
+        assert_eq!(shape, [(PIECE, true, 1), (PIECE, true, 1), (5, false, 1), (4, false, 2)]);
+    }
+
+    #[test]
+    fn a_line_of_exactly_one_piece_has_an_empty_last_piece() {
+        let lines = split(&[&[b'a'; PIECE], b"\n"]);
+        assert!(lines[0].1);
+        assert_eq!(lines[1], (Vec::new(), false, 1));
+    }
+}

@@ -1,0 +1,92 @@
+//! Moves one stream's output from the process to its sinks.
+//!
+//! All that the process wrote before it ended is in the pipe when its end is noticed. But others
+//! that it left behind may hold the pipe open, so after that the pump doesn't wait for its end:
+//! it takes what is there and a little of what follows, and declares the stream complete. It still
+//! reads on, to nowhere, so that a daemon that the process left behind isn't killed by SIGPIPE.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout};
+
+use super::sink::Sinks;
+
+/// As much as a pipe holds by default.
+const CHUNK: usize = 64 << 10;
+/// Silence of a pipe that others hold open, after which the stream is complete.
+const IDLE: Duration = Duration::from_millis(50);
+/// How long such a pipe is listened to at most.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Runs until the stream ends. `ended` turns true when the process has ended; `complete` is dropped
+/// when its output has reached the sinks.
+pub(crate) async fn run(
+    source: Arc<AsyncFd<OwnedFd>>,
+    mut sinks: Sinks,
+    mut ended: watch::Receiver<bool>,
+    complete: oneshot::Sender<()>,
+) {
+    let mut buffer = Buffer::default();
+    let closed = loop {
+        let read = tokio::select! {
+            read = buffer.fill(&source) => read,
+            _ = ended.wait_for(|ended| *ended) => break false,
+        };
+        match read {
+            Some(data) => sinks.deliver(data).await,
+            None => break true,
+        }
+    };
+    if !closed {
+        drain(&source, &mut buffer, &mut sinks).await;
+    }
+    sinks.finish();
+    drop(complete);
+    if !closed {
+        while buffer.fill(&source).await.is_some() {}
+    }
+}
+
+/// Takes what the ended process left in the pipe, and then listens a little longer.
+async fn drain(source: &AsyncFd<OwnedFd>, buffer: &mut Buffer, sinks: &mut Sinks) {
+    let mut left = rustix::io::ioctl_fionread(source.get_ref()).unwrap_or(0);
+    let deadline = Instant::now() + LINGER;
+    while left > 0 || Instant::now() < deadline {
+        let Ok(Some(data)) = timeout(IDLE, buffer.fill(source)).await else { return };
+        left = left.saturating_sub(data.len() as u64);
+        sinks.deliver(data).await;
+    }
+}
+
+/// A chunk of output. Its memory is given back whenever the process falls silent.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    /// Waits for output; `None` at the end. Nothing is lost when the future is dropped.
+    async fn fill(&mut self, source: &AsyncFd<OwnedFd>) -> Option<&[u8]> {
+        loop {
+            let mut ready = source.readable().await.ok()?;
+            match ready.try_io(|source| self.read(source.get_ref())) {
+                Ok(Ok(0)) => return None,
+                Ok(Ok(count)) => return self.bytes.get(..count),
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                // EIO is how a terminal says that its last process has closed it.
+                Ok(Err(_)) => return None,
+                Err(_would_block) => self.bytes = Vec::new(),
+            }
+        }
+    }
+
+    fn read(&mut self, source: &OwnedFd) -> io::Result<usize> {
+        self.bytes.resize(CHUNK, 0);
+        Ok(rustix::io::read(source, &mut self.bytes[..])?)
+    }
+}

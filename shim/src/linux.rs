@@ -1,0 +1,87 @@
+//! The only unsafe code of this program: calls for which no safe wrapper exists.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// On which side of a [`fork`] the caller is.
+pub(crate) enum Fork {
+    /// The process that called.
+    Parent,
+    /// Its new copy.
+    Child,
+}
+
+/// Splits the process in two. The caller has started no thread yet, or the child could meet locks
+/// (the allocator's, say) that a thread held and no one in the child will release; with a thread
+/// about, this fails instead.
+pub(crate) fn fork() -> io::Result<Fork> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("fork: this process has more than one thread"));
+    }
+    // SAFETY: the process is single-threaded (checked above, and only this thread could start
+    // another), so the child's copy of memory is consistent and it may do what the parent may.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        _ => Ok(Fork::Parent),
+    }
+}
+
+/// Marks every descriptor from `first` on close-on-exec, whoever left it open for us.
+pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: the call only sets a flag on descriptors; it closes none and touches no memory.
+    let done = unsafe {
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    if done == 0 {
+        return Ok(());
+    }
+    // Linux before 5.11 doesn't know the flag.
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok())
+        else {
+            continue;
+        };
+        if fd >= first {
+            // SAFETY: as above; a number that is no descriptor (any more) is answered by EBADF.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Takes over the descriptors 3 to 3 + `count` - 1 that the caller of this program left open
+/// for it (see sd_listen_fds(3)). Numbers that aren't open are left out. To be called once, before
+/// this program has opened anything itself.
+pub(crate) fn take_inherited(count: u16) -> Vec<OwnedFd> {
+    (3..3 + RawFd::from(count))
+        // SAFETY: F_GETFD reads a flag of a descriptor; for a closed number it answers EBADF.
+        .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1)
+        // SAFETY: the descriptor is open (just checked), and nothing in this program owns it: it was
+        // inherited, and this program has opened nothing before this call.
+        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+        .collect()
+}
+
+/// Sends the signal of this number, real-time ones included, to the process that `process` is a
+/// pidfd of.
+pub(crate) fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open while it is borrowed, and a null `info` is what the call takes
+    // for a plain kill; it touches no other memory of ours.
+    let sent = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal, no_info, 0)
+    };
+    if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has the event loop watch a descriptor, which is in non-blocking mode.
+pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` names the same open descriptor for as long as it lives, and the
+    // `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
+}

@@ -1,0 +1,296 @@
+//! Puts a container's root file system together from the mounts that the manager names.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
+    mount_bind, mount_bind_recursive, mount_change, mount_remount, move_mount, unmount,
+};
+use tare_proto::containerd::types::Mount;
+
+use crate::error::{Context, Error, Result};
+
+/// The kernel takes one page of options, with its final zero.
+const DATA_LIMIT: usize = 4095;
+/// How often, and after what time each, a busy file system is tried again.
+const BUSY_RETRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(25);
+
+/// A bundle's root file system, mounted.
+#[derive(Debug)]
+pub(crate) struct Rootfs {
+    path: PathBuf,
+}
+
+impl Rootfs {
+    /// Mounts `mounts` over one another on `<bundle>/rootfs`; takes them back when one fails.
+    pub(crate) fn mount(bundle: &Path, mounts: &[Mount]) -> Result<Option<Self>> {
+        if mounts.is_empty() {
+            return Ok(None);
+        }
+        let plans: Vec<Plan> = mounts.iter().map(Plan::read).collect::<Result<_>>()?;
+        let path = bundle.join("rootfs");
+        match DirBuilder::new().mode(0o711).create(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(error).context(|| format!("make the directory {}", path.display()));
+            }
+            _ => {}
+        }
+        let rootfs = Rootfs { path };
+        for plan in &plans {
+            if let Err(error) = plan.apply(&rootfs.path) {
+                let _ = unmount_now(&rootfs.path);
+                return Err(error);
+            }
+        }
+        Ok(Some(rootfs))
+    }
+
+    /// Unmounts all of it. Something that still uses it is waited for a little; then it is only
+    /// detached, and vanishes when it is used no more.
+    pub(crate) async fn unmount(&self) -> Result<()> {
+        for _ in 0..BUSY_RETRIES {
+            match unmount_all(&self.path, UnmountFlags::NOFOLLOW) {
+                Err(Errno::BUSY) => tokio::time::sleep(BUSY_PAUSE).await,
+                other => return other.context(|| format!("unmount {}", self.path.display())),
+            }
+        }
+        unmount_now(&self.path)
+    }
+}
+
+/// Unmounts whatever is mounted on `path`, used or not.
+pub(crate) fn unmount_now(path: &Path) -> Result<()> {
+    unmount_all(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+        .context(|| format!("unmount {}", path.display()))
+}
+
+fn unmount_all(path: &Path, flags: UnmountFlags) -> std::result::Result<(), Errno> {
+    loop {
+        match unmount(path, flags) {
+            Ok(()) => {}
+            // Nothing is mounted there (any more).
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// One mount, understood.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    kind: String,
+    source: String,
+    bind: Option<Bind>,
+    flags: MountFlags,
+    propagation: Option<MountPropagationFlags>,
+    /// What the file system itself is to understand.
+    data: Vec<String>,
+}
+
+/// How much of a tree is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bind {
+    /// One mount.
+    Single,
+    /// With all that is mounted below.
+    Recursive,
+}
+
+impl Plan {
+    fn read(mount: &Mount) -> Result<Self> {
+        if !mount.target.is_empty() && mount.target != "/" {
+            return Err(Error::unimplemented(format!(
+                "rootfs mount on {:?}: mounts below the root belong into the bundle's config.json",
+                mount.target
+            )));
+        }
+        let mut plan = Plan {
+            kind: mount.r#type.clone(),
+            source: mount.source.clone(),
+            bind: (mount.r#type == "bind").then_some(Bind::Single),
+            flags: MountFlags::empty(),
+            propagation: None,
+            data: Vec::new(),
+        };
+        for option in &mount.options {
+            plan.read_option(option)?;
+        }
+        Ok(plan)
+    }
+
+    fn read_option(&mut self, option: &str) -> Result<()> {
+        let (flag, set) = match option {
+            "bind" => {
+                self.bind = Some(Bind::Single);
+                return Ok(());
+            }
+            "rbind" => {
+                self.bind = Some(Bind::Recursive);
+                return Ok(());
+            }
+            "loop" => {
+                return Err(Error::unimplemented("rootfs mount option \"loop\": give a device"));
+            }
+            "defaults" => return Ok(()),
+            "ro" => (MountFlags::RDONLY, true),
+            "rw" => (MountFlags::RDONLY, false),
+            "nosuid" => (MountFlags::NOSUID, true),
+            "suid" => (MountFlags::NOSUID, false),
+            "nodev" => (MountFlags::NODEV, true),
+            "dev" => (MountFlags::NODEV, false),
+            "noexec" => (MountFlags::NOEXEC, true),
+            "exec" => (MountFlags::NOEXEC, false),
+            "noatime" => (MountFlags::NOATIME, true),
+            "atime" => (MountFlags::NOATIME, false),
+            "nodiratime" => (MountFlags::NODIRATIME, true),
+            "diratime" => (MountFlags::NODIRATIME, false),
+            "relatime" => (MountFlags::RELATIME, true),
+            "norelatime" => (MountFlags::RELATIME, false),
+            "strictatime" => (MountFlags::STRICTATIME, true),
+            "sync" => (MountFlags::SYNCHRONOUS, true),
+            "async" => (MountFlags::SYNCHRONOUS, false),
+            "dirsync" => (MountFlags::DIRSYNC, true),
+            other => {
+                match propagation(other) {
+                    Some(flags) => self.propagation = Some(flags),
+                    // Notes of a manager to itself.
+                    None if other.starts_with("X-") || other.starts_with("x-") => {}
+                    None => self.data.push(other.to_owned()),
+                }
+                return Ok(());
+            }
+        };
+        self.flags.set(flag, set);
+        Ok(())
+    }
+
+    fn apply(&self, target: &Path) -> Result<()> {
+        match self.bind {
+            Some(bind) => self.bind(bind, target)?,
+            None => self.mount(target)?,
+        }
+        if let Some(flags) = self.propagation {
+            mount_change(target, flags).context(|| self.what(target))?;
+        }
+        Ok(())
+    }
+
+    fn bind(&self, bind: Bind, target: &Path) -> Result<()> {
+        match bind {
+            Bind::Single => mount_bind(&self.source, target),
+            Bind::Recursive => mount_bind_recursive(&self.source, target),
+        }
+        .context(|| self.what(target))?;
+        if !self.flags.is_empty() {
+            // A bind mount takes its flags in a second step.
+            mount_remount(target, MountFlags::BIND | self.flags, "")
+                .context(|| self.what(target))?;
+        }
+        Ok(())
+    }
+
+    fn mount(&self, target: &Path) -> Result<()> {
+        let data = self.data.join(",");
+        if data.len() > DATA_LIMIT {
+            return self.mount_option_by_option(target).context(|| self.what(target));
+        }
+        let data = std::ffi::CString::new(data).context(|| self.what(target))?;
+        mount(&self.source, target, &self.kind, self.flags, data.as_c_str())
+            .context(|| self.what(target))
+    }
+
+    /// The way for an overlay of so many layers that their names don't fit into a page; each
+    /// single option still has to fit into 256 bytes. `lowerdir+` needs Linux 6.8.
+    fn mount_option_by_option(&self, target: &Path) -> rustix::io::Result<()> {
+        let context = fsopen(self.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, "source", self.source.as_str())?;
+        for option in &self.data {
+            match option.split_once('=') {
+                Some(("lowerdir", layers)) => {
+                    for layer in layers.split(':') {
+                        fsconfig_set_string(&context, "lowerdir+", layer)?;
+                    }
+                }
+                Some((key, value)) => fsconfig_set_string(&context, key, value)?,
+                None => fsconfig_set_flag(&context, option.as_str())?,
+            }
+        }
+        fsconfig_create(&context)?;
+        let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, self.attributes())?;
+        move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    }
+
+    fn attributes(&self) -> MountAttrFlags {
+        let pairs = [
+            (MountFlags::RDONLY, MountAttrFlags::MOUNT_ATTR_RDONLY),
+            (MountFlags::NOSUID, MountAttrFlags::MOUNT_ATTR_NOSUID),
+            (MountFlags::NODEV, MountAttrFlags::MOUNT_ATTR_NODEV),
+            (MountFlags::NOEXEC, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+            (MountFlags::NOATIME, MountAttrFlags::MOUNT_ATTR_NOATIME),
+            (MountFlags::NODIRATIME, MountAttrFlags::MOUNT_ATTR_NODIRATIME),
+            (MountFlags::STRICTATIME, MountAttrFlags::MOUNT_ATTR_STRICTATIME),
+        ];
+        let chosen = pairs.into_iter().filter(|(flag, _)| self.flags.contains(*flag));
+        chosen.fold(MountAttrFlags::empty(), |all, (_, attribute)| all | attribute)
+    }
+
+    fn what(&self, target: &Path) -> String {
+        let Plan { kind, source, data, .. } = self;
+        format!("mount {kind} {source} on {} ({})", target.display(), data.join(","))
+    }
+}
+
+fn propagation(option: &str) -> Option<MountPropagationFlags> {
+    use MountPropagationFlags as Flags;
+    Some(match option {
+        "private" => Flags::PRIVATE,
+        "rprivate" => Flags::PRIVATE | Flags::REC,
+        "shared" => Flags::SHARED,
+        "rshared" => Flags::SHARED | Flags::REC,
+        "slave" => Flags::DOWNSTREAM,
+        "rslave" => Flags::DOWNSTREAM | Flags::REC,
+        "unbindable" => Flags::UNBINDABLE,
+        "runbindable" => Flags::UNBINDABLE | Flags::REC,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(kind: &str, options: &[&str]) -> Result<Plan> {
+        Plan::read(&Mount {
+            r#type: kind.into(),
+            source: "src".into(),
+            target: String::new(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+        })
+    }
+
+    #[test]
+    fn tells_flags_from_data() {
+        let overlay = plan("overlay", &["ro", "nodev", "lowerdir=/a:/b", "index=off", "X-note=1"]);
+        let overlay = overlay.unwrap();
+        assert_eq!(overlay.flags, MountFlags::RDONLY | MountFlags::NODEV);
+        assert_eq!(overlay.data, ["lowerdir=/a:/b", "index=off"]);
+        assert_eq!(overlay.bind, None);
+        let bind = plan("bind", &["rbind", "ro", "rprivate"]).unwrap();
+        assert_eq!(bind.bind, Some(Bind::Recursive));
+        assert!(bind.propagation.is_some() && bind.data.is_empty());
+    }
+
+    #[test]
+    fn names_what_it_does_not_do() {
+        assert!(plan("ext4", &["loop"]).is_err_and(|error| error.to_string().contains("loop")));
+        let below = Mount { target: "/sub".into(), ..Mount::default() };
+        assert!(Plan::read(&below).is_err_and(|error| error.to_string().contains("/sub")));
+    }
+}

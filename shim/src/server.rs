@@ -1,0 +1,135 @@
+//! The process that stays: serves the Task API and the Streams service on a unix socket.
+
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tare_proto::containerd::task::v3::task_server::{SERVICE_NAME as TASK, TaskServer};
+use tare_proto::tare::shim::v1::streams_server::{SERVICE_NAME as STREAMS, StreamsServer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+
+use crate::diagnostics::{debug, warn};
+use crate::error::{Context, Result};
+use crate::publish::Publisher;
+use crate::reaper::Reaper;
+use crate::service::{StreamsService, TaskService};
+use crate::task::{Environment, Tasks};
+
+/// Calls that one client may have open at a time: waits and attachments stay open for long.
+const MAX_STREAMS: u32 = 4096;
+/// Bytes that may be on their way in one stream; backlogs belong into the hub, not here.
+const STREAM_BUFFER: u32 = 64 << 10;
+/// The time that answers get to leave after a Shutdown.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// What a server begins with.
+pub(crate) struct Config {
+    /// The containers' namespace.
+    pub(crate) namespace: String,
+    /// Where events go; empty for nowhere.
+    pub(crate) events_address: String,
+    /// The socket, listening already.
+    pub(crate) listener: StdListener,
+    /// Its path.
+    pub(crate) socket: PathBuf,
+    /// Ports held for the container.
+    pub(crate) reservations: Vec<OwnedFd>,
+}
+
+/// Serves until a Shutdown; calls `ready` once it does.
+pub(crate) fn run(config: Config, ready: impl FnOnce()) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(|| "start the event loop".to_owned())?;
+    let socket = config.socket.clone();
+    let served = runtime.block_on(serve(config, ready));
+    // Nobody must find a socket that nobody serves.
+    let _ = std::fs::remove_file(socket);
+    served
+}
+
+async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
+    let what = || format!("serve {}", config.socket.display());
+    let reaper = Reaper::begin()?;
+    config.listener.set_nonblocking(true).context(what)?;
+    let listener = UnixListener::from_std(config.listener).context(what)?;
+    let publisher = Publisher::begin(&config.events_address, &config.namespace);
+    let environment = Environment {
+        namespace: config.namespace,
+        socket: config.socket.clone(),
+        reaper,
+        publisher,
+    };
+    let tasks = Arc::new(Tasks::new(Arc::new(environment), config.reservations));
+    let shutdown = watch::Sender::new(false);
+    let mut ending = shutdown.subscribe();
+    let services = Services {
+        task: TaskServer::new(TaskService::new(Arc::clone(&tasks), shutdown)),
+        streams: StreamsServer::new(StreamsService::new(tasks)),
+    };
+    ready();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(tokio::spawn(services.clone().serve(stream))),
+                Err(error) => {
+                    // Out of descriptors, say: others may be closed soon.
+                    warn(format_args!("accept a connection: {error}"));
+                    tokio::time::sleep(GRACE).await;
+                }
+            },
+            _ = ending.wait_for(|ending| *ending) => break,
+        }
+    }
+    debug(format_args!("shutting down"));
+    tokio::time::sleep(GRACE).await;
+    Ok(())
+}
+
+/// What a connection can call.
+#[derive(Clone)]
+struct Services {
+    task: TaskServer<TaskService>,
+    streams: StreamsServer<StreamsService>,
+}
+
+impl Services {
+    async fn serve(self, stream: UnixStream) {
+        let service = service_fn(move |request| self.clone().answer(request));
+        let served = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_BUFFER)
+            .initial_connection_window_size(4 * STREAM_BUFFER)
+            .max_send_buf_size(STREAM_BUFFER as usize)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            debug(format_args!("a connection ended: {error}"));
+        }
+    }
+
+    async fn answer(
+        mut self,
+        request: http::Request<Incoming>,
+    ) -> std::result::Result<http::Response<Body>, Infallible> {
+        let service = request.uri().path().trim_start_matches('/').split('/').next();
+        match service.unwrap_or_default() {
+            TASK => self.task.call(request).await,
+            STREAMS => self.streams.call(request).await,
+            other => Ok(Status::unimplemented(format!("unknown service {other}")).into_http()),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! containerd's Task API: decodes, calls the task, encodes, and maps errors to gRPC's codes.
+
+mod streams;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use prost::Message;
+use prost_types::{Any, Timestamp};
+use tare_proto::containerd::runc::v1::ProcessDetails;
+use tare_proto::containerd::task::v3 as api;
+use tare_proto::containerd::v1::types::{ProcessInfo, Status as TaskStatus};
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status};
+
+use crate::error::{Error, Kind, Result};
+use crate::io::StdioRequest;
+use crate::io::console::Size;
+use crate::reaper::Exit;
+use crate::task::{CreateRequest, Exec, Process, State, Task, TaskOptions, Tasks};
+pub(crate) use streams::StreamsService;
+
+type Reply<T> = std::result::Result<Response<T>, Status>;
+
+/// The Task API over this shim's tasks.
+#[derive(Clone)]
+pub(crate) struct TaskService {
+    tasks: Arc<Tasks>,
+    /// Turns true when the server is to end.
+    shutdown: watch::Sender<bool>,
+}
+
+impl TaskService {
+    /// Serves `tasks`; a Shutdown is told through `shutdown`.
+    pub(crate) fn new(tasks: Arc<Tasks>, shutdown: watch::Sender<bool>) -> Self {
+        TaskService { tasks, shutdown }
+    }
+
+    /// Does `work` with a task, to its end, even if its caller goes away half way.
+    async fn with_task<T: Send + 'static, W>(
+        &self,
+        id: &str,
+        work: impl FnOnce(Arc<Task>) -> W,
+    ) -> Reply<T>
+    where
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        finish(work(self.tasks.get(id)?)).await
+    }
+}
+
+/// Runs `work` as a task of its own, so that a caller's going away doesn't cut it off.
+async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Reply<T> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|error| Status::internal(error.to_string()))?
+        .map(Response::new)
+        .map_err(Status::from)
+}
+
+#[tonic::async_trait]
+impl api::task_server::Task for TaskService {
+    async fn state(&self, request: Request<api::StateRequest>) -> Reply<api::StateResponse> {
+        let request = request.into_inner();
+        let task = self.tasks.get(&request.id)?;
+        let reply = if request.exec_id.is_empty() {
+            describe(&task, &request.id, &task.init)
+        } else {
+            let exec = task.exec(&request.exec_id)?;
+            describe(&task, &request.exec_id, &exec.process)
+        };
+        Ok(Response::new(reply))
+    }
+
+    async fn create(
+        &self,
+        request: Request<api::CreateTaskRequest>,
+    ) -> Reply<api::CreateTaskResponse> {
+        let request = request.into_inner();
+        if !request.checkpoint.is_empty() {
+            return Err(Error::unimplemented("Create from a checkpoint isn't supported").into());
+        }
+        let options = TaskOptions::read(request.options.as_ref(), self.tasks.namespace())?;
+        let request = CreateRequest {
+            id: request.id,
+            bundle: PathBuf::from(request.bundle),
+            rootfs: request.rootfs,
+            stdio: StdioRequest {
+                terminal: request.terminal,
+                stdin: request.stdin,
+                stdout: request.stdout,
+                stderr: request.stderr,
+            },
+            options,
+        };
+        let tasks = Arc::clone(&self.tasks);
+        finish(async move {
+            let task = tasks.create(request).await?;
+            Ok(api::CreateTaskResponse { pid: task.init.state().pid() })
+        })
+        .await
+    }
+
+    async fn start(&self, request: Request<api::StartRequest>) -> Reply<api::StartResponse> {
+        let api::StartRequest { id, exec_id } = request.into_inner();
+        self.with_task(&id, |task| async move {
+            let pid = if exec_id.is_empty() {
+                task.start().await?
+            } else {
+                task.exec(&exec_id)?.start(&task).await?
+            };
+            Ok(api::StartResponse { pid })
+        })
+        .await
+    }
+
+    async fn delete(&self, request: Request<api::DeleteRequest>) -> Reply<api::DeleteResponse> {
+        let api::DeleteRequest { id, exec_id } = request.into_inner();
+        if !exec_id.is_empty() {
+            return self
+                .with_task(
+                    &id,
+                    |task| async move { Ok(deleted(task.delete_exec(&exec_id).await?)) },
+                )
+                .await;
+        }
+        let tasks = Arc::clone(&self.tasks);
+        finish(async move {
+            let (pid, exit) = tasks.delete(&id).await?;
+            Ok(deleted(State::Stopped { pid, exit }))
+        })
+        .await
+    }
+
+    async fn pids(&self, request: Request<api::PidsRequest>) -> Reply<api::PidsResponse> {
+        self.with_task(&request.into_inner().id, |task| async move {
+            let pids = task.pids().await?;
+            let execs = task.execs();
+            let processes = pids.into_iter().map(|pid| process_info(pid, &execs)).collect();
+            Ok(api::PidsResponse { processes })
+        })
+        .await
+    }
+
+    async fn pause(&self, request: Request<api::PauseRequest>) -> Reply<()> {
+        let id = request.into_inner().id;
+        self.with_task(&id, |task| async move { task.pause().await }).await
+    }
+
+    async fn resume(&self, request: Request<api::ResumeRequest>) -> Reply<()> {
+        let id = request.into_inner().id;
+        self.with_task(&id, |task| async move { task.resume().await }).await
+    }
+
+    async fn checkpoint(&self, _request: Request<api::CheckpointTaskRequest>) -> Reply<()> {
+        Err(Error::unimplemented("Checkpoint isn't supported").into())
+    }
+
+    async fn kill(&self, request: Request<api::KillRequest>) -> Reply<()> {
+        let api::KillRequest { id, exec_id, signal, all } = request.into_inner();
+        self.with_task(&id, move |task| async move {
+            if exec_id.is_empty() {
+                task.kill(signal, all).await
+            } else {
+                task.exec(&exec_id)?.kill(signal)
+            }
+        })
+        .await
+    }
+
+    async fn exec(&self, request: Request<api::ExecProcessRequest>) -> Reply<()> {
+        let request = request.into_inner();
+        let spec = request.spec.ok_or_else(|| Error::invalid("Exec needs a spec"))?;
+        let stdio = StdioRequest {
+            terminal: request.terminal,
+            stdin: request.stdin,
+            stdout: request.stdout,
+            stderr: request.stderr,
+        };
+        self.tasks.get(&request.id)?.add_exec(&request.exec_id, stdio, &spec.value)?;
+        Ok(Response::new(()))
+    }
+
+    async fn resize_pty(&self, request: Request<api::ResizePtyRequest>) -> Reply<()> {
+        let request = request.into_inner();
+        let size = Size { width: length(request.width)?, height: length(request.height)? };
+        let task = self.tasks.get(&request.id)?;
+        if request.exec_id.is_empty() {
+            task.init.io.resize(size)?;
+        } else {
+            task.exec(&request.exec_id)?.process.io.resize(size)?;
+        }
+        Ok(Response::new(()))
+    }
+
+    async fn close_io(&self, request: Request<api::CloseIoRequest>) -> Reply<()> {
+        let request = request.into_inner();
+        let task = self.tasks.get(&request.id)?;
+        if request.stdin && request.exec_id.is_empty() {
+            task.init.io.close_stdin();
+        } else if request.stdin {
+            task.exec(&request.exec_id)?.process.io.close_stdin();
+        }
+        Ok(Response::new(()))
+    }
+
+    async fn update(&self, request: Request<api::UpdateTaskRequest>) -> Reply<()> {
+        let request = request.into_inner();
+        let resources =
+            request.resources.ok_or_else(|| Error::invalid("Update needs resources"))?;
+        self.with_task(&request.id, |task| async move { task.update(&resources.value).await }).await
+    }
+
+    async fn wait(&self, request: Request<api::WaitRequest>) -> Reply<api::WaitResponse> {
+        let request = request.into_inner();
+        let task = self.tasks.get(&request.id)?;
+        let exit = if request.exec_id.is_empty() {
+            task.init.wait().await?
+        } else {
+            task.exec(&request.exec_id)?.process.wait().await?
+        };
+        Ok(Response::new(api::WaitResponse {
+            exit_status: exit.status,
+            exited_at: Some(Timestamp::from(exit.at)),
+        }))
+    }
+
+    async fn stats(&self, _request: Request<api::StatsRequest>) -> Reply<api::StatsResponse> {
+        Err(Error::unimplemented("Stats isn't supported: read the container's cgroup").into())
+    }
+
+    async fn connect(&self, request: Request<api::ConnectRequest>) -> Reply<api::ConnectResponse> {
+        let task = self.tasks.get(&request.into_inner().id).ok();
+        Ok(Response::new(api::ConnectResponse {
+            shim_pid: std::process::id(),
+            task_pid: task.map_or(0, |task| task.init.state().pid()),
+            version: "3".to_owned(),
+        }))
+    }
+
+    async fn shutdown(&self, request: Request<api::ShutdownRequest>) -> Reply<()> {
+        if request.into_inner().now || self.tasks.is_empty() {
+            self.shutdown.send_replace(true);
+        }
+        Ok(Response::new(()))
+    }
+}
+
+fn describe(task: &Task, id: &str, process: &Process) -> api::StateResponse {
+    let state = process.state();
+    let container_is_paused = matches!(task.init.state(), State::Paused { .. });
+    let (status, exit) = match state {
+        State::Stopped { exit, .. } => (TaskStatus::Stopped, Some(exit)),
+        State::Paused { .. } => (TaskStatus::Paused, None),
+        State::Running { .. } if container_is_paused => (TaskStatus::Paused, None),
+        State::Running { .. } => (TaskStatus::Running, None),
+        State::Added | State::Created { .. } => (TaskStatus::Created, None),
+    };
+    api::StateResponse {
+        id: id.to_owned(),
+        bundle: task.bundle.display().to_string(),
+        pid: state.pid(),
+        status: status.into(),
+        stdin: process.stdio.stdin.clone(),
+        stdout: process.stdio.stdout.clone(),
+        stderr: process.stdio.stderr.clone(),
+        terminal: process.stdio.terminal,
+        exit_status: exit.map_or(0, |exit| exit.status),
+        exited_at: exit.map(|exit| Timestamp::from(exit.at)),
+        exec_id: if id == task.id { String::new() } else { id.to_owned() },
+    }
+}
+
+fn deleted(state: State) -> api::DeleteResponse {
+    let exit = match state {
+        State::Stopped { exit, .. } => Some(exit),
+        State::Added | State::Created { .. } | State::Running { .. } | State::Paused { .. } => None,
+    };
+    api::DeleteResponse {
+        pid: state.pid(),
+        exit_status: exit.map_or(0, |exit: Exit| exit.status),
+        exited_at: exit.map(|exit| Timestamp::from(exit.at)),
+    }
+}
+
+fn process_info(pid: u32, execs: &[Arc<Exec>]) -> ProcessInfo {
+    let exec = execs.iter().find(|exec| exec.process.state().pid() == pid);
+    let info = exec.map(|exec| Any {
+        type_url: "containerd.runc.v1.ProcessDetails".to_owned(),
+        value: ProcessDetails { exec_id: exec.id.clone() }.encode_to_vec(),
+    });
+    ProcessInfo { pid, info }
+}
+
+fn length(characters: u32) -> Result<u16> {
+    u16::try_from(characters)
+        .map_err(|_| Error::invalid(format!("a terminal can't be {characters} characters long")))
+}
+
+/// The one table from kinds of errors to gRPC's codes, as containerd's clients read them.
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let code = match error.kind() {
+            Kind::NotFound => Code::NotFound,
+            Kind::AlreadyExists => Code::AlreadyExists,
+            Kind::InvalidArgument => Code::InvalidArgument,
+            Kind::FailedPrecondition => Code::FailedPrecondition,
+            Kind::Unimplemented => Code::Unimplemented,
+            Kind::Unknown => Code::Unknown,
+        };
+        Status::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,154 @@
+//! The options of Create: Tare's own, containerd's for runc, or none.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use tare_proto::containerd::runc::v1::Options as RuncOptions;
+use tare_proto::tare::shim::v1::{Log, Options as TareOptions};
+
+use crate::error::{Context, Error, Result};
+use crate::io::Owner;
+use crate::runtime::RuntimeConfig;
+
+/// The OCI runtime that is used where none is named.
+const DEFAULT_RUNTIME: &str = "tare";
+/// Where the runtime keeps its state for a containerd that names no place; each of containerd's
+/// namespaces has a directory below, as ids may be the same in two of them.
+const CONTAINERD_RUNTIME_ROOT: &str = "/run/containerd/tare";
+
+/// What the options come down to.
+#[derive(Debug)]
+pub(crate) struct TaskOptions {
+    /// Which runtime to call, and how.
+    pub(crate) runtime: RuntimeConfig,
+    /// Where the record goes.
+    pub(crate) state_directory: Option<PathBuf>,
+    /// What is logged.
+    pub(crate) log: Option<Log>,
+    /// End the init's input with its first client.
+    pub(crate) stdin_once: bool,
+    /// Who owns the pipes.
+    pub(crate) owner: Owner,
+}
+
+impl TaskOptions {
+    /// Reads the options that a caller in `namespace` gave.
+    pub(crate) fn read(options: Option<&prost_types::Any>, namespace: &str) -> Result<Self> {
+        let Some(options) = options.filter(|any| !any.type_url.is_empty()) else {
+            return Ok(Self::from_runc(RuncOptions::default(), namespace));
+        };
+        let what = || format!("understand the options {}", options.type_url);
+        match options.type_url.rsplit('/').next().unwrap_or_default() {
+            "tare.shim.v1.Options" => {
+                let options = TareOptions::decode(options.value.as_slice()).context(what)?;
+                Self::from_tare(options)
+            }
+            "containerd.runc.v1.Options" => {
+                let options = RuncOptions::decode(options.value.as_slice()).context(what)?;
+                Ok(Self::from_runc(options, namespace))
+            }
+            other => Err(Error::invalid(format!(
+                "options of type {other:?}: give tare.shim.v1.Options or containerd.runc.v1.Options"
+            ))),
+        }
+    }
+
+    fn from_tare(options: TareOptions) -> Result<Self> {
+        let state_directory = non_empty(&options.state_directory).map(PathBuf::from);
+        if state_directory.as_ref().is_some_and(|directory| !directory.is_absolute()) {
+            let directory = options.state_directory;
+            return Err(Error::invalid(format!("state directory {directory:?} must be absolute")));
+        }
+        Ok(TaskOptions {
+            runtime: RuntimeConfig {
+                program: runtime_program(&options.runtime),
+                root: non_empty(&options.runtime_root).map(PathBuf::from),
+                systemd_cgroup: options.systemd_cgroup,
+                no_pivot: false,
+                no_new_keyring: false,
+            },
+            state_directory,
+            log: options.log,
+            stdin_once: options.stdin_once,
+            owner: Owner::default(),
+        })
+    }
+
+    fn from_runc(options: RuncOptions, namespace: &str) -> Self {
+        let root = non_empty(&options.root).unwrap_or(CONTAINERD_RUNTIME_ROOT);
+        TaskOptions {
+            runtime: RuntimeConfig {
+                program: runtime_program(&options.binary_name),
+                root: Some(Path::new(root).join(namespace)),
+                systemd_cgroup: options.systemd_cgroup,
+                no_pivot: options.no_pivot_root,
+                no_new_keyring: options.no_new_keyring,
+            },
+            state_directory: None,
+            log: None,
+            stdin_once: false,
+            owner: Owner { uid: non_zero(options.io_uid), gid: non_zero(options.io_gid) },
+        }
+    }
+}
+
+/// The runtime to call: as it was named, or `tare` from where this program is, or from $PATH.
+fn runtime_program(name: &str) -> PathBuf {
+    if let Some(name) = non_empty(name) {
+        return PathBuf::from(name);
+    }
+    let sibling = std::env::current_exe().ok().map(|shim| shim.with_file_name(DEFAULT_RUNTIME));
+    sibling.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from(DEFAULT_RUNTIME))
+}
+
+fn non_empty(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn non_zero(id: u32) -> Option<u32> {
+    Some(id).filter(|id| *id != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn any(type_url: &str, message: &impl Message) -> prost_types::Any {
+        prost_types::Any { type_url: type_url.into(), value: message.encode_to_vec() }
+    }
+
+    #[test]
+    fn containerds_namespaces_are_kept_apart() {
+        let options = TaskOptions::read(None, "k8s.io").unwrap();
+        assert_eq!(options.runtime.root, Some("/run/containerd/tare/k8s.io".into()));
+        let runc = RuncOptions {
+            binary_name: "/bin/crun".into(),
+            root: "/r".into(),
+            io_uid: 7,
+            ..RuncOptions::default()
+        };
+        let options =
+            TaskOptions::read(Some(&any("containerd.runc.v1.Options", &runc)), "n").unwrap();
+        assert_eq!(options.runtime.root, Some("/r/n".into()));
+        assert_eq!(options.runtime.program, Path::new("/bin/crun"));
+        assert_eq!((options.owner.uid, options.owner.gid), (Some(7), None));
+    }
+
+    #[test]
+    fn reads_tares_own() {
+        let tare = TareOptions { state_directory: "/s".into(), ..TareOptions::default() };
+        let options =
+            TaskOptions::read(Some(&any("x.io/tare.shim.v1.Options", &tare)), "n").unwrap();
+        assert_eq!(options.runtime.root, None);
+        assert_eq!(options.state_directory, Some("/s".into()));
+        let tare = TareOptions { state_directory: "s".into(), ..tare };
+        assert!(TaskOptions::read(Some(&any("tare.shim.v1.Options", &tare)), "n").is_err());
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        let unknown = TaskOptions::read(Some(&any("some.Options", &RuncOptions::default())), "n");
+        assert_eq!(unknown.unwrap_err().kind(), Kind::InvalidArgument);
+    }
+}

@@ -1,0 +1,256 @@
+//! A client of the shim, as `tared` is one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use prost::Message;
+use prost_types::Any;
+use tare_proto::containerd::task::v3 as api;
+use tare_proto::containerd::task::v3::task_client::TaskClient;
+use tare_proto::containerd::types::Mount;
+use tare_proto::tare::shim::v1 as tare;
+use tare_proto::tare::shim::v1::attach_request::Message as FromClient;
+use tare_proto::tare::shim::v1::attach_response::Message as ToClient;
+use tare_proto::tare::shim::v1::streams_client::StreamsClient;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use super::{Home, runtime};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A shim, connected to.
+pub struct Client {
+    pub home: Home,
+    pub task: TaskClient<Channel>,
+    pub streams: StreamsClient<Channel>,
+    pub socket: std::path::PathBuf,
+    shim_pid: i32,
+}
+
+/// What a test may want otherwise than usual.
+#[derive(Default)]
+pub struct CreateOptions {
+    pub terminal: bool,
+    pub stdin: bool,
+    pub stdin_once: bool,
+    pub rootfs: Vec<Mount>,
+    pub log_options: Vec<(&'static str, &'static str)>,
+}
+
+impl Client {
+    /// Starts a shim for `home` and connects to it.
+    pub async fn start(home: Home) -> Self {
+        let socket = home.start();
+        Self::connect(home, &socket).await
+    }
+
+    pub async fn connect(home: Home, socket: &Path) -> Self {
+        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        let mut task = TaskClient::new(channel.clone());
+        let connected = task.connect(api::ConnectRequest { id: home.id.clone() }).await.unwrap();
+        let shim_pid = i32::try_from(connected.into_inner().shim_pid).unwrap();
+        let socket = socket.to_owned();
+        Client { home, task, streams: StreamsClient::new(channel), socket, shim_pid }
+    }
+
+    pub fn shim_pid(&self) -> i32 {
+        self.shim_pid
+    }
+
+    pub fn id(&self) -> String {
+        self.home.id.clone()
+    }
+
+    pub fn create_request(&self, options: &CreateOptions) -> api::CreateTaskRequest {
+        let path = |name: &str| self.home.path(name).display().to_string();
+        let own = tare::Options {
+            runtime: runtime().display().to_string(),
+            runtime_root: path("root"),
+            systemd_cgroup: false,
+            state_directory: path("state"),
+            log: Some(tare::Log {
+                driver: "json-file".into(),
+                options: options
+                    .log_options
+                    .iter()
+                    .map(|(key, value)| ((*key).into(), (*value).into()))
+                    .collect(),
+                path: path("container.log"),
+                attributes: Default::default(),
+            }),
+            stdin_once: options.stdin_once,
+        };
+        let stream = |wanted: bool| if wanted { "shim:".to_owned() } else { String::new() };
+        api::CreateTaskRequest {
+            id: self.id(),
+            bundle: path("bundle"),
+            rootfs: options.rootfs.clone(),
+            terminal: options.terminal,
+            stdin: stream(options.stdin),
+            stdout: stream(true),
+            stderr: stream(!options.terminal),
+            options: Some(Any {
+                type_url: "tare.shim.v1.Options".into(),
+                value: own.encode_to_vec(),
+            }),
+            ..Default::default()
+        }
+    }
+
+    pub async fn create(&mut self, options: &CreateOptions) -> Result<u32, Status> {
+        let request = self.create_request(options);
+        Ok(self.task.create(request).await?.into_inner().pid)
+    }
+
+    pub async fn start_process(&mut self, exec_id: &str) -> Result<u32, Status> {
+        let request = api::StartRequest { id: self.id(), exec_id: exec_id.into() };
+        Ok(self.task.start(request).await?.into_inner().pid)
+    }
+
+    pub async fn exec(
+        &mut self,
+        exec_id: &str,
+        spec: serde_json::Value,
+        options: &CreateOptions,
+    ) -> Result<(), Status> {
+        let stream = |wanted: bool| if wanted { "shim:".to_owned() } else { String::new() };
+        let request = api::ExecProcessRequest {
+            id: self.id(),
+            exec_id: exec_id.into(),
+            terminal: options.terminal,
+            stdin: stream(options.stdin),
+            stdout: stream(true),
+            stderr: stream(!options.terminal),
+            spec: Some(Any {
+                type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".into(),
+                value: spec.to_string().into_bytes(),
+            }),
+        };
+        self.task.exec(request).await.map(drop)
+    }
+
+    pub async fn wait(&mut self, exec_id: &str) -> u32 {
+        let request = api::WaitRequest { id: self.id(), exec_id: exec_id.into() };
+        let wait = tokio::time::timeout(PATIENCE, self.task.wait(request)).await;
+        wait.expect("it doesn't end").unwrap().into_inner().exit_status
+    }
+
+    pub async fn kill(&mut self, exec_id: &str, signal: u32) -> Result<(), Status> {
+        let exec_id = exec_id.to_owned();
+        let request = api::KillRequest { id: self.id(), exec_id, signal, all: false };
+        self.task.kill(request).await.map(drop)
+    }
+
+    pub async fn state(&mut self, exec_id: &str) -> Result<api::StateResponse, Status> {
+        let request = api::StateRequest { id: self.id(), exec_id: exec_id.into() };
+        self.task.state(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn delete(&mut self, exec_id: &str) -> Result<api::DeleteResponse, Status> {
+        let request = api::DeleteRequest { id: self.id(), exec_id: exec_id.into() };
+        self.task.delete(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Attaches to all streams; returns when the shim has said that it is so.
+    pub async fn attach(&mut self, exec_id: &str) -> Attached {
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let open = tare::AttachOpen {
+            id: self.id(),
+            exec_id: exec_id.into(),
+            stdin: true,
+            stdout: true,
+            stderr: true,
+        };
+        requests.send(message(FromClient::Open(open))).unwrap();
+        let stream = UnboundedReceiverStream::new(receiver);
+        let mut responses = self.streams.attach(stream).await.unwrap().into_inner();
+        let first = responses.message().await.unwrap().unwrap();
+        assert_eq!(first.message, Some(ToClient::Attached(true)));
+        Attached { requests, responses, seen: Output::default() }
+    }
+
+    /// Ends the shim, and checks that it leaves nothing.
+    pub async fn shutdown(mut self) {
+        self.task.shutdown(api::ShutdownRequest { id: self.id(), now: false }).await.unwrap();
+        let process = format!("/proc/{}", self.shim_pid);
+        for _ in 0..100 {
+            if !Path::new(&process).exists() && !self.socket.exists() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the shim or its socket is still there");
+    }
+
+    /// Deletes the container and ends the shim.
+    pub async fn finish(mut self) {
+        self.delete("").await.unwrap();
+        self.shutdown().await;
+    }
+}
+
+/// What a client has received.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub dropped: u64,
+}
+
+impl Output {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// An open attachment.
+pub struct Attached {
+    requests: mpsc::UnboundedSender<tare::AttachRequest>,
+    responses: tonic::Streaming<tare::AttachResponse>,
+    seen: Output,
+}
+
+impl Attached {
+    pub fn send(&self, data: &[u8]) {
+        self.requests.send(message(FromClient::Stdin(data.to_vec().into()))).unwrap();
+    }
+
+    pub fn close_stdin(&self) {
+        self.requests.send(message(FromClient::StdinClosed(true))).unwrap();
+    }
+
+    /// Reads until the shim ends the stream.
+    pub async fn read_to_end(mut self) -> Output {
+        while self.read_some().await {}
+        self.seen
+    }
+
+    /// Reads until stdout holds `text`.
+    pub async fn read_until(&mut self, text: &str) -> &Output {
+        while !self.seen.text().contains(text) {
+            assert!(self.read_some().await, "the stream ended: {:?}", self.seen.text());
+        }
+        &self.seen
+    }
+
+    async fn read_some(&mut self) -> bool {
+        let response = tokio::time::timeout(PATIENCE, self.responses.message()).await;
+        match response.expect("no output comes").unwrap().map(|response| response.message) {
+            None => return false,
+            Some(Some(ToClient::Stdout(data))) => self.seen.stdout.extend_from_slice(&data),
+            Some(Some(ToClient::Stderr(data))) => self.seen.stderr.extend_from_slice(&data),
+            Some(Some(ToClient::Dropped(count))) => self.seen.dropped += count,
+            Some(Some(ToClient::Attached(_)) | None) => panic!("attached twice"),
+        }
+        true
+    }
+}
+
+fn message(message: FromClient) -> tare::AttachRequest {
+    tare::AttachRequest { message: Some(message) }
+}

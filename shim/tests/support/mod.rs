@@ -1,0 +1,80 @@
+//! A container in a temporary directory, under a shim of its own, driven as `tared` drives it.
+
+// Each test program uses a part of this.
+#![allow(dead_code)]
+
+pub mod bundle;
+pub mod client;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// The program under test.
+pub const SHIM: &str = env!("CARGO_BIN_EXE_containerd-shim-tare-v2");
+
+/// The OCI runtime that the containers are made with: `$TARE_TEST_RUNTIME`, or the `tare` that was
+/// built beside the shim.
+pub fn runtime() -> PathBuf {
+    let built = Path::new(SHIM).with_file_name("tare");
+    let runtime = std::env::var_os("TARE_TEST_RUNTIME").map_or(built, PathBuf::from);
+    assert!(runtime.exists(), "{} is missing: cargo build -p tare", runtime.display());
+    runtime
+}
+
+/// A temporary directory with all that one shim needs.
+pub struct Home {
+    directory: TempDir,
+    pub id: String,
+}
+
+impl Home {
+    /// For a container whose id nobody else uses.
+    pub fn new(name: &str) -> Self {
+        let directory = tempfile::Builder::new().prefix("shim").tempdir().unwrap();
+        let id = format!("shim-test-{name}-{}", std::process::id());
+        for part in ["bundle/rootfs", "state", "root"] {
+            std::fs::create_dir_all(directory.path().join(part)).unwrap();
+        }
+        Home { directory, id }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn bundle(&self) -> PathBuf {
+        self.path("bundle")
+    }
+
+    /// The shim's command line, up to the action.
+    pub fn shim(&self) -> Command {
+        let mut command = Command::new(SHIM);
+        command
+            .args(["-namespace", "test", "-address", "", "-publish-binary", "", "-id", &self.id])
+            .current_dir(self.bundle())
+            .env("TARE_SOCKET_DIR", self.path("s"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Calls `start`, and returns the path of the server's socket.
+    pub fn start(&self) -> PathBuf {
+        let output = self.shim().arg("start").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&printed["version"], &printed["protocol"]), (&3.into(), &"grpc".into()));
+        let address = printed["address"].as_str().unwrap();
+        PathBuf::from(address.strip_prefix("unix://").unwrap())
+    }
+
+    pub fn record(&self) -> tare_proto::record::TaskRecord {
+        let path = self.path("state").join(tare_proto::record::FILE_NAME);
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("container.log")).unwrap()
+    }
+}

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     // One test only: it reaps all children of the test's process.
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn no_end_is_lost() {
         let reaper = Reaper::begin().unwrap();
         let launch = reaper.launch();

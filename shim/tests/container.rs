@@ -165,7 +165,8 @@ async fn the_out_of_memory_killer_is_on_record() {
     let home = Home::new("oom");
     let script = "dd if=/dev/zero of=/dev/null bs=200M count=1";
     let mut config = bundle::write(&home.bundle(), &home.id, script);
-    config["linux"]["resources"]["memory"] = serde_json::json!({"limit": 20 << 20, "swap": 20 << 20});
+    config["linux"]["resources"]["memory"] =
+        serde_json::json!({"limit": 20 << 20, "swap": 20 << 20});
     bundle::write_config(&home.bundle(), &config);
     let mut client = Client::start(home).await;
     client.create(&CreateOptions::default()).await.unwrap();

@@ -110,7 +110,7 @@ mod tests {
     use std::io::IoSlice;
     use std::os::unix::net::UnixStream;
 
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn receives_what_a_runtime_sends() {
         let directory = tempfile::tempdir().unwrap();
         let socket = ConsoleSocket::bind(directory.path().join("tty")).unwrap();
@@ -129,7 +129,7 @@ mod tests {
         assert!(!path.exists());
     }
 
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn a_runtime_that_sends_nothing_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let socket = ConsoleSocket::bind(directory.path().join("tty")).unwrap();

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 
 /// How many bytes may wait for one client.
 const QUEUE_LIMIT: usize = 1 << 20;
-/// How long the process is held back for a client that doesn't read.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process waits for one of several clients, where it would wait for a single one.
+const SEVERAL_CLIENTS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,8 @@ pub(crate) enum Channel {
 /// What a full queue means for the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pressure {
-    /// It waits, but not forever: what it writes is logged, or missed by no one.
-    Bounded,
+    /// It waits for a client that doesn't read, but no longer than this.
+    Bounded(Duration),
     /// It waits for its client, if it has but one: there is no other record of what it writes.
     OneClientIsEnough,
 }
@@ -116,18 +117,21 @@ impl Hub {
 
     /// Hands `data` to every client, once none that is worth waiting for has a full queue.
     pub(crate) async fn deliver(&self, channel: Channel, data: Bytes) {
-        let deadline = Instant::now() + PATIENCE;
+        let begun = Instant::now();
         loop {
             // Registered before the look at the queues, so that no wake-up falls in between.
             let room = self.room.notified();
             if !self.must_wait(channel) {
                 break;
             }
-            let alone = self.lock().clients.len() == 1;
-            if alone && self.pressure == Pressure::OneClientIsEnough {
-                room.await;
-            } else if timeout_at(deadline, room).await.is_err() {
-                self.give_up_on_full_clients(channel);
+            match self.pressure {
+                Pressure::OneClientIsEnough if self.lock().clients.len() == 1 => room.await,
+                Pressure::OneClientIsEnough => {
+                    self.wait_until(begun + SEVERAL_CLIENTS_PATIENCE, room, channel).await;
+                }
+                Pressure::Bounded(patience) => {
+                    self.wait_until(begun + patience, room, channel).await;
+                }
             }
         }
         for client in self.lock().clients.values_mut().filter(|client| client.takes(channel)) {
@@ -147,6 +151,12 @@ impl Hub {
         inner.ended = true;
         for client in inner.clients.values_mut() {
             client.wake();
+        }
+    }
+
+    async fn wait_until(&self, deadline: Instant, room: Notified<'_>, channel: Channel) {
+        if timeout_at(deadline, room).await.is_err() {
+            self.give_up_on_full_clients(channel);
         }
     }
 
@@ -259,6 +269,7 @@ mod tests {
     use super::*;
     use tokio_stream::StreamExt;
 
+    const PATIENCE: Duration = Duration::from_millis(300);
     const BOTH: Wants = Wants { stdout: true, stderr: true };
 
     fn chunk(len: usize) -> Bytes {
@@ -276,15 +287,15 @@ mod tests {
         (data, dropped)
     }
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    #[tokio::test]
     async fn a_slow_client_loses_nothing() {
-        let hub = Hub::new(Pressure::Bounded);
+        let hub = Hub::new(Pressure::Bounded(PATIENCE));
         let mut attachment = hub.attach(BOTH);
         let reader = tokio::spawn(async move {
             let mut total = 0;
             while let Some(Output::Data(_, data)) = attachment.next().await {
                 total += data.len();
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             total
         });
@@ -295,9 +306,9 @@ mod tests {
         assert_eq!(reader.await.unwrap(), 100 * (64 << 10));
     }
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    #[tokio::test]
     async fn a_stuck_client_is_told_what_it_missed() {
-        let hub = Hub::new(Pressure::Bounded);
+        let hub = Hub::new(Pressure::Bounded(PATIENCE));
         let attachment = hub.attach(BOTH);
         let before = Instant::now();
         for _ in 0..100 {
@@ -310,7 +321,7 @@ mod tests {
         assert_eq!(data as u64 + dropped, 100 * (64 << 10));
     }
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    #[tokio::test]
     async fn the_only_client_of_an_exec_is_waited_for() {
         let hub = Hub::new(Pressure::OneClientIsEnough);
         let attachment = hub.attach(BOTH);
@@ -323,12 +334,12 @@ mod tests {
                 hub.end();
             }
         });
-        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::sleep(PATIENCE).await;
         assert!(!writer.is_finished(), "the process wasn't held back");
         assert_eq!(read_all(attachment).await, (100 * (64 << 10), 0));
     }
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    #[tokio::test]
     async fn a_client_that_goes_frees_the_process() {
         let hub = Hub::new(Pressure::OneClientIsEnough);
         let attachment = hub.attach(BOTH);
@@ -340,12 +351,12 @@ mod tests {
                 }
             }
         });
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(PATIENCE).await;
         drop(attachment);
         writer.await.unwrap();
     }
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    #[tokio::test]
     async fn the_end_of_the_process_does_not_wait_for_a_client() {
         let hub = Hub::new(Pressure::OneClientIsEnough);
         let attachment = hub.attach(BOTH);
@@ -357,7 +368,7 @@ mod tests {
                 }
             }
         });
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(PATIENCE).await;
         assert!(!writer.is_finished(), "the process wasn't held back");
         hub.let_go();
         writer.await.unwrap();
@@ -365,9 +376,9 @@ mod tests {
         assert_eq!(read_all(attachment).await, (20 * (64 << 10), 0));
     }
 
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn each_client_gets_the_streams_it_wants() {
-        let hub = Hub::new(Pressure::Bounded);
+        let hub = Hub::new(Pressure::Bounded(PATIENCE));
         let only_stderr = hub.attach(Wants { stdout: false, stderr: true });
         let both = hub.attach(BOTH);
         hub.deliver(Channel::Stdout, chunk(3)).await;

@@ -112,7 +112,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
     use std::io::Read;
 
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn what_is_written_early_arrives_then_the_end() {
         let stdin = Stdin::pending();
         let client = tokio::spawn({
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(text, "hello");
     }
 
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn a_process_that_does_not_read_holds_up_only_the_writer() {
         let stdin = Stdin::pending();
         let (_reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
@@ -146,7 +146,7 @@ mod tests {
         client.await.unwrap();
     }
 
-    #[tokio::test(flavor = "current_thread")]
+    #[tokio::test]
     async fn writing_to_closed_input_is_no_error() {
         let stdin = Stdin::pending();
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();

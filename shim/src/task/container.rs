@@ -31,6 +31,8 @@ use crate::runtime::Runtime;
 
 /// How long `delete` waits for a reader of the output that isn't ours.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the container is held back for an attached client that doesn't read.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a killed init may take to end.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// SIGKILL's number.
@@ -82,7 +84,7 @@ impl Task {
         let log = options.log.as_ref().map_or(Ok(None), Log::open)?;
         let policy = Policy {
             log,
-            pressure: Pressure::Bounded,
+            pressure: Pressure::Bounded(CLIENT_PATIENCE),
             stdin_once: options.stdin_once,
             owner: options.owner,
         };

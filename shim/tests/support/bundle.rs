@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 /// Writes a bundle whose init runs `script` by sh; returns its config, for changes.
-pub fn write(bundle: &Path, id: &str, script: &str) -> Value {
+pub(crate) fn write(bundle: &Path, id: &str, script: &str) -> Value {
     fill_rootfs(&bundle.join("rootfs"));
     let config = config(id, &["/bin/sh", "-c", script]);
     write_config(bundle, &config);
     config
 }
 
-pub fn write_config(bundle: &Path, config: &Value) {
+pub(crate) fn write_config(bundle: &Path, config: &Value) {
     std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
 }
 
 /// An OCI process object, for an exec.
-pub fn process(args: &[&str]) -> Value {
+pub(crate) fn process(args: &[&str]) -> Value {
     json!({
         "user": {"uid": 0, "gid": 0},
         "args": args,
@@ -51,7 +51,7 @@ fn config(id: &str, args: &[&str]) -> Value {
 }
 
 /// A busybox with a link for each of its programs.
-pub fn fill_rootfs(rootfs: &Path) {
+pub(crate) fn fill_rootfs(rootfs: &Path) {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let busybox: PathBuf = std::env::split_paths(&path)
         .map(|directory| directory.join("busybox"))

@@ -23,32 +23,32 @@ use super::{Home, runtime};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A shim, connected to.
-pub struct Client {
-    pub home: Home,
-    pub task: TaskClient<Channel>,
-    pub streams: StreamsClient<Channel>,
-    pub socket: std::path::PathBuf,
+pub(crate) struct Client {
+    pub(crate) home: Home,
+    pub(crate) task: TaskClient<Channel>,
+    pub(crate) streams: StreamsClient<Channel>,
+    pub(crate) socket: std::path::PathBuf,
     shim_pid: i32,
 }
 
 /// What a test may want otherwise than usual.
 #[derive(Default)]
-pub struct CreateOptions {
-    pub terminal: bool,
-    pub stdin: bool,
-    pub stdin_once: bool,
-    pub rootfs: Vec<Mount>,
-    pub log_options: Vec<(&'static str, &'static str)>,
+pub(crate) struct CreateOptions {
+    pub(crate) terminal: bool,
+    pub(crate) stdin: bool,
+    pub(crate) stdin_once: bool,
+    pub(crate) rootfs: Vec<Mount>,
+    pub(crate) log_options: Vec<(&'static str, &'static str)>,
 }
 
 impl Client {
     /// Starts a shim for `home` and connects to it.
-    pub async fn start(home: Home) -> Self {
+    pub(crate) async fn start(home: Home) -> Self {
         let socket = home.start();
         Self::connect(home, &socket).await
     }
 
-    pub async fn connect(home: Home, socket: &Path) -> Self {
+    pub(crate) async fn connect(home: Home, socket: &Path) -> Self {
         let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
         let channel = endpoint.connect().await.unwrap();
         let mut task = TaskClient::new(channel.clone());
@@ -58,15 +58,15 @@ impl Client {
         Client { home, task, streams: StreamsClient::new(channel), socket, shim_pid }
     }
 
-    pub fn shim_pid(&self) -> i32 {
+    pub(crate) fn shim_pid(&self) -> i32 {
         self.shim_pid
     }
 
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.home.id.clone()
     }
 
-    pub fn create_request(&self, options: &CreateOptions) -> api::CreateTaskRequest {
+    pub(crate) fn create_request(&self, options: &CreateOptions) -> api::CreateTaskRequest {
         let path = |name: &str| self.home.path(name).display().to_string();
         let own = tare::Options {
             runtime: runtime().display().to_string(),
@@ -102,17 +102,17 @@ impl Client {
         }
     }
 
-    pub async fn create(&mut self, options: &CreateOptions) -> Result<u32, Status> {
+    pub(crate) async fn create(&mut self, options: &CreateOptions) -> Result<u32, Status> {
         let request = self.create_request(options);
         Ok(self.task.create(request).await?.into_inner().pid)
     }
 
-    pub async fn start_process(&mut self, exec_id: &str) -> Result<u32, Status> {
+    pub(crate) async fn start_process(&mut self, exec_id: &str) -> Result<u32, Status> {
         let request = api::StartRequest { id: self.id(), exec_id: exec_id.into() };
         Ok(self.task.start(request).await?.into_inner().pid)
     }
 
-    pub async fn exec(
+    pub(crate) async fn exec(
         &mut self,
         exec_id: &str,
         spec: serde_json::Value,
@@ -134,30 +134,30 @@ impl Client {
         self.task.exec(request).await.map(drop)
     }
 
-    pub async fn wait(&mut self, exec_id: &str) -> u32 {
+    pub(crate) async fn wait(&mut self, exec_id: &str) -> u32 {
         let request = api::WaitRequest { id: self.id(), exec_id: exec_id.into() };
         let wait = tokio::time::timeout(PATIENCE, self.task.wait(request)).await;
         wait.expect("it doesn't end").unwrap().into_inner().exit_status
     }
 
-    pub async fn kill(&mut self, exec_id: &str, signal: u32) -> Result<(), Status> {
+    pub(crate) async fn kill(&mut self, exec_id: &str, signal: u32) -> Result<(), Status> {
         let exec_id = exec_id.to_owned();
         let request = api::KillRequest { id: self.id(), exec_id, signal, all: false };
         self.task.kill(request).await.map(drop)
     }
 
-    pub async fn state(&mut self, exec_id: &str) -> Result<api::StateResponse, Status> {
+    pub(crate) async fn state(&mut self, exec_id: &str) -> Result<api::StateResponse, Status> {
         let request = api::StateRequest { id: self.id(), exec_id: exec_id.into() };
         self.task.state(request).await.map(tonic::Response::into_inner)
     }
 
-    pub async fn delete(&mut self, exec_id: &str) -> Result<api::DeleteResponse, Status> {
+    pub(crate) async fn delete(&mut self, exec_id: &str) -> Result<api::DeleteResponse, Status> {
         let request = api::DeleteRequest { id: self.id(), exec_id: exec_id.into() };
         self.task.delete(request).await.map(tonic::Response::into_inner)
     }
 
     /// Attaches to all streams; returns when the shim has said that it is so.
-    pub async fn attach(&mut self, exec_id: &str) -> Attached {
+    pub(crate) async fn attach(&mut self, exec_id: &str) -> Attached {
         let (requests, receiver) = mpsc::unbounded_channel();
         let open = tare::AttachOpen {
             id: self.id(),
@@ -175,7 +175,7 @@ impl Client {
     }
 
     /// Ends the shim, and checks that it leaves nothing.
-    pub async fn shutdown(mut self) {
+    pub(crate) async fn shutdown(mut self) {
         self.task.shutdown(api::ShutdownRequest { id: self.id(), now: false }).await.unwrap();
         let process = format!("/proc/{}", self.shim_pid);
         for _ in 0..100 {
@@ -188,7 +188,7 @@ impl Client {
     }
 
     /// Deletes the container and ends the shim.
-    pub async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         self.delete("").await.unwrap();
         self.shutdown().await;
     }
@@ -196,42 +196,42 @@ impl Client {
 
 /// What a client has received.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Output {
-    pub stdout: Vec<u8>,
-    pub stderr: Vec<u8>,
-    pub dropped: u64,
+pub(crate) struct Output {
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: Vec<u8>,
+    pub(crate) dropped: u64,
 }
 
 impl Output {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
 
 /// An open attachment.
-pub struct Attached {
+pub(crate) struct Attached {
     requests: mpsc::UnboundedSender<tare::AttachRequest>,
     responses: tonic::Streaming<tare::AttachResponse>,
     seen: Output,
 }
 
 impl Attached {
-    pub fn send(&self, data: &[u8]) {
+    pub(crate) fn send(&self, data: &[u8]) {
         self.requests.send(message(FromClient::Stdin(data.to_vec().into()))).unwrap();
     }
 
-    pub fn close_stdin(&self) {
+    pub(crate) fn close_stdin(&self) {
         self.requests.send(message(FromClient::StdinClosed(true))).unwrap();
     }
 
     /// Reads until the shim ends the stream.
-    pub async fn read_to_end(mut self) -> Output {
+    pub(crate) async fn read_to_end(mut self) -> Output {
         while self.read_some().await {}
         self.seen
     }
 
     /// Reads until stdout holds `text`.
-    pub async fn read_until(&mut self, text: &str) -> &Output {
+    pub(crate) async fn read_until(&mut self, text: &str) -> &Output {
         while !self.seen.text().contains(text) {
             assert!(self.read_some().await, "the stream ended: {:?}", self.seen.text());
         }

@@ -1,10 +1,10 @@
 //! A container in a temporary directory, under a shim of its own, driven as `tared` drives it.
 
 // Each test program uses a part of this.
-#![allow(dead_code)]
+#![allow(dead_code, missing_docs)]
 
-pub mod bundle;
-pub mod client;
+pub(crate) mod bundle;
+pub(crate) mod client;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,11 +12,11 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// The program under test.
-pub const SHIM: &str = env!("CARGO_BIN_EXE_containerd-shim-tare-v2");
+pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_containerd-shim-tare-v2");
 
 /// The OCI runtime that the containers are made with: `$TARE_TEST_RUNTIME`, or the `tare` that was
 /// built beside the shim.
-pub fn runtime() -> PathBuf {
+pub(crate) fn runtime() -> PathBuf {
     let built = Path::new(SHIM).with_file_name("tare");
     let runtime = std::env::var_os("TARE_TEST_RUNTIME").map_or(built, PathBuf::from);
     assert!(runtime.exists(), "{} is missing: cargo build -p tare", runtime.display());
@@ -24,14 +24,14 @@ pub fn runtime() -> PathBuf {
 }
 
 /// A temporary directory with all that one shim needs.
-pub struct Home {
+pub(crate) struct Home {
     directory: TempDir,
-    pub id: String,
+    pub(crate) id: String,
 }
 
 impl Home {
     /// For a container whose id nobody else uses.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("shim").tempdir().unwrap();
         let id = format!("shim-test-{name}-{}", std::process::id());
         for part in ["bundle/rootfs", "state", "root"] {
@@ -40,16 +40,16 @@ impl Home {
         Home { directory, id }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn bundle(&self) -> PathBuf {
+    pub(crate) fn bundle(&self) -> PathBuf {
         self.path("bundle")
     }
 
     /// The shim's command line, up to the action.
-    pub fn shim(&self) -> Command {
+    pub(crate) fn shim(&self) -> Command {
         let mut command = Command::new(SHIM);
         command
             .args(["-namespace", "test", "-address", "", "-publish-binary", "", "-id", &self.id])
@@ -60,7 +60,7 @@ impl Home {
     }
 
     /// Calls `start`, and returns the path of the server's socket.
-    pub fn start(&self) -> PathBuf {
+    pub(crate) fn start(&self) -> PathBuf {
         let output = self.shim().arg("start").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -69,12 +69,12 @@ impl Home {
         PathBuf::from(address.strip_prefix("unix://").unwrap())
     }
 
-    pub fn record(&self) -> tare_proto::record::TaskRecord {
+    pub(crate) fn record(&self) -> tare_proto::record::TaskRecord {
         let path = self.path("state").join(tare_proto::record::FILE_NAME);
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("container.log")).unwrap()
     }
 }

@@ -161,9 +161,13 @@ impl ImageConfig {
     /// # Errors
     /// [`crate::Kind::Invalid`] if it isn't one, or is for another operating system than Linux.
     pub fn parse(blob: &[u8]) -> Result<Self> {
-        let config: Self = serde_json::from_slice(blob).map_err(|error| {
-            Error::invalid(format!("the image's configuration can't be read: {error}"))
-        })?;
+        let unreadable =
+            |error| Error::invalid(format!("the image's configuration can't be read: {error}"));
+        let value: serde_json::Value = serde_json::from_slice(blob).map_err(unreadable)?;
+        if !value.get("rootfs").is_some_and(serde_json::Value::is_object) {
+            return Err(Error::invalid("invalid image JSON, no RootFS key"));
+        }
+        let config: Self = serde_json::from_value(value).map_err(unreadable)?;
         if config.rootfs.kind != "layers" {
             return Err(Error::invalid(format!(
                 "the image's configuration has a rootfs of type {:?}, not \"layers\"",

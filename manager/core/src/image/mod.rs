@@ -1,10 +1,24 @@
 //! Images: taking them in, naming them, giving them out, taking them away.
 
+pub(crate) mod archive;
+mod blobs;
+mod catalog;
+mod changes;
+mod compression;
 mod config;
 mod digest;
 #[expect(clippy::module_inception, reason = "the type's own file")]
 mod image;
+mod import;
+mod index;
+mod load;
+mod pipeline;
+mod platform;
+mod record;
 mod reference;
+mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::sync::Arc;
 
@@ -16,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
+use catalog::Catalog;
 
 pub use config::{Defaults, Healthcheck, HistoryStep, ImageConfig, RootFs};
 pub use digest::{ChainId, DiffId, Digest, ImageId};
@@ -24,6 +39,7 @@ pub use reference::Reference;
 
 /// All images of one manager.
 pub struct Images {
+    catalog: Arc<Catalog>,
     snapshots: Snapshots,
 }
 
@@ -122,8 +138,9 @@ pub struct ImageUser {
 impl Images {
     /// Opens the images under the data root and sweeps what no record names. Blocks for the disk.
     pub fn open(config: &Config, store: Arc<Store>, events: Arc<Events>) -> Result<Arc<Self>> {
-        let _ = events;
-        Ok(Arc::new(Self { snapshots: Snapshots::open(config, store)? }))
+        let snapshots = Snapshots::open(config, Arc::clone(&store))?;
+        let catalog = Arc::new(Catalog::open(config, store, events, &snapshots)?);
+        Ok(Arc::new(Self { catalog, snapshots }))
     }
 
     /// The snapshots of these images and of containers made from them.
@@ -137,8 +154,8 @@ impl Images {
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
-        let _ = (archive, progress);
-        Err(Error::unsupported("load"))
+        let archive = stream::incoming(archive);
+        self.blocking(move |catalog| catalog.load(archive, &progress)).await
     }
 
     /// Makes an image with one layer from a root file system's tar.
@@ -146,24 +163,25 @@ impl Images {
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
-        let _ = (archive, request);
-        Err(Error::unsupported("import"))
+        let archive = stream::incoming(archive);
+        self.blocking(move |catalog| catalog.import(archive, request)).await
     }
 
     /// Every image.
     pub fn list(&self) -> Vec<Arc<Image>> {
-        Vec::new()
+        self.catalog.read().list()
     }
 
     /// The image called `name`: a reference in short or whole form, an id or the beginning of one.
     pub fn resolve(&self, name: &str) -> Result<Arc<Image>> {
-        Err(Error::not_found(format!("No such image: {name}")))
+        self.catalog.read().resolve(name)
     }
 
     /// Gives the image `source` the name `target`, taking it from the image that has it.
     pub async fn tag(&self, source: &str, target: &str) -> Result<()> {
-        let _ = target;
-        self.resolve(source).map(drop)
+        let name = Reference::parse(target)?.or_latest();
+        let source = source.to_owned();
+        self.blocking(move |catalog| catalog.tag(&source, name)).await
     }
 
     /// Takes away a name, and the image with its last name.
@@ -189,5 +207,15 @@ impl Images {
     {
         let _ = (names, to);
         Err(Error::unsupported("save"))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Catalog) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let catalog = Arc::clone(&self.catalog);
+        tokio::task::spawn_blocking(move || work(&catalog))
+            .await
+            .map_err(|error| Error::system("an image's task died").caused_by(error))?
     }
 }

@@ -304,7 +304,10 @@ mod tests {
             ("a@sha256:12", "invalid reference format"),
             ("a:b:c", "invalid reference format"),
             ("ä", "invalid reference format"),
-            ("Nginx", "invalid reference format: repository name (library/Nginx) must be lowercase"),
+            (
+                "Nginx",
+                "invalid reference format: repository name (library/Nginx) must be lowercase",
+            ),
             ("me/App:1", "invalid reference format: repository name (me/App) must be lowercase"),
             (&long, "repository name must not be more than 255 characters"),
         ] {

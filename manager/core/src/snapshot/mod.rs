@@ -1,4 +1,25 @@
 //! Snapshots: layers unpacked once, and the writable layers of containers upon them.
+//!
+//! Life of a layer: it is unpacked into a directory of its own, `snapshots/<number>/fs`, over the
+//! layers below it; synced; and recorded under its chain id in the transaction that records its
+//! image. Images and writable layers hold the layers they stand on; what nobody holds is deleted.
+//!
+//! Life of a writable layer: `prepare` makes `snapshots/<number>/{fs,work}`, durable before its
+//! record; `mounts` says how the shim stacks it on the image, at each start anew; `remove` deletes
+//! the record, then the directory. What a crash leaves between these steps has no record, and is
+//! swept at the next start.
+
+mod delete;
+mod directory;
+mod hold;
+mod layers;
+mod record;
+mod unpack;
+mod usage;
+mod writable;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -9,8 +30,20 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::store::Store;
 
+pub(crate) use delete::tree as delete_tree;
+pub(crate) use directory::{private_directory, sync_directory};
+pub(crate) use hold::{Hold, Holds};
+pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer, Unpacked};
+
+use directory::Directories;
+use writable::WritableLayers;
+
 /// All snapshots of one manager.
-pub struct Snapshots {}
+#[derive(Clone)]
+pub struct Snapshots {
+    directories: Arc<Directories>,
+    writable: Arc<WritableLayers>,
+}
 
 /// A mount for the shim, in containerd's form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +53,7 @@ pub struct Mount {
     /// Its source.
     pub source: String,
     /// Its options. `lowerdir=` may be longer than a page: give the kernel its parts one by one
-    /// (`lowerdir+` of the new mount API) or relative to their common directory.
+    /// (`lowerdir+` of the new mount API), or relative to their common directory.
     pub options: Vec<String>,
 }
 
@@ -40,53 +73,96 @@ pub struct GraphDirs {
     pub upper: PathBuf,
     /// Overlay's own scratch directory.
     pub work: PathBuf,
-    /// Where they are seen as one.
+    /// Where they would be seen as one; a container's shim mounts them elsewhere.
     pub merged: PathBuf,
 }
 
 impl Snapshots {
-    /// Opens the snapshots under the data root.
+    /// Opens the snapshots under the data root. [`Self::sweep`] them when all images hold theirs.
     pub(crate) fn open(config: &Config, store: Arc<Store>) -> Result<Self> {
-        let _ = (config, store);
-        Ok(Self {})
+        let directories = Directories::open(config.data_root.join("snapshots"))?;
+        let layers = Arc::new(Layers::open(Arc::clone(&directories), Arc::clone(&store))?);
+        let writable = WritableLayers::open(Arc::clone(&directories), store, layers)?;
+        Ok(Self { directories, writable: Arc::new(writable) })
+    }
+
+    /// The layers that images are made of.
+    pub(crate) fn layers(&self) -> &Arc<Layers> {
+        &self.writable.layers
+    }
+
+    /// Deletes what nobody needs: layers without an image or container, directories without a
+    /// record.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        self.layers().collect_all()?;
+        let mut named: HashSet<u64> = self.layers().directories().into_iter().collect();
+        named.extend(self.writable.named());
+        self.directories.sweep(|number| named.contains(&number))
     }
 
     /// Makes the writable layer `key` upon `image`; it is durable when this returns.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Conflict`] if there is one; [`crate::Kind::NotFound`] if the image is gone;
+    /// [`crate::Kind::Exhausted`] on a full disk. Nothing is left behind then.
     pub async fn prepare(&self, key: &str, image: &Image) -> Result<()> {
-        let _ = (key, image);
-        Err(Error::unsupported("prepare"))
+        let (key, top) = (key.to_owned(), image.top());
+        self.blocking(move |writable| writable.prepare(&key, top)).await
     }
 
     /// What the shim mounts as the root of the container `key`, at each of its starts.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if there is no such writable layer.
     pub fn mounts(&self, key: &str) -> Result<Vec<Mount>> {
-        Err(Error::not_found(format!("no snapshot {key}")))
+        self.writable.mounts(key)
     }
 
     /// Takes the writable layer `key` away; it is no error if there is none.
     pub async fn remove(&self, key: &str) -> Result<()> {
-        let _ = key;
-        Ok(())
+        let key = key.to_owned();
+        self.blocking(move |writable| writable.remove(&key)).await
     }
 
     /// What the writable layer `key` takes on disk.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if there is no such writable layer.
     pub async fn usage(&self, key: &str) -> Result<Usage> {
-        Err(Error::not_found(format!("no snapshot {key}")))
+        let key = key.to_owned();
+        self.blocking(move |writable| writable.usage(&key)).await
     }
 
     /// The directories of the container `key`.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if there is no such writable layer.
     pub fn directories(&self, key: &str) -> Result<GraphDirs> {
-        Err(Error::not_found(format!("no snapshot {key}")))
+        self.writable.directories(key)
     }
 
-    /// The directories of an image.
-    pub fn image_directories(&self, image: &Image) -> Result<GraphDirs> {
-        Err(Error::not_found(format!("no snapshot of {}", image.id)))
+    /// The directories of an image; `None`: it has no layers.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if the image is gone.
+    pub fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
+        self.writable.image_directories(image)
     }
 
     /// Takes away every writable layer whose key is not in `keep`: after a crash, what no
     /// container's record names.
     pub async fn retain(&self, keep: &HashSet<String>) -> Result<()> {
-        let _ = keep;
-        Ok(())
+        let keep = keep.clone();
+        self.blocking(move |writable| writable.retain(&keep)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&WritableLayers) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let writable = Arc::clone(&self.writable);
+        tokio::task::spawn_blocking(move || work(&writable))
+            .await
+            .map_err(|error| Error::system("a snapshot's task died").caused_by(error))?
     }
 }

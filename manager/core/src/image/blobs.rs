@@ -1,0 +1,249 @@
+//! The content-addressed store: `blobs/sha256/<hex>`, filled by way of `ingest/`.
+//!
+//! A blob is written under a passing name while its digest is computed, and moved to its own name
+//! when it is whole. It counts as there once a record names it, and the record is written after
+//! [`Blobs::sync`]; what no record names is swept.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::digest::{Digest, Hasher};
+use crate::error::{Error, Result};
+use crate::snapshot::{Hold, Holds, private_directory};
+
+/// The blobs of one manager.
+pub(crate) struct Blobs {
+    root: PathBuf,
+    ingest: PathBuf,
+    next: AtomicU64,
+    holds: Arc<Holds<Digest>>,
+    /// Held while a blob comes to its place or is taken from it.
+    changes: Mutex<()>,
+}
+
+/// A blob that is being written; dropped, it is deleted.
+pub(crate) struct Ingest {
+    file: File,
+    path: Passing,
+    hasher: Hasher,
+    size: u64,
+}
+
+/// A blob that is written, but not in its place; dropped, it is deleted.
+pub(crate) struct Ingested {
+    path: Passing,
+    /// Its digest.
+    pub(crate) digest: Digest,
+    /// Its bytes.
+    pub(crate) size: u64,
+}
+
+/// A file under `ingest/`, deleted when dropped.
+struct Passing(PathBuf);
+
+impl Blobs {
+    /// Opens the store under `data_root`.
+    pub(crate) fn open(data_root: &Path) -> Result<Self> {
+        let root = data_root.join("blobs").join("sha256");
+        let ingest = data_root.join("ingest");
+        private_directory(&root)?;
+        private_directory(&ingest)?;
+        let (next, changes) = (AtomicU64::new(0), Mutex::new(()));
+        Ok(Self { root, ingest, next, holds: Holds::new(), changes })
+    }
+
+    /// Keeps these blobs, there or still to come, from being collected.
+    pub(crate) fn hold(&self, digests: impl IntoIterator<Item = Digest>) -> Hold<Digest> {
+        self.holds.hold(digests)
+    }
+
+    /// Begins a new blob.
+    pub(crate) fn create(&self) -> Result<Ingest> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.ingest.join(number.to_string());
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file =
+            file.map_err(|error| Error::io(format_args!("create {}", path.display()), error))?;
+        Ok(Ingest { file, path: Passing(path), hasher: Hasher::default(), size: 0 })
+    }
+
+    /// Stores a small blob.
+    pub(crate) fn add(&self, content: &[u8]) -> Result<Ingested> {
+        let mut ingest = self.create()?;
+        ingest.write_all(content).map_err(|error| ingest.failed(error))?;
+        Ok(ingest.finish())
+    }
+
+    /// Moves a blob, which the caller holds, to its place. One that is there already stays.
+    pub(crate) fn adopt(&self, blob: &Ingested) -> Result<()> {
+        let place = self.path(blob.digest);
+        let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if place.metadata().is_ok_and(|there| there.len() == blob.size) {
+            return Ok(());
+        }
+        std::fs::rename(&blob.path.0, &place)
+            .map_err(|error| Error::io(format_args!("store the blob {}", blob.digest), error))
+    }
+
+    /// Whether the blob is there, with that size.
+    pub(crate) fn has(&self, digest: Digest, size: u64) -> bool {
+        self.path(digest).metadata().is_ok_and(|there| there.len() == size)
+    }
+
+    /// Opens a blob.
+    pub(crate) fn read(&self, digest: Digest) -> Result<File> {
+        File::open(self.path(digest))
+            .map_err(|error| Error::io(format_args!("open the blob {digest}"), error))
+    }
+
+    /// All of a small blob.
+    pub(crate) fn content(&self, digest: Digest) -> Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.read(digest)?
+            .read_to_end(&mut content)
+            .map_err(|error| Error::io(format_args!("read the blob {digest}"), error))?;
+        Ok(content)
+    }
+
+    /// Makes everything durable that was written below the data root, unpacked layers too: one
+    /// call for a hundred thousand files.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let synced = File::open(&self.root)
+            .map(OwnedFd::from)
+            .and_then(|root| rustix::fs::syncfs(root).map_err(io::Error::from));
+        synced.map_err(|error| Error::io("write the image to the disk", error))
+    }
+
+    /// Deletes released blobs that nobody holds.
+    pub(crate) fn collect(&self) -> Result<()> {
+        for digest in self.holds.take_released() {
+            let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.holds.is_held(&digest) {
+                remove(&self.path(digest))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes every blob that nobody holds, and all that was not written to its end.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        for path in list(&self.ingest)?.into_iter().chain(list(&self.root)?) {
+            let digest = path.file_name().and_then(|name| Digest::from_hex(name.to_str()?));
+            let stored = path.parent() == Some(&self.root);
+            if !(stored && digest.is_some_and(|digest| self.holds.is_held(&digest))) {
+                tracing::info!(path = %path.display(), "deleting an unused blob");
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.root.join(digest.hex())
+    }
+}
+
+impl Ingest {
+    /// The blob is whole.
+    pub(crate) fn finish(self) -> Ingested {
+        Ingested { path: self.path, digest: self.hasher.finish(), size: self.size }
+    }
+
+    /// Says what a failed write was about.
+    pub(crate) fn failed(&self, error: io::Error) -> Error {
+        Error::io(format_args!("write {}", self.path.0.display()), error)
+    }
+}
+
+impl Write for Ingest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.size += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Ingested {
+    /// Opens it, wherever it is by now.
+    pub(crate) fn read(&self, blobs: &Blobs) -> Result<File> {
+        match File::open(&self.path.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => blobs.read(self.digest),
+            opened => opened
+                .map_err(|error| Error::io(format_args!("open {}", self.path.0.display()), error)),
+        }
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        // Where it was moved away, there is nothing to delete; what stays is swept at the start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn list(directory: &Path) -> Result<HashSet<PathBuf>> {
+    let failed = |error| Error::io(format_args!("list {}", directory.display()), error);
+    let entries = std::fs::read_dir(directory).map_err(failed)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(format_args!("delete {}", path.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_is_there_once_under_its_digest() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let first = blobs.add(b"content").unwrap();
+        let second = blobs.add(b"content").unwrap();
+        assert_eq!(first.digest, Digest::of(b"content"));
+        let hold = blobs.hold([first.digest]);
+        blobs.adopt(&first).unwrap();
+        blobs.adopt(&second).unwrap();
+        let digest = first.digest;
+        drop((first, second));
+        assert_eq!(blobs.content(digest).unwrap(), b"content");
+        assert!(list(&blobs.ingest).unwrap().is_empty());
+        blobs.collect().unwrap();
+        assert!(blobs.has(digest, 7));
+        drop(hold);
+        blobs.collect().unwrap();
+        assert!(!blobs.has(digest, 7));
+    }
+
+    #[test]
+    fn a_sweep_leaves_what_is_held() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let (kept, lost) = (blobs.add(b"kept").unwrap(), blobs.add(b"lost").unwrap());
+        let _hold = blobs.hold([kept.digest]);
+        blobs.adopt(&kept).unwrap();
+        blobs.adopt(&lost).unwrap();
+        std::fs::write(blobs.ingest.join("77"), "half").unwrap();
+        blobs.sweep().unwrap();
+        assert_eq!(list(&blobs.root).unwrap().len(), 1);
+        assert!(list(&blobs.ingest).unwrap().is_empty());
+        assert!(blobs.has(kept.digest, 4));
+    }
+}

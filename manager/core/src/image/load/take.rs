@@ -1,0 +1,209 @@
+//! From what an archive describes to images that are recorded.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::Found;
+use super::spool::Spooled;
+use crate::error::{Error, Result};
+use crate::image::archive::{Archive, unreadable};
+use crate::image::catalog::{Catalog, NewImage};
+use crate::image::config::ImageConfig;
+use crate::image::digest::{ChainId, DiffId};
+use crate::image::image::{Blob, Layer};
+use crate::image::pipeline::decoded;
+use crate::image::record::ImageRecord;
+use crate::image::{Loaded, Progress};
+use crate::snapshot::NewLayer;
+
+/// A configuration's media type.
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Bytes between two reports of progress.
+const REPORT_EVERY: u64 = 1 << 20;
+
+/// The layers that this load has unpacked so far.
+type Unpacked = HashMap<ChainId, NewLayer>;
+
+impl Catalog {
+    /// Unpacks what is not here yet, and records all images at once.
+    pub(super) fn take(
+        &self,
+        found: &[Found],
+        progress: &mpsc::Sender<Progress>,
+    ) -> Result<Vec<Loaded>> {
+        let configs: Result<Vec<_>> = found.iter().map(|found| self.config(found)).collect();
+        let configs = configs?;
+        let blobs = found.iter().flat_map(Found::blobs).map(|blob| blob.digest);
+        let _blobs = self.blobs.hold(blobs);
+        let _layers = self.layers.hold(configs.iter().flat_map(chain_ids));
+        let mut unpacked = Unpacked::new();
+        let mut images = Vec::new();
+        for (found, config) in found.iter().zip(configs) {
+            let work = Work { catalog: self, progress };
+            let layers = work.layers(found, &config, &mut unpacked)?;
+            images.push(found.image(layers, config));
+        }
+        for blob in found.iter().flat_map(Found::blobs) {
+            self.blobs.adopt(blob)?;
+        }
+        self.commit(images, unpacked.into_values().collect())
+    }
+
+    fn config(&self, found: &Found) -> Result<Arc<ImageConfig>> {
+        let config = ImageConfig::parse(&found.config.small(&self.blobs)?)?;
+        let (expected, actual) = (found.layers.len(), config.rootfs.diff_ids.len());
+        if expected != actual {
+            return Err(Error::invalid(format!(
+                "invalid manifest, layers length mismatch: expected {expected}, got {actual}"
+            )));
+        }
+        Ok(Arc::new(config))
+    }
+}
+
+impl Found {
+    fn blobs(&self) -> impl Iterator<Item = &Spooled> {
+        let manifest = self.manifest.as_ref().map(|manifest| &manifest.blob);
+        std::iter::once(&self.config).chain(&self.layers).chain(manifest)
+    }
+
+    fn image(&self, layers: Vec<Layer>, config: Arc<ImageConfig>) -> NewImage {
+        let describe = |blob: &Spooled, media_type: &str| Blob {
+            digest: blob.digest,
+            size: blob.size,
+            media_type: media_type.to_owned(),
+        };
+        let manifest = self.manifest.as_ref();
+        let record = ImageRecord {
+            config: describe(&self.config, CONFIG),
+            layers,
+            manifest: manifest.map(|manifest| describe(&manifest.blob, &manifest.media_type)),
+        };
+        NewImage { record, config, names: self.names.clone() }
+    }
+}
+
+struct Work<'a> {
+    catalog: &'a Catalog,
+    progress: &'a mpsc::Sender<Progress>,
+}
+
+impl Work<'_> {
+    /// Unpacks the layers of one image that are not unpacked yet, lowest first.
+    fn layers(
+        &self,
+        found: &Found,
+        config: &ImageConfig,
+        unpacked: &mut Unpacked,
+    ) -> Result<Vec<Layer>> {
+        let mut layers: Vec<Layer> = Vec::new();
+        // Directories of the layers so far, uppermost first.
+        let mut stack: Vec<u64> = Vec::new();
+        for (position, (blob, diff_id)) in
+            found.layers.iter().zip(&config.rootfs.diff_ids).enumerate()
+        {
+            let below = layers.last().map(|layer| layer.chain_id);
+            let chain_id = ChainId::extend(below, *diff_id);
+            let (directory, size, media_type);
+            if let Some(known) = self.known(chain_id, unpacked) {
+                (directory, size) = known;
+                media_type = self.verify(blob, *diff_id, position)?;
+            } else {
+                let new;
+                (new, media_type) = self.unpack(blob, *diff_id, below, &stack, position)?;
+                (directory, size) = (new.unpacked.directory(), new.unpacked.size);
+                unpacked.insert(chain_id, new);
+            }
+            stack.insert(0, directory);
+            let blob = Blob { digest: blob.digest, size: blob.size, media_type };
+            layers.push(Layer { diff_id: *diff_id, chain_id, blob, size });
+        }
+        Ok(layers)
+    }
+
+    /// The directory and size of a layer that is there, or that this load has unpacked.
+    fn known(&self, chain: ChainId, unpacked: &Unpacked) -> Option<(u64, u64)> {
+        let recorded = self.catalog.layers.find(chain);
+        let recorded = recorded.map(|record| (record.directory, record.size));
+        let new = || unpacked.get(&chain).map(|new| (new.unpacked.directory(), new.unpacked.size));
+        recorded.or_else(new)
+    }
+
+    fn unpack(
+        &self,
+        blob: &Spooled,
+        diff_id: DiffId,
+        below: Option<ChainId>,
+        stack: &[u64],
+        position: usize,
+    ) -> Result<(NewLayer, String)> {
+        let layers = &self.catalog.layers;
+        let source = self.source(blob, diff_id)?;
+        let done = decoded(source, |chunks| layers.unpack(below, stack, &mut Archive::new(chunks)))
+            .map_err(|error| error.while_doing(format_args!("layer {position}")))?;
+        check(diff_id, DiffId(done.digest), position)?;
+        let chain = ChainId::extend(below, diff_id);
+        let media_type = done.compression.layer_media_type().to_owned();
+        Ok((NewLayer { chain, diff_id, unpacked: done.outcome }, media_type))
+    }
+
+    /// Makes sure that a blob is the layer that it is said to be, without unpacking it.
+    fn verify(&self, blob: &Spooled, diff_id: DiffId, position: usize) -> Result<String> {
+        let source = self.source(blob, diff_id)?;
+        let done = decoded(source, |chunks| io::copy(chunks, &mut io::sink()).map_err(unreadable))?;
+        check(diff_id, DiffId(done.digest), position)?;
+        Ok(done.compression.layer_media_type().to_owned())
+    }
+
+    fn source(&self, blob: &Spooled, layer: DiffId) -> Result<impl Read + Send + use<>> {
+        Ok(Reported {
+            inner: blob.open(&self.catalog.blobs)?,
+            progress: self.progress.clone(),
+            state: Progress { layer, current: 0, total: blob.size },
+            reported: 0,
+        })
+    }
+}
+
+fn check(expected: DiffId, actual: DiffId, position: usize) -> Result<()> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "invalid diffID for layer {position}: expected \"{expected}\", got \"{actual}\""
+    )))
+}
+
+fn chain_ids(config: &Arc<ImageConfig>) -> Vec<ChainId> {
+    let mut below = None;
+    let chain = config.rootfs.diff_ids.iter().map(|diff_id| {
+        let chain = ChainId::extend(below, *diff_id);
+        below = Some(chain);
+        chain
+    });
+    chain.collect()
+}
+
+/// Tells how far the reading of a blob is. A listener that is slow misses reports.
+struct Reported<R> {
+    inner: R,
+    progress: mpsc::Sender<Progress>,
+    state: Progress,
+    reported: u64,
+}
+
+impl<R: Read> Read for Reported<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.state.current += count as u64;
+        let due = self.state.current - self.reported >= REPORT_EVERY;
+        if due || (count > 0 && self.state.current == self.state.total) {
+            self.reported = self.state.current;
+            let _ = self.progress.try_send(self.state.clone());
+        }
+        Ok(count)
+    }
+}

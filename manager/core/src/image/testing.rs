@@ -1,0 +1,38 @@
+//! What tests of images and snapshots begin with.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{Image, Images, Import, Loaded, Reference};
+use crate::config::Config;
+use crate::error::Result;
+use crate::events::Events;
+use crate::store::Store;
+
+/// The images under `root`.
+pub(crate) fn open(root: &Path) -> Arc<Images> {
+    open_with(root, Events::new())
+}
+
+/// The images under `root`, which tell `events`.
+pub(crate) fn open_with(root: &Path, events: Arc<Events>) -> Arc<Images> {
+    let config = Config::with_roots(root, &root.join("run"));
+    let store = Arc::new(Store::open(&config.store_file()).unwrap());
+    Images::open(&config, store, events).unwrap()
+}
+
+/// Imports a root file system.
+pub(crate) async fn import(images: &Images, tar: &[u8], name: Option<&str>) -> Arc<Image> {
+    let reference = name.map(|name| Reference::parse(name).unwrap());
+    let request = Import { reference, ..Import::default() };
+    let id = images.import(Cursor::new(tar.to_vec()), request).await.unwrap();
+    images.resolve(&id.to_string()).unwrap()
+}
+
+/// Loads an archive and takes no notice of its progress.
+pub(crate) async fn load(images: &Images, archive: Vec<u8>) -> Result<Vec<Loaded>> {
+    images.load(Cursor::new(archive), mpsc::channel(1).0).await
+}

@@ -1,0 +1,211 @@
+//! Layers: unpacked once, shared by every image and container that has them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufRead;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::directory::{Directories, Fresh};
+use super::hold::{Hold, Holds};
+use super::record::{LAYERS, LayerRecord};
+use super::unpack;
+use crate::error::{Error, Result};
+use crate::image::archive::Archive;
+use crate::image::{ChainId, DiffId};
+use crate::store::{Store, Transaction};
+
+/// More layers than overlay can stack are refused; docker's limit is about the same.
+pub(crate) const MOST_LAYERS: usize = 250;
+
+/// The unpacked layers.
+pub(crate) struct Layers {
+    directories: Arc<Directories>,
+    store: Arc<Store>,
+    records: Mutex<HashMap<ChainId, LayerRecord>>,
+    holds: Arc<Holds<ChainId>>,
+    /// Held from the look at the records to the commit that changes them.
+    changes: Mutex<()>,
+}
+
+/// A layer that is unpacked, but that no record names yet: dropped, it is deleted.
+pub(crate) struct Unpacked {
+    fresh: Fresh,
+    below: Option<ChainId>,
+    /// Bytes of the files in it.
+    pub(crate) size: u64,
+}
+
+/// A layer to be recorded: what was unpacked, and what it turned out to be.
+pub(crate) struct NewLayer {
+    pub(crate) chain: ChainId,
+    pub(crate) diff_id: DiffId,
+    pub(crate) unpacked: Unpacked,
+}
+
+impl Layers {
+    pub(super) fn open(directories: Arc<Directories>, store: Arc<Store>) -> Result<Self> {
+        let mut records = HashMap::new();
+        for (key, record) in store.list(&LAYERS)? {
+            directories.reserve(record.directory);
+            if directories.files(record.directory).is_dir() {
+                records.insert(key.parse()?, record);
+            } else {
+                tracing::warn!(layer = key, "an unpacked layer is gone from the disk");
+                store.write(|change| change.delete(&LAYERS, &key))?;
+            }
+        }
+        let (records, changes) = (Mutex::new(records), Mutex::new(()));
+        Ok(Self { directories, store, records, holds: Holds::new(), changes })
+    }
+
+    /// Keeps these layers, there or still to come, from being collected.
+    pub(crate) fn hold(&self, chains: impl IntoIterator<Item = ChainId>) -> Hold<ChainId> {
+        self.holds.hold(chains)
+    }
+
+    /// What is known about a layer, if it is there.
+    pub(crate) fn find(&self, chain: ChainId) -> Option<LayerRecord> {
+        lock(&self.records).get(&chain).cloned()
+    }
+
+    /// The directory numbers of a layer and all below it, uppermost first.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if one of them isn't there.
+    pub(crate) fn stack(&self, top: Option<ChainId>) -> Result<Vec<u64>> {
+        let records = lock(&self.records);
+        let mut stack = Vec::new();
+        let mut next = top;
+        while let Some(chain) = next {
+            let record = records.get(&chain).ok_or_else(|| {
+                Error::not_found(format!("the layer {chain} is missing: load its image again"))
+            })?;
+            stack.push(record.directory);
+            next = record.below;
+        }
+        Ok(stack)
+    }
+
+    /// The chain ids of a layer and all below it, as far as they are there.
+    pub(super) fn chain(&self, top: Option<ChainId>) -> Vec<ChainId> {
+        let records = lock(&self.records);
+        let mut chain = Vec::new();
+        let mut next = top;
+        while let Some(id) = next {
+            chain.push(id);
+            next = records.get(&id).and_then(|record| record.below);
+        }
+        chain
+    }
+
+    /// Unpacks a layer over the layers in the directories `stack`, uppermost first, the top one
+    /// of which is `below`. Nothing is synced.
+    pub(crate) fn unpack<R: BufRead>(
+        &self,
+        below: Option<ChainId>,
+        stack: &[u64],
+        archive: &mut Archive<R>,
+    ) -> Result<Unpacked> {
+        if stack.len() >= MOST_LAYERS {
+            return Err(Error::invalid(format!("max depth exceeded: {MOST_LAYERS} layers")));
+        }
+        let fresh = self.directories.fresh()?;
+        let open = |path: std::path::PathBuf| -> Result<OwnedFd> {
+            let opened = File::open(&path).map(OwnedFd::from);
+            opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))
+        };
+        let lowers: Result<Vec<_>> =
+            stack.iter().map(|number| open(self.directories.files(*number))).collect();
+        let size = unpack::unpack(archive, open(fresh.files())?, lowers?)?;
+        Ok(Unpacked { fresh, below, size })
+    }
+
+    /// Records new layers, which must be durable, in one transaction with `others`. A layer that
+    /// someone else recorded meanwhile is dropped.
+    pub(crate) fn commit(
+        &self,
+        mut layers: Vec<NewLayer>,
+        others: impl FnOnce(&Transaction) -> Result<()>,
+    ) -> Result<()> {
+        let _one_at_a_time = lock(&self.changes);
+        layers.retain(|layer| self.find(layer.chain).is_none());
+        self.store.write(|change| {
+            for layer in &layers {
+                change.put(&LAYERS, &layer.chain.to_string(), &layer.record())?;
+            }
+            others(change)
+        })?;
+        let mut records = lock(&self.records);
+        for layer in layers {
+            records.insert(layer.chain, layer.record());
+            layer.unpacked.fresh.keep();
+        }
+        Ok(())
+    }
+
+    /// Deletes released layers that nobody holds, and says which.
+    pub(crate) fn collect(&self) -> Result<Vec<ChainId>> {
+        self.delete(self.holds.take_released())
+    }
+
+    /// Deletes every layer that nobody holds.
+    pub(super) fn collect_all(&self) -> Result<()> {
+        let all = lock(&self.records).keys().copied().collect();
+        self.delete(all).map(drop)
+    }
+
+    fn delete(&self, candidates: Vec<ChainId>) -> Result<Vec<ChainId>> {
+        let _one_at_a_time = lock(&self.changes);
+        let mut doomed = Vec::new();
+        {
+            let mut records = lock(&self.records);
+            for chain in candidates {
+                // Whoever needs a layer holds it first and looks for it then.
+                if !self.holds.is_held(&chain)
+                    && let Some(record) = records.remove(&chain)
+                {
+                    doomed.push((chain, record.directory));
+                }
+            }
+        }
+        if doomed.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.write(|change| {
+            doomed.iter().try_for_each(|(chain, _)| change.delete(&LAYERS, &chain.to_string()))
+        })?;
+        for (_, directory) in &doomed {
+            self.directories.delete(*directory)?;
+        }
+        Ok(doomed.into_iter().map(|(chain, _)| chain).collect())
+    }
+
+    /// The directories that layers' records name.
+    pub(super) fn directories(&self) -> Vec<u64> {
+        lock(&self.records).values().map(|record| record.directory).collect()
+    }
+}
+
+/// What a panic elsewhere left is whole: each change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Unpacked {
+    /// Its directory's number, for the layer upon it.
+    pub(crate) fn directory(&self) -> u64 {
+        self.fresh.number()
+    }
+}
+
+impl NewLayer {
+    fn record(&self) -> LayerRecord {
+        LayerRecord {
+            directory: self.unpacked.directory(),
+            below: self.unpacked.below,
+            diff_id: self.diff_id,
+            size: self.unpacked.size,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What the store keeps about snapshots.
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{ChainId, DiffId};
+use crate::store::Table;
+
+/// Unpacked layers, by chain id.
+pub(super) const LAYERS: Table<LayerRecord> = Table::new("layers");
+
+/// Containers' writable layers, by key.
+pub(super) const WRITABLE: Table<WritableRecord> = Table::new("writable");
+
+/// An unpacked layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    /// Its directory, `snapshots/<number>`.
+    pub(crate) directory: u64,
+    /// The layers below it; none: it is the lowest.
+    pub(crate) below: Option<ChainId>,
+    /// Its content.
+    pub(crate) diff_id: DiffId,
+    /// Bytes of the files in it.
+    pub(crate) size: u64,
+}
+
+/// A container's writable layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct WritableRecord {
+    /// Its directory, `snapshots/<number>`.
+    pub(super) directory: u64,
+    /// The uppermost of the layers below it; none: its image has none.
+    pub(super) below: Option<ChainId>,
+}

@@ -1,0 +1,162 @@
+//! One member of the archive becomes one thing of the tree.
+
+use std::io::BufRead;
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::metadata::{self, Late, failed};
+use super::tree::{Place, Tree};
+use super::walk::Missing;
+use super::whiteout::{self, Mark};
+use crate::error::{Error, Result};
+use crate::image::archive::{Archive, Entry, EntryKind};
+
+impl Tree {
+    /// Puts `entry`, whose data is next in `archive`, where it belongs. Returns its bytes.
+    pub(super) fn apply<R: BufRead>(
+        &mut self,
+        entry: Entry,
+        archive: &mut Archive<R>,
+    ) -> Result<u64> {
+        let Some(place) = self.place(&entry.path, Missing::Make)? else {
+            return self.apply_root(&entry).map(|()| 0);
+        };
+        if let Some(mark) = whiteout::mark(&place.name)? {
+            self.apply_mark(mark, place)?;
+            return Ok(0);
+        }
+        match &entry.kind {
+            EntryKind::File { size, segments } => {
+                let file = self.create(&place)?;
+                super::file::fill(file.as_fd(), *size, segments.as_deref(), archive)?;
+                metadata::set_on_file(file.as_fd(), &entry)?;
+                return Ok(*size);
+            }
+            EntryKind::Directory => self.apply_directory(&place, &entry)?,
+            EntryKind::Symlink { target } => self.apply_symlink(&place, target, &entry)?,
+            EntryKind::HardLink { target } => self.apply_hard_link(&place, target)?,
+            EntryKind::CharacterDevice { major, minor } => {
+                self.apply_node(&place, FileType::CharacterDevice, (*major, *minor), &entry)?;
+            }
+            EntryKind::BlockDevice { major, minor } => {
+                self.apply_node(&place, FileType::BlockDevice, (*major, *minor), &entry)?;
+            }
+            EntryKind::Fifo => self.apply_node(&place, FileType::Fifo, (0, 0), &entry)?,
+        }
+        Ok(0)
+    }
+
+    fn apply_mark(&mut self, mark: Mark, place: Place) -> Result<()> {
+        match mark {
+            Mark::Ignored => Ok(()),
+            Mark::Opaque => self.apply_opaque(&place),
+            Mark::Whiteout(name) => self.apply_whiteout(&Place { name, ..place }),
+        }
+    }
+
+    fn apply_root(&mut self, entry: &Entry) -> Result<()> {
+        if entry.kind != EntryKind::Directory {
+            return Err(Error::invalid("the root of a layer must be a directory"));
+        }
+        let root = self.root();
+        metadata::set_on_file(root.as_fd(), entry)?;
+        self.late.insert(Vec::new(), Late::of(entry));
+        Ok(())
+    }
+
+    /// Creates a file where nothing is or what is there is replaced.
+    pub(super) fn create(&mut self, place: &Place) -> Result<std::os::fd::OwnedFd> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let name = place.name.clone();
+        self.in_place_of_anything(place, "create the file", |directory| {
+            rustix::fs::openat(directory, name.as_slice(), flags, Mode::RUSR | Mode::WUSR)
+        })
+    }
+
+    fn apply_directory(&mut self, place: &Place, entry: &Entry) -> Result<()> {
+        self.make_directory(place)?;
+        metadata::set_owner(place.directory.as_fd(), &place.name, entry.uid, entry.gid)?;
+        let path = place.path();
+        if !entry.attributes.is_empty()
+            && let Some((_, directory)) = self.directory(&path, Missing::Stop)?
+        {
+            metadata::set_attributes(directory.as_fd(), &entry.attributes)?;
+        }
+        self.late.insert(path, Late::of(entry));
+        Ok(())
+    }
+
+    fn apply_symlink(&mut self, place: &Place, target: &[u8], entry: &Entry) -> Result<()> {
+        if target.is_empty() || target.len() > 4095 {
+            return Err(Error::invalid("a symbolic link's target has 1 to 4095 bytes"));
+        }
+        let name = place.name.clone();
+        self.in_place_of_anything(place, "make the link", |directory| {
+            rustix::fs::symlinkat(target, directory, name.as_slice())
+        })?;
+        metadata::set_by_name(place.directory.as_fd(), &place.name, entry, None)
+    }
+
+    fn apply_node(
+        &mut self,
+        place: &Place,
+        kind: FileType,
+        (major, minor): (u32, u32),
+        entry: &Entry,
+    ) -> Result<()> {
+        let device = rustix::fs::makedev(major, minor);
+        let name = place.name.clone();
+        self.in_place_of_anything(place, "make the device", |directory| {
+            rustix::fs::mknodat(directory, name.as_slice(), kind, Mode::empty(), device)
+        })?;
+        metadata::set_by_name(place.directory.as_fd(), &place.name, entry, Some(entry.mode))
+    }
+
+    fn apply_hard_link(&mut self, place: &Place, target: &[u8]) -> Result<()> {
+        let missing = || {
+            let target = String::from_utf8_lossy(target);
+            Error::invalid(format!("it is a hard link to {target:?}, which isn't there"))
+        };
+        let original = match self.place(target, Missing::Stop)? {
+            Some(original) if self.look(&original)?.is_some() => original,
+            _ => self.copy_up(target)?.ok_or_else(missing)?,
+        };
+        if original.above == place.above && original.name == place.name {
+            return Ok(());
+        }
+        let name = place.name.clone();
+        let linked = self.in_place_of_anything(place, "make the hard link", |directory| {
+            rustix::fs::linkat(
+                &original.directory,
+                original.name.as_slice(),
+                directory,
+                name.as_slice(),
+                AtFlags::empty(),
+            )
+        });
+        match linked {
+            // What was replaced held the target.
+            Err(_) if self.look(&original)?.is_none() => Err(missing()),
+            linked => linked,
+        }
+    }
+
+    /// Does `make`, and once more if something had to be taken away first.
+    fn in_place_of_anything<T>(
+        &mut self,
+        place: &Place,
+        doing: &str,
+        make: impl Fn(std::os::fd::BorrowedFd<'_>) -> rustix::io::Result<T>,
+    ) -> Result<T> {
+        match make(place.directory.as_fd()) {
+            Err(Errno::EXIST) => {
+                self.clear(place)?;
+                make(place.directory.as_fd()).map_err(|errno| failed(doing, errno))
+            }
+            outcome => outcome.map_err(|errno| failed(doing, errno)),
+        }
+    }
+}

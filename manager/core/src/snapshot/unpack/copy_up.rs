@@ -1,0 +1,44 @@
+//! A file of a lower layer that this one links to must be in this one too.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{Gid, Mode, Uid};
+
+use super::lower::Below;
+use super::metadata::{self, failed};
+use super::tree::{Place, Tree};
+use super::walk::Missing;
+use crate::error::{Error, Result};
+
+impl Tree {
+    /// Copies the regular file that the lower layers have at `target` to the same place in this
+    /// one. `None`: they have none.
+    pub(super) fn copy_up(&mut self, target: &[u8]) -> Result<Option<Place>> {
+        let Some(place) = self.place(target, Missing::Make)? else {
+            return Ok(None);
+        };
+        let path = place.path();
+        if self.is_hidden(&path) {
+            return Ok(None);
+        }
+        let Below::File(original) = self.lowers.find(&path)? else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&original).map_err(|errno| failed("look below", errno))?;
+        let attributes = metadata::attributes(original.as_fd())?;
+        let mut copy = File::from(self.create(&place)?);
+        io::copy(&mut File::from(original), &mut copy)
+            .map_err(|error| Error::io("copy the file that it links to", error))?;
+        let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        rustix::fs::fchown(&copy, Some(owner), Some(group))
+            .map_err(|errno| failed("set the owner", errno))?;
+        rustix::fs::fchmod(&copy, Mode::from_raw_mode(stat.st_mode & 0o7777))
+            .map_err(|errno| failed("set the mode", errno))?;
+        metadata::set_attributes(copy.as_fd(), &attributes)?;
+        rustix::fs::futimens(&copy, &metadata::times(metadata::modified(&stat)))
+            .map_err(|errno| failed("set the time", errno))?;
+        Ok(Some(place))
+    }
+}

@@ -1,0 +1,192 @@
+//! The tree that a layer becomes, held by descriptors.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use super::lower::Lowers;
+use super::metadata::{self, Late, failed};
+use crate::error::{Error, Result};
+use crate::image::archive::path;
+use crate::snapshot::delete;
+
+/// Directories that are kept open.
+const OPEN: usize = 256;
+
+/// How directories are opened: never through a link.
+pub(super) const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A layer's tree while it is unpacked.
+pub(super) struct Tree {
+    root: Rc<OwnedFd>,
+    pub(super) lowers: Lowers,
+    /// Open directories by their path: real ones, with no link on the way.
+    open: HashMap<Vec<u8>, Rc<OwnedFd>>,
+    /// What directories get in the end, by their path.
+    pub(super) late: BTreeMap<Vec<u8>, Late>,
+    /// Directories below which nothing of the lower layers is seen.
+    pub(super) opaque: BTreeSet<Vec<u8>>,
+}
+
+/// A name in an open directory.
+pub(super) struct Place {
+    pub(super) directory: Rc<OwnedFd>,
+    /// The directory's path, with no link on the way.
+    pub(super) above: Vec<u8>,
+    pub(super) name: Vec<u8>,
+}
+
+impl Place {
+    /// Its whole path.
+    pub(super) fn path(&self) -> Vec<u8> {
+        path::join(&self.above, &self.name)
+    }
+}
+
+impl Tree {
+    /// The empty tree `root` over `lowers`.
+    pub(super) fn new(root: OwnedFd, lowers: Vec<OwnedFd>) -> Result<Self> {
+        let mut tree = Self {
+            root: Rc::new(root),
+            lowers: Lowers::new(lowers),
+            open: HashMap::new(),
+            late: BTreeMap::from([(Vec::new(), Late::unsaid())]),
+            opaque: BTreeSet::new(),
+        };
+        if let Some(below) = tree.lowers.root() {
+            let stat = rustix::fs::fstat(below).map_err(|errno| failed("look below", errno))?;
+            let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+            rustix::fs::fchown(&tree.root, Some(owner), Some(group))
+                .map_err(|errno| failed("set the owner of the root", errno))?;
+            tree.late.insert(Vec::new(), Late::like(&stat));
+        }
+        Ok(tree)
+    }
+
+    /// The root's descriptor.
+    pub(super) fn root(&self) -> Rc<OwnedFd> {
+        Rc::clone(&self.root)
+    }
+
+    /// The directory at `path`, which has no link on the way, if it is open.
+    pub(super) fn opened(&self, path: &[u8]) -> Option<Rc<OwnedFd>> {
+        self.open.get(path).map(Rc::clone)
+    }
+
+    /// Keeps the directory at `path` open for what comes next.
+    pub(super) fn keep(&mut self, path: &[u8], directory: OwnedFd) -> Rc<OwnedFd> {
+        if self.open.len() == OPEN {
+            self.open.clear();
+        }
+        let directory = Rc::new(directory);
+        self.open.insert(path.to_vec(), Rc::clone(&directory));
+        directory
+    }
+
+    /// Whether this layer hides what the lower ones have at `path`.
+    pub(super) fn is_hidden(&self, path: &[u8]) -> bool {
+        if self.opaque.is_empty() {
+            return false;
+        }
+        let mut above = path;
+        while !above.is_empty() {
+            above = path::parent(above);
+            if self.opaque.contains(above) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What this layer has at `place`, if it has something.
+    pub(super) fn look(&self, place: &Place) -> Result<Option<Stat>> {
+        let name = place.name.as_slice();
+        match rustix::fs::statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed("look at it", errno)),
+        }
+    }
+
+    /// Makes a directory at `place`, in place of anything else that this layer has there. Where
+    /// it had a whiteout, the new directory hides what lies below.
+    pub(super) fn make_directory(&mut self, place: &Place) -> Result<()> {
+        let name = place.name.as_slice();
+        match rustix::fs::mkdirat(&place.directory, name, Mode::RWXU) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("make the directory", errno)),
+        }
+        let Some(stat) = self.look(place)? else {
+            return Err(Error::system("the layer's directory is changed by someone else"));
+        };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            return Ok(());
+        }
+        self.clear(place)?;
+        rustix::fs::mkdirat(&place.directory, name, Mode::RWXU)
+            .map_err(|errno| failed("make the directory", errno))?;
+        if is_whiteout(&stat) {
+            self.hide_below(place)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the directory at `place` opaque.
+    pub(super) fn hide_below(&mut self, place: &Place) -> Result<()> {
+        let directory =
+            rustix::fs::openat(&place.directory, place.name.as_slice(), DIRECTORY, Mode::empty())
+                .map_err(|errno| failed("open the directory", errno))?;
+        metadata::make_opaque(directory)?;
+        self.opaque.insert(place.path());
+        Ok(())
+    }
+
+    /// Takes away what this layer has at `place`: a later member replaces an earlier one.
+    pub(super) fn clear(&mut self, place: &Place) -> Result<()> {
+        let name = place.name.as_slice();
+        match rustix::fs::unlinkat(&place.directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::ISDIR) => {}
+            Err(errno) => return Err(failed("replace it", errno)),
+        }
+        delete::tree_at(place.directory.as_fd(), name)
+            .map_err(|error| Error::io("replace the directory", error))?;
+        let gone = place.path();
+        self.open.retain(|path, _| !path::is_within(path, &gone));
+        self.late.retain(|path, _| !path::is_within(path, &gone));
+        self.opaque.retain(|path| !path::is_within(path, &gone));
+        Ok(())
+    }
+
+    /// Gives directories the modes and times that had to wait, innermost first.
+    pub(super) fn finish(mut self) -> Result<()> {
+        if self.opaque.contains(&Vec::new()) {
+            self.hide_below_root()?;
+        }
+        for (path, late) in self.late.iter().rev() {
+            if path.is_empty() {
+                late.set(self.root.as_fd())?;
+                continue;
+            }
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+            let directory =
+                rustix::fs::openat2(&self.root, path.as_slice(), DIRECTORY, Mode::empty(), resolve)
+                    .map_err(|errno| {
+                        let path = String::from_utf8_lossy(path);
+                        failed(format_args!("open the directory {path:?} again"), errno)
+                    })?;
+            late.set(directory.as_fd())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is overlay's mark of something deleted.
+pub(super) fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}

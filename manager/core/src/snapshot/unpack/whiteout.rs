@@ -1,0 +1,106 @@
+//! How a layer takes away what lies below: marks in its archive become overlay's.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+
+use rustix::fs::{FileType, Mode, RawDir};
+use rustix::io::Errno;
+
+use super::metadata::{self, failed};
+use super::tree::{Place, Tree};
+use super::walk::Missing;
+use crate::error::{Error, Result};
+use crate::image::archive::path;
+
+const PREFIX: &[u8] = b".wh.";
+const META: &[u8] = b".wh..wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// A member that only stands for something.
+pub(super) enum Mark {
+    /// The thing of this name beside it is gone.
+    Whiteout(Vec<u8>),
+    /// All that lies below its directory is gone.
+    Opaque,
+    /// A note of AUFS to itself.
+    Ignored,
+}
+
+/// What the name `name` stands for, if it isn't an ordinary one.
+pub(super) fn mark(name: &[u8]) -> Result<Option<Mark>> {
+    let Some(hidden) = name.strip_prefix(PREFIX) else {
+        return Ok(None);
+    };
+    match hidden {
+        _ if name == OPAQUE => Ok(Some(Mark::Opaque)),
+        _ if name.starts_with(META) => Ok(Some(Mark::Ignored)),
+        b"" | b"." | b".." => Err(Error::invalid("a whiteout must name something")),
+        name => Ok(Some(Mark::Whiteout(name.to_vec()))),
+    }
+}
+
+impl Tree {
+    /// Hides what lies below the directory that `place` is in.
+    pub(super) fn apply_opaque(&mut self, place: &Place) -> Result<()> {
+        if self.lowers.is_empty() {
+            return Ok(());
+        }
+        if !place.above.is_empty() {
+            metadata::make_opaque(&place.directory)?;
+        }
+        self.opaque.insert(place.above.clone());
+        Ok(())
+    }
+
+    /// Hides what lies below at `place`. What this layer itself has there stays.
+    pub(super) fn apply_whiteout(&mut self, place: &Place) -> Result<()> {
+        if self.lowers.is_empty() {
+            return Ok(());
+        }
+        match rustix::fs::mknodat(
+            &place.directory,
+            place.name.as_slice(),
+            FileType::CharacterDevice,
+            Mode::empty(),
+            rustix::fs::makedev(0, 0),
+        ) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("make the whiteout", errno)),
+        }
+        match self.look(place)? {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                self.hide_below(place)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Overlay takes no notice of an opaque root: hides each thing in it by itself.
+    pub(super) fn hide_below_root(&mut self) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for layer in self.lowers.iter() {
+            // A descriptor of its own, for its own position.
+            let listing = rustix::fs::openat(
+                layer,
+                ".",
+                rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(|errno| failed("list the layers below", errno))?;
+            let mut buffer = Vec::with_capacity(8192);
+            let mut entries = RawDir::new(listing.as_fd(), buffer.spare_capacity_mut());
+            while let Some(entry) = entries.next() {
+                let entry = entry.map_err(|errno| failed("list the layers below", errno))?;
+                names.insert(entry.file_name().to_bytes().to_vec());
+            }
+        }
+        for name in names.iter().filter(|name| !matches!(name.as_slice(), b"." | b"..")) {
+            let place = self.place(&path::join(b"", name), Missing::Stop)?;
+            if let Some(place) = place {
+                self.apply_whiteout(&place)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! What a directory takes on disk.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::io::Errno;
+
+/// Bytes of the regular files in `root` and below, each file counted once whatever its links.
+/// What vanishes meanwhile isn't counted, nor what is nested deeper than a path can name.
+pub(super) fn bytes(root: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut seen = HashSet::new();
+    let mut total = 0_u64;
+    let mut ahead = vec![b".".to_vec()];
+    while let Some(path) = ahead.pop() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let directory =
+            match rustix::fs::openat2(root, path.as_slice(), flags, Mode::empty(), resolve) {
+                Ok(directory) => directory,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+        let mut buffer = Vec::with_capacity(32 << 10);
+        let mut entries = RawDir::new(directory.as_fd(), buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let stat = match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => {
+                    ahead.push([path.as_slice(), b"/", name.to_bytes()].concat());
+                }
+                FileType::RegularFile if stat.st_nlink == 1 || seen.insert(stat.st_ino) => {
+                    total = total.saturating_add(u64::try_from(stat.st_size).unwrap_or(0));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(total)
+}

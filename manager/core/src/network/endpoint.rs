@@ -76,6 +76,14 @@ impl Protocol {
             Self::Udp => "udp",
         }
     }
+
+    /// Its number in IP headers.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
 }
 
 impl fmt::Display for Protocol {

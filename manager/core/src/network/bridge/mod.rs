@@ -103,6 +103,7 @@ impl Bridge {
             &interface.host_name,
             &device::mark_of(&self.settings.name, &endpoint.container),
         );
+        outside.set_hairpin(&interface.host_name);
         host.run(&outside)?;
 
         // The network has no IPv6, so the interface must not make addresses up.

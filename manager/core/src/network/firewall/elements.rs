@@ -7,9 +7,12 @@
 use super::Published;
 use super::ruleset::{BY_ADDRESS, EVERYWHERE};
 use crate::error::Result;
-use crate::network::endpoint::Protocol;
+use crate::network::kernel::attributes::{put, put_nested, put_text};
+use crate::network::kernel::netfilter;
 use crate::network::kernel::netlink::{Batch, Netlink, Refusal};
 
+/// The part of netfilter that these messages are for.
+const TABLES: i32 = libc::NFNL_SUBSYS_NFTABLES;
 /// Elements in one transaction; a message's attribute can hold 64 KiB.
 const AT_ONCE: usize = 256;
 
@@ -23,17 +26,22 @@ const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_DATA: u16 = 2;
 const NFTA_SET_ELEM_USERDATA: u16 = 6;
 const NFTA_DATA_VALUE: u16 = 1;
-/// Says that an attribute consists of attributes.
-const NLA_F_NESTED: u16 = 1 << 15;
 /// The kind of user data that nft shows as a comment.
 const COMMENT: u8 = 0;
+/// What fits into it, in bytes.
+const LONGEST_COMMENT: usize = 128;
 
 /// Whether the table is there.
 pub(super) fn table_exists(netlink: &Netlink, table: &str) -> Result<bool> {
-    let mut body = header(libc::NFPROTO_IPV4 as u8, 0);
+    let mut body = netfilter::ipv4();
     put_text(&mut body, NFTA_TABLE_NAME, table);
     let mut question = Batch::default();
-    question.push(format!("look for the table {table}"), message(libc::NFT_MSG_GETTABLE), 0, &body);
+    question.push(
+        format!("look for the table {table}"),
+        netfilter::message(TABLES, libc::NFT_MSG_GETTABLE),
+        0,
+        &body,
+    );
     match netlink.ask(&question) {
         Ok(_) => Ok(true),
         Err(refusal) if refusal.errno == libc::ENOENT => Ok(false),
@@ -85,8 +93,8 @@ fn remove_together(
 ) -> Result<(), Refusal> {
     let doing = format!("withdraw {}", ports.iter().map(name).collect::<Vec<_>>().join(" "));
     let body = element_list(table, map, ports, |element, port| {
-        put(element, NFTA_SET_ELEM_KEY | NLA_F_NESTED, |key| {
-            put_bytes(key, NFTA_DATA_VALUE, &key_of(port));
+        put_nested(element, NFTA_SET_ELEM_KEY, |key| {
+            put(key, NFTA_DATA_VALUE, &key_of(port));
         });
     });
     commit(netlink, doing, libc::NFT_MSG_DELSETELEM, 0, &body)
@@ -100,10 +108,10 @@ fn commit(
     flags: i32,
     body: &[u8],
 ) -> Result<(), Refusal> {
-    let boundary = header(libc::AF_UNSPEC as u8, libc::NFNL_SUBSYS_NFTABLES as u16);
+    let boundary = netfilter::boundary_of(TABLES);
     let mut batch = Batch::default();
     batch.push_silent(libc::NFNL_MSG_BATCH_BEGIN as u16, &boundary);
-    batch.push(doing, message(kind), flags, body);
+    batch.push(doing, netfilter::message(TABLES, kind), flags, body);
     batch.push_silent(libc::NFNL_MSG_BATCH_END as u16, &boundary);
     netlink.run(&batch)
 }
@@ -119,48 +127,40 @@ fn name(published: &&Published) -> String {
     format!("{}:{}/{}", port.host_ip, port.host_port, port.protocol)
 }
 
-fn message(kind: i32) -> u16 {
-    ((libc::NFNL_SUBSYS_NFTABLES as u16) << 8) | kind as u16
-}
-
-/// `struct nfgenmsg`.
-fn header(family: u8, resource: u16) -> Vec<u8> {
-    let [high, low] = resource.to_be_bytes();
-    vec![family, 0, high, low]
-}
-
 fn element_list(
     table: &str,
     map: &str,
     ports: &[&Published],
     fill: impl Fn(&mut Vec<u8>, &Published),
 ) -> Vec<u8> {
-    let mut body = header(libc::NFPROTO_IPV4 as u8, 0);
+    let mut body = netfilter::ipv4();
     put_text(&mut body, NFTA_SET_ELEM_LIST_TABLE, table);
     put_text(&mut body, NFTA_SET_ELEM_LIST_SET, map);
-    put(&mut body, NFTA_SET_ELEM_LIST_ELEMENTS | NLA_F_NESTED, |list| {
+    put_nested(&mut body, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
         for port in ports {
-            put(list, NFTA_LIST_ELEM | NLA_F_NESTED, |element| fill(element, port));
+            put_nested(list, NFTA_LIST_ELEM, |element| fill(element, port));
         }
     });
     body
 }
 
 fn put_element(element: &mut Vec<u8>, published: &Published) {
-    put(element, NFTA_SET_ELEM_KEY | NLA_F_NESTED, |key| {
-        put_bytes(key, NFTA_DATA_VALUE, &key_of(published));
+    put_nested(element, NFTA_SET_ELEM_KEY, |key| {
+        put(key, NFTA_DATA_VALUE, &key_of(published));
     });
-    put(element, NFTA_SET_ELEM_DATA | NLA_F_NESTED, |data| {
+    put_nested(element, NFTA_SET_ELEM_DATA, |data| {
         let mut value = published.address.octets().to_vec();
         value.extend(padded_port(published.port.container_port));
-        put_bytes(data, NFTA_DATA_VALUE, &value);
+        put(data, NFTA_DATA_VALUE, &value);
     });
-    put(element, NFTA_SET_ELEM_USERDATA, |comment| {
-        comment.push(COMMENT);
-        comment.push(u8::try_from(published.container.len() + 1).unwrap_or(u8::MAX));
-        comment.extend(published.container.bytes().take(usize::from(u8::MAX) - 1));
-        comment.push(0);
-    });
+    put(element, NFTA_SET_ELEM_USERDATA, &comment(&published.container));
+}
+
+/// What nft shows as an element's comment: a kind, a length, a text with a zero byte.
+fn comment(text: &str) -> Vec<u8> {
+    let text = text.as_bytes().iter().copied().take(LONGEST_COMMENT).chain([0]);
+    let text: Vec<u8> = text.collect();
+    [COMMENT, text.len() as u8].into_iter().chain(text).collect()
 }
 
 fn key_of(published: &Published) -> Vec<u8> {
@@ -169,11 +169,7 @@ fn key_of(published: &Published) -> Vec<u8> {
     if !port.host_ip.is_unspecified() {
         key.extend(port.host_ip.octets());
     }
-    let protocol = match port.protocol {
-        Protocol::Tcp => libc::IPPROTO_TCP,
-        Protocol::Udp => libc::IPPROTO_UDP,
-    };
-    key.extend([protocol as u8, 0, 0, 0]);
+    key.extend([port.protocol.number(), 0, 0, 0]);
     key.extend(padded_port(port.host_port));
     key
 }
@@ -181,25 +177,4 @@ fn key_of(published: &Published) -> Vec<u8> {
 fn padded_port(port: u16) -> [u8; 4] {
     let [high, low] = port.to_be_bytes();
     [high, low, 0, 0]
-}
-
-fn put_text(bytes: &mut Vec<u8>, kind: u16, text: &str) {
-    put(bytes, kind, |value| {
-        value.extend(text.bytes());
-        value.push(0);
-    });
-}
-
-fn put_bytes(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    put(bytes, kind, |bytes| bytes.extend(value));
-}
-
-/// Appends a netlink attribute, whose value `fill` writes.
-fn put(bytes: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
-    let mut value = Vec::new();
-    fill(&mut value);
-    bytes.extend(((4 + value.len()) as u16).to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }

@@ -6,6 +6,7 @@
 //! at any time, in one transaction that leaves no moment without it.
 
 mod elements;
+mod flows;
 mod ruleset;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::endpoint::PublishedPort;
+use super::endpoint::{Protocol, PublishedPort};
 use super::info::Subnet;
 use super::kernel::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
@@ -73,17 +74,15 @@ impl Firewall {
     ) -> Result<()> {
         let ports = leading_to(container, address, ports);
         let mut published = self.published();
+        published.insert(container.to_owned(), ports.clone());
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        let added = match elements::table_exists(&netlink, &self.table())? {
-            true => elements::add(&netlink, &self.table(), &ports),
-            // Someone has flushed all rules of the host; ours must come back first.
-            false => self.lay_with(&published).and_then(|()| {
-                tracing::warn!(table = self.table(), "the packet filter was gone; made it again");
-                elements::add(&netlink, &self.table(), &ports)
-            }),
-        };
-        published.insert(container.to_owned(), ports);
-        added
+        if elements::table_exists(&netlink, &self.table())? {
+            elements::add(&netlink, &self.table(), &ports)?;
+        } else {
+            tracing::warn!(table = self.table(), "the packet filter was flushed; making it again");
+            self.lay_with(&published)?;
+        }
+        forget_earlier_flows(&netlink, &ports)
     }
 
     /// Takes back what [`Firewall::publish`] did; it is no error if that is nothing.
@@ -92,6 +91,9 @@ impl Firewall {
         let Some(ports) = published.get(container) else { return Ok(()) };
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
         elements::remove(&netlink, &self.table(), ports)?;
+        if let Some(Published { address, .. }) = ports.first() {
+            flows::forget_led_to(&netlink, *address)?;
+        }
         published.remove(container);
         Ok(())
     }
@@ -113,6 +115,23 @@ fn leading_to(container: &str, address: Ipv4Addr, ports: &[PublishedPort]) -> Ve
         address,
     };
     ports.iter().map(lead).collect()
+}
+
+/// Lets clients that were sending to these ports before find the container.
+fn forget_earlier_flows(netlink: &Netlink, ports: &[Published]) -> Result<()> {
+    let without_connections: Vec<_> = ports
+        .iter()
+        .map(|ports| &ports.port)
+        .filter(|port| port.protocol == Protocol::Udp)
+        .collect();
+    if without_connections.is_empty() {
+        return Ok(());
+    }
+    let links = Netlink::open(libc::NETLINK_ROUTE)?;
+    let local: Vec<_> = links.addresses()?.into_iter().map(|(_, address, _)| address).collect();
+    without_connections
+        .into_iter()
+        .try_for_each(|port| flows::forget_sent_to(netlink, port, &local))
 }
 
 fn run_nft(script: &str) -> Result<()> {

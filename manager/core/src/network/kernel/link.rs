@@ -8,7 +8,8 @@ use netlink_packet_core::{Emitable, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -89,6 +90,23 @@ impl Batch {
         message.attributes =
             vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::IfAlias(alias.to_owned())];
         self.push(format!("mark {name}"), libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
+    /// Lets the bridge send packets back by the port `name` that they came from. Where the host's
+    /// packet filter sees bridged packets, that is the way on which a container reaches itself by
+    /// a published port.
+    pub(in crate::network) fn set_hairpin(&mut self, name: &str) {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bridge),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
+                    true,
+                )])),
+            ]),
+        ];
+        self.push(format!("set up the port {name}"), libc::RTM_NEWLINK, 0, &bytes(&message));
     }
 
     /// Sets the MTU of the link `name`.

@@ -1,6 +1,8 @@
 //! What networks are made of in the kernel: links, addresses, routes, namespaces, settings.
 
+pub(super) mod attributes;
 pub(super) mod link;
+pub(super) mod netfilter;
 pub(super) mod netlink;
 pub(super) mod netns;
 pub(super) mod sysctl;

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::{Socket, SocketAddr};
 
+use super::attributes::{self, half_word};
 use crate::error::{Error, Kind};
 
 /// Length of `struct nlmsghdr`.
@@ -177,25 +178,13 @@ fn verdict(body: &[u8], number: u32, batch: &Batch) -> Answer {
     }
 }
 
-fn verdict_text(mut attributes: &[u8]) -> Option<String> {
-    loop {
-        let length = usize::from(half_word(attributes, 0)?);
-        let kind = half_word(attributes, 2)?;
-        let value = attributes.get(4..length)?;
-        if kind == VERDICT_TEXT {
-            let text = value.split(|&byte| byte == 0).next()?;
-            return Some(String::from_utf8_lossy(text).into_owned());
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
+fn verdict_text(attributes: &[u8]) -> Option<String> {
+    let text = attributes::find(attributes, VERDICT_TEXT)?;
+    Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned())
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
-}
-
-fn half_word(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
 }
 
 impl Refusal {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Prot
 use crate::store::Store;
 
 /// How long a packet may be on its way before it counts as lost.
-const LOST: Duration = Duration::from_millis(300);
+pub(super) const LOST: Duration = Duration::from_millis(300);
 
 /// The host, with its manager's directories.
 pub(super) struct Host {
@@ -143,6 +143,16 @@ pub(super) fn serve(path: &Path, port: u16, who: &'static str) {
     thread::spawn(move || {
         while let Ok((mut stream, peer)) = listener.accept() {
             let _ = write!(stream, "{who} {}", peer.ip());
+        }
+    });
+}
+
+/// Starts a server inside `path` that answers every datagram with `answer`.
+pub(super) fn serve_udp(path: &Path, port: u16, answer: &'static [u8]) {
+    let socket = inside(path, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    thread::spawn(move || {
+        while let Ok((_, peer)) = socket.recv_from(&mut [0; 16]) {
+            let _ = socket.send_to(answer, peer);
         }
     });
 }

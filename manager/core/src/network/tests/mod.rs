@@ -3,16 +3,30 @@
 mod host;
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::process::Command;
 
-use host::{call, inside, on_a_host, output, run, serve, tcp};
+use host::{call, inside, on_a_host, output, run, serve, serve_udp, tcp};
 
 use crate::error::Kind;
-use crate::network::{PortChoice, PortRequest, Protocol};
+use crate::network::{Connect, PortChoice, PortRequest, Protocol};
+
+/// Whether the host's packet filter sees what bridges carry; either is met in the wild.
+fn filter_bridged_packets(yes: bool) {
+    // The setting is there only where a module is loaded.
+    let _ =
+        std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", u8::from(yes).to_string());
+}
 
 #[test]
 fn a_published_port_is_reached_from_everywhere_and_nothing_else_is() {
+    reach_what_is_published(true);
+    reach_what_is_published(false);
+}
+
+fn reach_what_is_published(filtered: bool) {
     on_a_host(|host| {
+        filter_bridged_packets(filtered);
         let networks = host.open().unwrap();
         let neighbour = host.neighbour();
         let ports = [tcp("", 8080, 80), tcp("127.0.0.1", 8081, 81), tcp("10.9.0.1", 8082, 82)];
@@ -60,5 +74,238 @@ fn a_published_port_is_reached_from_everywhere_and_nothing_else_is() {
         // To the world, behind the host's address.
         serve(&neighbour, 9000, "neighbour");
         inside(&web, || assert_eq!(call("10.9.0.2:9000").unwrap(), "neighbour 10.9.0.1"));
+    });
+}
+
+#[test]
+fn udp_is_published_too_and_its_flows_end_with_the_container() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let request = PortRequest {
+            container_port: 53,
+            protocol: Protocol::Udp,
+            host_ip: None,
+            host_port: PortChoice::Fixed(5353),
+        };
+        let ports = [request];
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(host::LOST)).unwrap();
+        let ask = || {
+            client.send_to(b"?", "127.0.0.1:5353").unwrap();
+            let mut answer = [0; 16];
+            client.recv(&mut answer).ok().map(|length| answer[..length].to_vec())
+        };
+        // The client has begun before the port is published.
+        assert_eq!(ask(), None);
+        let first = host.connect(&networks, "first", &ports).unwrap();
+        serve_udp(&first.endpoint.netns.unwrap(), 53, b"first");
+        assert_eq!(ask().unwrap(), b"first");
+
+        // The same client's flow must find the container that has the port next.
+        drop(first.reservations);
+        let _other = {
+            host.wait(networks.disconnect("first")).unwrap();
+            host.connect(&networks, "takes-the-address", &[]).unwrap()
+        };
+        let second = host.connect(&networks, "second", &ports).unwrap();
+        serve_udp(&second.endpoint.netns.unwrap(), 53, b"second");
+        assert_eq!(ask().unwrap(), b"second");
+    });
+}
+
+#[test]
+fn nothing_is_left_after_disconnect_or_a_failed_connect() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        assert!(host.leftovers().is_empty());
+        host.connect(&networks, "web", &[tcp("", 8080, 80), tcp("127.0.0.1", 8081, 81)]).unwrap();
+        assert_eq!(host.leftovers().len(), 6, "{:?}", host.leftovers());
+        host.wait(networks.disconnect("web")).unwrap();
+        host.wait(networks.disconnect("web")).unwrap();
+        assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
+
+        // The bridge can't be used: the connection fails half way.
+        run("ip link delete bridge0");
+        run("ip link add bridge0 type veth peer name end0");
+        let error = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap_err();
+        assert_eq!(error.kind(), Kind::System, "{error}");
+        assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
+        assert!(networks.endpoint("web").is_none());
+    });
+}
+
+#[test]
+fn a_port_in_use_is_refused_in_dockers_words() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
+        let fails = |ports: &[PortRequest]| {
+            let error = host.connect(&networks, "other", ports).unwrap_err();
+            assert_eq!(error.kind(), Kind::System);
+            error.to_string()
+        };
+        let said = fails(&[tcp("", 9090, 90), tcp("127.0.0.1", 8080, 80)]);
+        let prefix = "driver failed programming external connectivity on endpoint name-of-other (";
+        assert!(said.starts_with(prefix), "{said}");
+        assert!(said.ends_with("): Bind for 127.0.0.1:8080 failed: port is already allocated"));
+
+        let _program = TcpListener::bind("127.0.0.1:9000").unwrap();
+        let said = fails(&[tcp("", 9000, 80)]);
+        assert!(said.ends_with(
+            "): failed to bind host port for 0.0.0.0:9000:172.17.0.3:80/tcp: address already in use"
+        ));
+        let said = fails(&[tcp("192.0.2.1", 9000, 80)]);
+        assert!(said.ends_with("cannot assign requested address"), "{said}");
+
+        // What failed has kept nothing, and others are kept off the port as long as it is held.
+        let other = host.connect(&networks, "other", &[tcp("", 9090, 90)]).unwrap();
+        assert_eq!(other.endpoint.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 3));
+        assert!(TcpListener::bind("0.0.0.0:8080").is_err());
+        drop(web);
+        assert!(TcpListener::bind("0.0.0.0:8080").is_ok());
+    });
+}
+
+#[test]
+fn ports_are_chosen_from_ranges() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let request = |host_port| {
+            let (container_port, protocol, host_ip) = (80, Protocol::Tcp, None);
+            PortRequest { container_port, protocol, host_ip, host_port }
+        };
+        let range = PortChoice::Range { first: 8000, last: 8001 };
+        let _program = TcpListener::bind("0.0.0.0:8000").unwrap();
+        let choices =
+            [request(range), request(PortChoice::Ephemeral), request(PortChoice::Ephemeral)];
+        let web = host.connect(&networks, "web", &choices).unwrap();
+        let chosen: Vec<_> = web.endpoint.ports.iter().map(|port| port.host_port).collect();
+        assert_eq!(chosen, [8001, 32768, 32769]);
+        assert!(host.connect(&networks, "other", &[request(range)]).is_err());
+        let v6 = PortRequest { host_ip: Some("::1".parse().unwrap()), ..request(range) };
+        let error = host.connect(&networks, "other", &[v6]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported);
+        assert!(error.to_string().contains("IPv6 address ::1"), "{error}");
+    });
+}
+
+#[test]
+fn the_next_manager_takes_over() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
+        let gone = host.connect(&networks, "gone", &[tcp("", 8081, 80)]).unwrap();
+        serve(web.endpoint.netns.as_ref().unwrap(), 80, "web");
+        let ids: Vec<_> = networks.list().into_iter().map(|network| network.id).collect();
+        drop((networks, gone.reservations));
+        assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
+
+        let networks = host.open().unwrap();
+        assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
+        let again: Vec<_> = networks.list().into_iter().map(|network| network.id).collect();
+        assert_eq!(again, ids);
+        assert_eq!(*networks.endpoint("web").unwrap(), web.endpoint);
+        assert!(host.connect(&networks, "other", &[tcp("", 8080, 80)]).is_err());
+
+        // Before it is known who runs, nothing is taken from anybody.
+        let other = host.connect(&networks, "other", &[]).unwrap().endpoint.interface.unwrap();
+        assert_eq!(other.address, Ipv4Addr::new(172, 17, 0, 4));
+        host.wait(networks.disconnect("other")).unwrap();
+        run("ip link add tare-stranger type bridge");
+        let alias = ["link", "set", "lost", "alias", "tare bridge0 unknown"];
+        run("ip link add lost type bridge");
+        assert!(Command::new("ip").args(alias).status().unwrap().success());
+        host.wait(networks.retain(&HashSet::from(["web".to_owned()]))).unwrap();
+        assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
+        let links = output("ip -o link");
+        assert!(links.contains("tare-stranger") && !links.contains("lost"), "{links}");
+        run("ip link delete tare-stranger");
+        let left = host.leftovers();
+        assert!(left.iter().all(|what| what.contains("web") || what.contains("tare-")), "{left:?}");
+        assert_eq!(left.len(), 5, "{left:?}");
+        let next = host.connect(&networks, "next", &[tcp("", 8081, 80)]).unwrap();
+        assert_eq!(next.endpoint.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 3));
+    });
+}
+
+#[test]
+fn what_others_delete_is_made_again() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
+        serve(&web.endpoint.netns.unwrap(), 80, "web");
+        run("nft flush ruleset");
+        assert_eq!(call("127.0.0.1:8080"), None);
+        host.connect(&networks, "other", &[]).unwrap();
+        assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
+        run("nft flush ruleset");
+        host.wait(networks.disconnect("other")).unwrap();
+        run("ip link delete bridge0");
+        let networks = host.open().unwrap();
+        host.connect(&networks, "other", &[]).unwrap();
+    });
+}
+
+#[test]
+fn the_settings_of_the_bridge_are_checked() {
+    on_a_host(|mut host| {
+        run("ip link add stranger type bridge");
+        run("ip address add 172.17.5.5/24 dev stranger");
+        let error = host.open().err().unwrap();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains("overlaps with the address 172.17.5.5/24"), "{error}");
+        host.config.bridge.address = Ipv4Addr::new(192, 168, 7, 1);
+        host.config.bridge.prefix_length = 24;
+        host.config.bridge.name = "stranger".to_owned();
+        let error = host.open().err().unwrap();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains("stranger that tared has not made"), "{error}");
+
+        host.config.bridge.name = "bridge1".to_owned();
+        host.config.bridge.mtu = Some(1400);
+        host.open().unwrap();
+        host.config.bridge.address = Ipv4Addr::new(192, 168, 8, 1);
+        let networks = host.open().unwrap();
+        let addresses = output("ip -o -4 address show dev bridge1");
+        assert_eq!(addresses.lines().count(), 1, "{addresses}");
+        assert!(addresses.contains("192.168.8.1/24 brd 192.168.8.255"), "{addresses}");
+        let web = host.connect(&networks, "web", &[]).unwrap().endpoint;
+        assert_eq!(web.interface.as_ref().unwrap().mac.to_string(), "02:42:c0:a8:08:02");
+        let link = inside(web.netns.as_ref().unwrap(), || output("ip link show eth0"));
+        assert!(link.contains("mtu 1400") && link.contains("02:42:c0:a8:08:02"), "{link}");
+        for name in ["", "..", "a/b", "tare-x", "a name", "sixteen-bytes-ab"] {
+            host.config.bridge.name = name.to_owned();
+            assert_eq!(host.open().err().unwrap().kind(), Kind::Invalid, "{name}");
+        }
+    });
+}
+
+#[test]
+fn networks_without_interfaces() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let connect = |container: &str, network: &str| {
+            host.wait(networks.connect(Connect {
+                container: container.to_owned(),
+                name: container.to_owned(),
+                network: network.to_owned(),
+                requested_ip: None,
+                mac: None,
+                ports: Vec::new(),
+            }))
+        };
+        assert_eq!(connect("lost", "nowhere").unwrap_err().kind(), Kind::NotFound);
+        let shared = connect("shared", "host").unwrap().endpoint;
+        assert_eq!((shared.netns, shared.interface), (None, None));
+        let alone = connect("alone", "none").unwrap().endpoint;
+        let links = inside(&alone.netns.unwrap(), || output("ip -o link show up"));
+        assert_eq!(links.lines().count(), 1, "{links}");
+        let none = networks.find("none").unwrap();
+        assert_eq!((none.driver, none.endpoints.len()), ("null", 1));
+        assert_eq!(networks.find(&none.id[..12]).unwrap().name, "none");
+        for container in ["shared", "alone"] {
+            host.wait(networks.disconnect(container)).unwrap();
+        }
+        assert!(host.leftovers().is_empty());
     });
 }

@@ -48,6 +48,12 @@ impl Client {
         Self::connect(home, &socket).await
     }
 
+    /// Starts another shim in the place of one that is dead.
+    pub(crate) async fn reconnect(mut self) -> Self {
+        let home = std::mem::replace(&mut self.home, Home::new("none"));
+        Self::start(home).await
+    }
+
     pub(crate) async fn connect(home: Home, socket: &Path) -> Self {
         let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display())).unwrap();
         let channel = endpoint.connect().await.unwrap();
@@ -177,9 +183,8 @@ impl Client {
     /// Ends the shim, and checks that it leaves nothing.
     pub(crate) async fn shutdown(mut self) {
         self.task.shutdown(api::ShutdownRequest { id: self.id(), now: false }).await.unwrap();
-        let process = format!("/proc/{}", self.shim_pid);
         for _ in 0..100 {
-            if !Path::new(&process).exists() && !self.socket.exists() {
+            if !is_alive(self.shim_pid) && !self.socket.exists() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -187,11 +192,36 @@ impl Client {
         panic!("the shim or its socket is still there");
     }
 
+    /// Ends the shim as nothing should.
+    pub(crate) fn kill_shim(&self) {
+        let pid = rustix::process::Pid::from_raw(self.shim_pid).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        while is_alive(self.shim_pid) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Deletes the container and ends the shim.
     pub(crate) async fn finish(mut self) {
         self.delete("").await.unwrap();
         self.shutdown().await;
     }
+}
+
+/// What a test that failed has left is taken down.
+impl Drop for Client {
+    fn drop(&mut self) {
+        if is_alive(self.shim_pid) {
+            self.kill_shim();
+            let _ = self.home.shim().arg("delete").output();
+        }
+    }
+}
+
+/// Whether there is such a process, and it is no zombie.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// What a client has received.

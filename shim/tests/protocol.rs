@@ -1,0 +1,146 @@
+//! How a shim is started, found, and cleaned up after.
+
+mod support;
+
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prost::Message;
+use support::client::{Client, CreateOptions, is_alive};
+use support::{Home, SHIM, bundle};
+use tare_proto::containerd::task::v3 as api;
+use tare_proto::containerd::types::RuntimeInfo;
+
+#[tokio::test]
+async fn the_server_has_left_its_caller() {
+    let home = Home::new("detached");
+    bundle::write(&home.bundle(), &home.id, "true");
+    let client = Client::start(home).await;
+    let process = PathBuf::from(format!("/proc/{}", client.shim_pid()));
+    let target = |fd: &str| std::fs::read_link(process.join("fd").join(fd)).unwrap();
+    assert_eq!(target("0"), Path::new("/dev/null"));
+    assert_eq!(target("1"), Path::new("/dev/null"));
+    assert_eq!(target("2"), client.home.bundle().join("shim.log"));
+    let stat = std::fs::read_to_string(process.join("stat")).unwrap();
+    let session: i32 =
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().parse().unwrap();
+    assert_eq!(session, client.shim_pid());
+    assert_eq!(std::fs::read_dir(process.join("task")).unwrap().count(), 1);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&client.socket), 0o600);
+    assert_eq!(mode(client.socket.parent().unwrap()), 0o711);
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_second_start_finds_the_first() {
+    let home = Home::new("again");
+    bundle::write(&home.bundle(), &home.id, "true");
+    let client = Client::start(home).await;
+    let pid = client.shim_pid();
+    assert_eq!(client.home.start(), client.socket);
+    client.kill_shim();
+    // A dead server's socket is in nobody's way.
+    let client = client.reconnect().await;
+    assert_ne!(client.shim_pid(), pid);
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn delete_cleans_up_after_a_shim_that_died() {
+    let home = Home::new("cleanup");
+    bundle::write(&home.bundle(), &home.id, "sleep 1000");
+    let lower = home.path("lower");
+    std::fs::rename(home.bundle().join("rootfs"), &lower).unwrap();
+    let mut client = Client::start(home).await;
+    let rootfs = vec![tare_proto::containerd::types::Mount {
+        r#type: "bind".into(),
+        source: lower.display().to_string(),
+        target: String::new(),
+        options: vec!["rbind".into()],
+    }];
+    let options = CreateOptions { rootfs, ..Default::default() };
+    let pid = client.create(&options).await.unwrap();
+    client.start_process("").await.unwrap();
+    client.kill_shim();
+    assert!(is_alive(i32::try_from(pid).unwrap()));
+    let output = client.home.shim().arg("delete").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let response = api::DeleteResponse::decode(output.stdout.as_slice()).unwrap();
+    assert_eq!((response.pid, response.exit_status), (pid, 137));
+    assert!(!is_alive(i32::try_from(pid).unwrap()));
+    assert!(!client.socket.exists());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&client.home.bundle().display().to_string()));
+    // Nothing is left to do the second time.
+    assert!(client.home.shim().arg("delete").output().unwrap().status.success());
+}
+
+#[tokio::test]
+async fn delete_tells_the_end_that_is_on_record() {
+    let home = Home::new("recorded");
+    bundle::write(&home.bundle(), &home.id, "exit 8");
+    let mut client = Client::start(home).await;
+    client.create(&CreateOptions::default()).await.unwrap();
+    client.start_process("").await.unwrap();
+    client.wait("").await;
+    client.kill_shim();
+    let output = client.home.shim().arg("delete").output().unwrap();
+    let response = api::DeleteResponse::decode(output.stdout.as_slice()).unwrap();
+    assert_eq!(response.exit_status, 8);
+    let exited_at = SystemTime::try_from(response.exited_at.unwrap()).unwrap();
+    assert!(exited_at > UNIX_EPOCH + Duration::from_secs(1_000_000_000));
+}
+
+#[tokio::test]
+async fn ports_are_held_until_the_container_is_deleted() {
+    let home = Home::new("ports");
+    bundle::write(&home.bundle(), &home.id, "ls -l /proc/self/fd");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap();
+    let mut shim = home.shim();
+    shim.arg("start").env("LISTEN_FDS", "1");
+    let output = with_descriptor_3(&shim, &port).output().unwrap();
+    drop(port);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let socket = printed["address"].as_str().unwrap().strip_prefix("unix://").unwrap().to_owned();
+    let mut client = Client::connect(home, Path::new(&socket)).await;
+    client.create(&CreateOptions::default()).await.unwrap();
+    let attached = client.attach("").await;
+    client.start_process("").await.unwrap();
+    let listed = attached.read_to_end().await.text();
+    assert!(!listed.contains("socket:"), "{listed}");
+    assert!(std::net::TcpListener::bind(address).is_err(), "the port is free");
+    client.delete("").await.unwrap();
+    std::net::TcpListener::bind(address).unwrap();
+    client.shutdown().await;
+}
+
+/// The same command, through a shell that moves the listener to descriptor 3.
+fn with_descriptor_3(command: &Command, listener: &std::net::TcpListener) -> Command {
+    let number = listener.as_raw_fd();
+    rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).unwrap();
+    let mut shell = Command::new("sh");
+    let moved = if number == 3 { String::new() } else { format!("3<&{number} {number}<&-") };
+    shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {moved}")).arg(command.get_program());
+    shell.args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        shell.env(name, value.unwrap());
+    }
+    shell
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let version = Command::new(SHIM).arg("-v").output().unwrap();
+    assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
+    let info = Command::new(SHIM).arg("-info").stdin(Stdio::null()).output().unwrap();
+    let info = RuntimeInfo::decode(info.stdout.as_slice()).unwrap();
+    assert_eq!(info.name, "io.containerd.tare.v2");
+    let unknown = Command::new(SHIM).arg("-colour").output().unwrap();
+    assert_eq!(unknown.status.code(), Some(2));
+}

@@ -1,7 +1,17 @@
 //! `tare`, an OCI runtime for Linux: one command per invocation, one job per process.
 
+mod cgroup;
+mod command;
+mod container;
 mod error;
+mod init;
 mod linux;
+mod log;
 mod process;
+mod rootfs;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run()
+}

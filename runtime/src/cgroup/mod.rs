@@ -40,7 +40,7 @@ use self::devices::DeviceList;
 use self::driver::{Driver, Stage};
 pub(crate) use self::entry::Entry;
 use self::stats::Stats;
-pub(crate) use self::view::{Layout, View};
+pub(crate) use self::view::{Layout, View, Visible};
 use crate::error::{Error, Result};
 
 /// What a container asks of cgroups.

@@ -1,0 +1,255 @@
+//! The command line, which is that of runc: one file for each command. A command parses, makes one
+//! call and turns the result into an exit code.
+
+mod create;
+mod delete;
+mod exec;
+mod features;
+mod kill;
+mod list;
+mod pause;
+mod ps;
+mod run;
+mod spec;
+mod start;
+mod state;
+mod streams;
+mod unsupported;
+mod update;
+
+use crate::error::{Error, Result};
+use crate::log::{Format, Level, Log};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The version of the OCI runtime specification that this program follows.
+const SPEC_VERSION: &str = "1.2.1";
+
+/// Open Container Initiative runtime.
+#[derive(Debug, Parser)]
+#[command(name = "tare", disable_version_flag = true, disable_help_subcommand = true)]
+struct Cli {
+    /// enable debug logging
+    #[arg(long)]
+    debug: bool,
+    /// set the log file to write logs to (default is '/dev/stderr')
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// set the log format
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: Format,
+    /// root directory for storage of container state (this should be located in tmpfs)
+    #[arg(long, value_name = "DIRECTORY")]
+    root: Option<PathBuf>,
+    /// have systemd make the cgroups; cgroupsPath is then "slice:prefix:name"
+    #[arg(long)]
+    systemd_cgroup: bool,
+    /// ignore cgroup permission errors ('true', 'false', or 'auto')
+    #[arg(long, default_value = "auto")]
+    rootless: String,
+    /// print the version
+    #[arg(long, short = 'v')]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Checkpoint(unsupported::Arguments),
+    Create(create::Arguments),
+    Delete(delete::Arguments),
+    Events(unsupported::Arguments),
+    Exec(exec::Arguments),
+    Features(features::Arguments),
+    Kill(kill::Arguments),
+    List(list::Arguments),
+    Pause(pause::Arguments),
+    Ps(ps::Arguments),
+    Restore(unsupported::Arguments),
+    Resume(pause::Arguments),
+    Run(run::Arguments),
+    Spec(spec::Arguments),
+    Start(start::Arguments),
+    State(state::Arguments),
+    Update(update::Arguments),
+}
+
+/// What applies to every command.
+#[derive(Debug)]
+struct Global {
+    /// The directory of all containers; absolute.
+    root: PathBuf,
+    /// Whether it was named, and not the default.
+    root_is_given: bool,
+    systemd_cgroup: bool,
+    rootless: bool,
+    log: Log,
+}
+
+/// Does what the command line asks, and says how it went.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    if cli.version {
+        println!("{}", version());
+        return ExitCode::SUCCESS;
+    }
+    let log = Log { file: cli.log.clone(), format: cli.log_format };
+    let done = log.check().and_then(|()| Global::new(&cli, log.clone())).and_then(|global| {
+        let command = cli.command.ok_or_else(|| {
+            Error::invalid("no command was given: `tare --help` lists the commands")
+        })?;
+        Ok(command.run(&global))
+    });
+    match done {
+        Ok(Outcome::Done(status)) => ExitCode::from(status),
+        Ok(Outcome::Failed { error, status }) => {
+            log.write(Level::Error, &error.to_string());
+            ExitCode::from(status)
+        }
+        Err(error) => {
+            log.write(Level::Error, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How a command ended.
+enum Outcome {
+    /// With this exit status, its own or that of the program it ran.
+    Done(u8),
+    /// With an error, and this exit status.
+    Failed { error: Error, status: u8 },
+}
+
+impl From<Result<()>> for Outcome {
+    fn from(result: Result<()>) -> Outcome {
+        Outcome::from(result.map(|()| 0))
+    }
+}
+
+impl From<Result<i32>> for Outcome {
+    fn from(result: Result<i32>) -> Outcome {
+        match result {
+            // Exit statuses are bytes, as the kernel keeps them.
+            Ok(status) => Outcome::Done(status as u8),
+            Err(error) => Outcome::Failed { error, status: 1 },
+        }
+    }
+}
+
+impl Command {
+    fn run(self, global: &Global) -> Outcome {
+        match self {
+            Command::Checkpoint(_) => unsupported::refuse("checkpoint").into(),
+            Command::Create(arguments) => create::run(global, arguments).into(),
+            Command::Delete(arguments) => delete::run(global, &arguments).into(),
+            Command::Events(_) => unsupported::refuse("events").into(),
+            Command::Exec(arguments) => exec::run(global, arguments),
+            Command::Features(_) => features::run().into(),
+            Command::Kill(arguments) => kill::run(global, &arguments).into(),
+            Command::List(arguments) => list::run(global, &arguments).into(),
+            Command::Pause(arguments) => pause::pause(global, &arguments).into(),
+            Command::Ps(arguments) => ps::run(global, &arguments).into(),
+            Command::Restore(_) => unsupported::refuse("restore").into(),
+            Command::Resume(arguments) => pause::resume(global, &arguments).into(),
+            Command::Run(arguments) => run::run(global, arguments).into(),
+            Command::Spec(arguments) => spec::run(&arguments).into(),
+            Command::Start(arguments) => start::run(global, &arguments).into(),
+            Command::State(arguments) => state::run(global, &arguments).into(),
+            Command::Update(arguments) => update::run(global, &arguments).into(),
+        }
+    }
+}
+
+impl Global {
+    fn new(cli: &Cli, log: Log) -> Result<Global> {
+        let root = match &cli.root {
+            None => default_root(),
+            Some(path) => std::path::absolute(path)
+                .map_err(|error| Error::system(format!("--root {}", path.display()), error))?,
+        };
+        if root == Path::new("/") {
+            return Err(Error::invalid("Option --root argument should not be set to /"));
+        }
+        let rootless = match cli.rootless.as_str() {
+            "auto" | "" => !rustix::process::geteuid().is_root(),
+            "true" => true,
+            "false" => false,
+            other => {
+                return Err(Error::invalid(format!("invalid value for --rootless: {other:?}")));
+            }
+        };
+        Ok(Global {
+            root,
+            root_is_given: cli.root.is_some(),
+            systemd_cgroup: cli.systemd_cgroup,
+            rootless,
+            log,
+        })
+    }
+}
+
+/// Where containers are kept: for root in one place, for others in their own.
+fn default_root() -> PathBuf {
+    let own = std::env::var_os("XDG_RUNTIME_DIR")
+        .filter(|directory| !directory.is_empty() && !rustix::process::geteuid().is_root());
+    match own {
+        Some(directory) => PathBuf::from(directory).join("tare"),
+        None => PathBuf::from("/run/tare"),
+    }
+}
+
+fn version() -> String {
+    let package = env!("CARGO_PKG_VERSION");
+    let seccomp = libseccomp_version();
+    format!("tare version {package}\nspec: {SPEC_VERSION}\nlibseccomp: {seccomp}")
+}
+
+fn libseccomp_version() -> String {
+    match libseccomp::ScmpVersion::current() {
+        Ok(version) => format!("{}.{}.{}", version.major, version.minor, version.micro),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_program_keeps_its_own_flags() {
+        let cli = Cli::try_parse_from(["tare", "exec", "-t", "-e", "A=b", "id", "ls", "-t", "--x"]);
+        let Some(Command::Exec(arguments)) = cli.unwrap().command else { panic!("not exec") };
+        assert_eq!(arguments.command_line(), ["ls", "-t", "--x"]);
+    }
+
+    #[test]
+    fn callers_may_write_flags_their_way() {
+        for line in [
+            &["tare", "--root=/r", "--log", "/l", "--log-format=json", "delete", "--force", "x"][..],
+            &["tare", "--rootless=true", "kill", "--all", "x", "9"],
+            &["tare", "kill", "x", "SIGTERM"],
+            &["tare", "run", "-d", "-b", "/b", "--pid-file=/p", "--preserve-fds", "2", "x"],
+            &["tare", "update", "--resources", "-", "x"],
+            &["tare", "ps", "--format", "json", "x"],
+            &["tare", "ps", "x", "-o", "pid"],
+            &["tare", "exec", "--process", "/p", "--detach", "--pid-file", "/f", "x"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_ok(), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `start`: let a created container's program run.
+
+use super::Global;
+use crate::container::Container;
+use crate::error::Result;
+
+/// executes the user defined process in a created container
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// the container's id
+    container_id: String,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
+    Container::open(&global.root, &arguments.container_id)?.start()
+}

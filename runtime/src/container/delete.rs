@@ -1,0 +1,91 @@
+//! Removing a container and all that was made for it.
+
+use super::hooks::{self, DefaultEnv};
+use super::id::ContainerId;
+use super::identity::SIGKILL;
+use super::record::to_json;
+use super::status::{Action, Status};
+use super::{Container, store};
+use crate::error::{Context, Error, Kind, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::path::Path;
+
+/// What is done about a program that still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Running {
+    /// The container is left alone.
+    Refuse,
+    /// It is killed; a container that is not there at all is no error either.
+    Kill,
+}
+
+/// How long a killed process may take to end, in seconds.
+const PATIENCE: i64 = 10;
+
+/// Removes the container `id`.
+pub(crate) fn delete(root: &Path, id: &str, running: Running) -> Result<()> {
+    let container = match Container::open(root, id) {
+        Err(error) if error.kind() == Kind::NotFound => {
+            store::remove_remains(root, &ContainerId::parse(id)?)?;
+            return if running == Running::Kill { Ok(()) } else { Err(error) };
+        }
+        other => other?,
+    };
+    container.dir.lock()?;
+    if running == Running::Refuse {
+        container
+            .status()?
+            .allows(Action::Delete)
+            .map_err(|error| Error::state(format!("cannot delete container {id} that {error}")))?;
+    }
+    container.end_init()?;
+    container.remove()
+}
+
+impl Container {
+    /// Kills the first process, if it still is there, and waits for its end.
+    fn end_init(&self) -> Result<()> {
+        let Ok(pidfd) = self.record.init.open() else { return Ok(()) };
+        match self.kill(SIGKILL) {
+            // It has ended by itself in between.
+            Err(error) if error.kind() == Kind::State => {}
+            other => other?,
+        }
+        let timeout = Timespec { tv_sec: PATIENCE, tv_nsec: 0 };
+        let ended = rustix::io::retry_on_intr(|| {
+            poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout))
+        })
+        .context(|| "wait for the container's init")?;
+        match ended {
+            0 => Err(Error::state("container init still running")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what belongs to a container that has stopped. Goes on past a failure, and reports
+    /// the first.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let hooks = self.poststop_hooks();
+        if !self.record.own_pid_namespace {
+            // Processes that outlived the first are the container's too.
+            let _ = self.record.cgroup.kill_all(SIGKILL);
+        }
+        let cgroup = self.record.cgroup.remove().context(|| "unable to remove container's cgroup");
+        let directory = self.dir.remove().context(|| "unable to remove container state dir");
+        cgroup.and(directory).and(hooks.and_then(|hooks| self.run_poststop(&hooks)))
+    }
+
+    /// The hooks, read before the configuration is removed.
+    fn poststop_hooks(&self) -> Result<Vec<oci_spec::runtime::Hook>> {
+        let hooks = self.spec()?.hooks().as_ref().and_then(|hooks| hooks.poststop().clone());
+        Ok(hooks.unwrap_or_default())
+    }
+
+    fn run_poststop(&self, hooks: &[oci_spec::runtime::Hook]) -> Result<()> {
+        if hooks.is_empty() {
+            return Ok(());
+        }
+        let state = to_json(&self.record.oci_state(Status::Stopped, 0)?)?;
+        hooks::run("poststop", hooks, &state, DefaultEnv::Inherit)
+    }
+}

@@ -1,0 +1,160 @@
+//! Running one more program in a container.
+
+use super::Container;
+use super::create::{Started, compile_filter, fetch_and_hand_over, groups, linux_of};
+use super::status::{Action, Status};
+use crate::error::{Context, Error, Kind, Result};
+use crate::init::channel::{Answer, Report};
+use crate::init::join::JoinPlan;
+use crate::init::launch::{Launch, Streams};
+use crate::init::namespaces::Namespaces;
+use crate::init::spawn::{Spawn, Spawned};
+use crate::process::rlimits;
+use crate::process::terminal::Terminal;
+use nix::sched::CloneFlags;
+use oci_spec::runtime::{LinuxSeccomp, Process};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// What `exec` is asked.
+#[derive(Debug)]
+pub(crate) struct ExecRequest<'a> {
+    /// The directory of all containers.
+    pub(crate) root: &'a Path,
+    /// The process to run.
+    pub(crate) process: Process,
+    /// Whether a paused container is joined too.
+    pub(crate) ignore_paused: bool,
+    /// How many descriptors after the standard streams are passed on.
+    pub(crate) preserve_fds: u32,
+    /// Where the controlling end of the terminal goes, if there is one.
+    pub(crate) console: Option<OwnedFd>,
+    /// Whose standard streams the program gets.
+    pub(crate) streams: Streams,
+}
+
+impl Container {
+    /// Runs the program that `request` describes in this container.
+    pub(crate) fn exec(&self, request: ExecRequest<'_>) -> Result<Started> {
+        self.status()?.allows(Action::Exec { ignore_paused: request.ignore_paused })?;
+        let spec = self.spec()?;
+        let linux = linux_of(&spec);
+        let process = request.process.clone();
+        let kinds = CloneFlags::from_bits_truncate(self.record.namespaces)
+            | CloneFlags::from_bits_retain(self.record.namespaces & libc::CLONE_NEWTIME);
+
+        let init = self.record.init.open()?;
+        let user_first = !rustix::process::geteuid().is_root();
+        let namespaces = Namespaces::of_process(&init, kinds, user_first)?;
+        let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
+        let mut launch = Launch::plan(request.process, filter)?;
+        launch.personality = linux.personality().clone();
+        launch.memory_policy = linux.memory_policy().clone();
+        launch.preserve_fds = request.preserve_fds;
+        launch.streams = request.streams;
+        launch.groups = groups(kinds, launch.process())?;
+        let affinity = process.exec_cpu_affinity().as_ref();
+        let affinity = affinity.and_then(|affinity| {
+            affinity.cpu_affinity_final().clone().or(affinity.initial().clone())
+        });
+        let plan = JoinPlan {
+            id: &self.record.id,
+            namespaces: &namespaces,
+            new_keyring: self.record.new_keyring,
+            terminal: request.console.map(|socket| Terminal::new(socket, &process)),
+            affinity,
+            launch,
+        };
+        let entry = self.record.cgroup.entry()?;
+        let spawn = Spawn { namespaces: &namespaces, entry: &entry, time_offsets: "" };
+        let mut joining = Joining {
+            container: self,
+            spawned: spawn.run(|channel| plan.run(channel))?,
+            seccomp: linux.seccomp().clone(),
+            process: &process,
+            keep: false,
+        };
+        drop(plan);
+        joining.converse().context(|| "unable to start container process")?;
+        joining.keep = true;
+        let Spawned { pid, ref pidfd, .. } = joining.spawned;
+        Ok(Started { pid, pidfd: pidfd.try_clone().context(|| "hold the process")? })
+    }
+}
+
+/// A process on its way into the container. Dropped as it is, it is ended.
+struct Joining<'a> {
+    container: &'a Container,
+    spawned: Spawned,
+    seccomp: Option<LinuxSeccomp>,
+    process: &'a Process,
+    keep: bool,
+}
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = super::identity::send_signal(&self.spawned.pidfd, super::identity::SIGKILL);
+            let _ = waitid(WaitId::PidFd(self.spawned.pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
+    }
+}
+
+impl Joining<'_> {
+    /// Answers the process until its program runs.
+    fn converse(&mut self) -> Result<()> {
+        self.set_oom_score()?;
+        loop {
+            match self.spawned.channel.next_report()? {
+                None => return Err(ended()),
+                Some(Report::Forked { pid }) => self.hold(pid)?,
+                Some(Report::SeccompListener { number }) => self.hand_over_listener(number)?,
+                Some(Report::Ready) => return self.let_go(),
+                Some(Report::Failed(error)) => return Err(error),
+                Some(Report::MapIds | Report::MountSource { .. } | Report::Hooks) => {
+                    return Err(Error::new(Kind::System, "the process sent an unexpected message"));
+                }
+            }
+            self.spawned.channel.answer(&Answer::Proceed)?;
+        }
+    }
+
+    fn hold(&mut self, pid: u32) -> Result<()> {
+        let _ = waitid(WaitId::PidFd(self.spawned.pidfd.as_fd()), WaitIdOptions::EXITED);
+        let process = rustix::process::Pid::from_raw(pid as i32).ok_or_else(ended)?;
+        self.spawned.pidfd = rustix::process::pidfd_open(process, PidfdFlags::empty())
+            .context(|| "hold the process")?;
+        self.spawned.pid = pid;
+        self.set_oom_score()
+    }
+
+    fn set_oom_score(&self) -> Result<()> {
+        let Some(score) = self.process.oom_score_adj() else { return Ok(()) };
+        let path = format!("/proc/{}/oom_score_adj", self.spawned.pid);
+        std::fs::write(&path, score.to_string()).context(|| format!("write {path}"))
+    }
+
+    fn hand_over_listener(&self, number: i32) -> Result<()> {
+        let record = self.container.record();
+        let state = record.oci_state(Status::Running, record.init.pid)?;
+        let Spawned { pid, pidfd, .. } = &self.spawned;
+        fetch_and_hand_over(pidfd, number, *pid, state, self.seccomp.as_ref())
+    }
+
+    /// Lets the program run; from then on only its failure to is heard of.
+    fn let_go(&self) -> Result<()> {
+        let limits = self.process.rlimits().as_deref().unwrap_or_default();
+        rlimits::apply(self.spawned.pid, limits)?;
+        self.spawned.channel.answer(&Answer::Proceed)?;
+        match self.spawned.channel.next_report()? {
+            None => Ok(()),
+            Some(Report::Failed(error)) => Err(error),
+            Some(_) => Err(Error::new(Kind::System, "the process sent an unexpected message")),
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Kind::System, "the process ended before its program ran")
+}

@@ -1,0 +1,167 @@
+//! Programs that the bundle wants run at certain points of a container's life.
+
+use crate::error::{Context, Error, Kind, Result};
+use oci_spec::runtime::Hook;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a hook gets that does not say its own environment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum DefaultEnv<'a> {
+    /// The runtime's own.
+    Inherit,
+    /// These `NAME=value` entries.
+    These(&'a [String]),
+}
+
+/// How much of a failed hook's output goes into the message, in bytes.
+const OUTPUT_LIMIT: u64 = 4096;
+
+/// Runs the hooks of the point called `point`, in order, each with `state` on its standard input.
+/// The first that fails ends the row.
+pub(crate) fn run(point: &str, hooks: &[Hook], state: &str, env: DefaultEnv<'_>) -> Result<()> {
+    for (number, hook) in hooks.iter().enumerate() {
+        run_one(hook, state, env).context(|| format!("error running {point} hook #{number}"))?;
+    }
+    Ok(())
+}
+
+fn run_one(hook: &Hook, state: &str, env: DefaultEnv<'_>) -> Result<()> {
+    let path = hook.path();
+    let mut command = Command::new(path);
+    if let Some((name, rest)) = hook.args().as_deref().and_then(<[String]>::split_first) {
+        command.arg0(name).args(rest);
+    }
+    set_environment(&mut command, hook, env)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().context(|| format!("exec {}", path.display()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook that does not read its state is not at fault.
+        let _ = stdin.write_all(state.as_bytes());
+    }
+    let limit = hook.timeout().filter(|seconds| *seconds > 0);
+    if let Some(seconds) = limit
+        && !ends_within(&child, Duration::from_secs(seconds.unsigned_abs()))?
+    {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(Error::new(
+            Kind::System,
+            format!("hook ran past specified timeout of {seconds}s"),
+        ));
+    }
+    let status = child.wait().context(|| format!("wait for {}", path.display()))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::System,
+        format!(
+            "{}, stdout: {}, stderr: {}",
+            describe(status),
+            output(child.stdout.take()),
+            output(child.stderr.take())
+        ),
+    ))
+}
+
+fn set_environment(command: &mut Command, hook: &Hook, env: DefaultEnv<'_>) -> Result<()> {
+    let own = hook.env().as_deref().filter(|entries| !entries.is_empty());
+    let entries = match (own, env) {
+        (Some(entries), _) | (None, DefaultEnv::These(entries)) => entries,
+        (None, DefaultEnv::Inherit) => return Ok(()),
+    };
+    command.env_clear();
+    for entry in entries {
+        let (name, value) =
+            entry.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                Error::invalid(format!("hook environment entry {entry:?} is not NAME=value"))
+            })?;
+        command.env(name, value);
+    }
+    Ok(())
+}
+
+/// Whether the child ends before `limit` is over.
+fn ends_within(child: &Child, limit: Duration) -> Result<bool> {
+    let what = || "watch the hook";
+    let pid = Pid::from_raw(child.id() as i32)
+        .ok_or_else(|| Error::new(Kind::System, "the hook has no process id"))?;
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(what)?;
+    let end = Instant::now() + limit;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let timeout =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::system(what(), errno)),
+        }
+    }
+}
+
+fn describe(status: std::process::ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// The beginning of what the hook wrote. Whoever inherited the pipe may keep it open, so only what
+/// is there now is read.
+fn output(pipe: Option<impl Read + std::os::fd::AsFd>) -> String {
+    let Some(pipe) = pipe else { return String::new() };
+    if rustix::io::ioctl_fionbio(&pipe, true).is_err() {
+        return String::new();
+    }
+    let mut bytes = Vec::new();
+    let _ = pipe.take(OUTPUT_LIMIT).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::HookBuilder;
+
+    fn shell(script: &str) -> HookBuilder {
+        let args = ["sh", "-c", script].map(str::to_owned).to_vec();
+        HookBuilder::default().path("/bin/sh").args(args)
+    }
+
+    #[test]
+    fn a_hook_reads_the_state_and_has_only_its_own_environment() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let script = format!("{{ cat; echo; echo $A-$HOME; }} > {}", file.path().display());
+        let hook = shell(&script).env(vec!["A=b".to_owned()]).build().unwrap();
+        run("prestart", &[hook], "{\"id\":1}", DefaultEnv::Inherit).unwrap();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "{\"id\":1}\nb-\n");
+    }
+
+    #[test]
+    fn a_failing_hook_tells_what_it_wrote() {
+        let hook = shell("echo out; echo err >&2; exit 3").build().unwrap();
+        let error = run("poststart", &[hook], "{}", DefaultEnv::Inherit).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "error running poststart hook #0: exit status 3, stdout: out, stderr: err"
+        );
+    }
+
+    #[test]
+    fn a_hook_that_hangs_is_ended() {
+        let hook = shell("exec sleep 20").timeout(1).build().unwrap();
+        let begin = Instant::now();
+        let error = run("prestart", &[hook], "{}", DefaultEnv::Inherit).unwrap_err();
+        assert!(error.to_string().ends_with("hook ran past specified timeout of 1s"));
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+}

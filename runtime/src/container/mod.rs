@@ -1,0 +1,123 @@
+//! A container from its making to its end.
+//!
+//! [`create`] makes one from a [`bundle`]; from then on it is what its directory in the [`store`]
+//! says. Every command opens it anew, looks at its [`status`] and does one thing.
+
+pub(crate) mod bundle;
+pub(crate) mod clock;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod exec;
+pub(crate) mod foreground;
+pub(crate) mod hooks;
+pub(crate) mod id;
+pub(crate) mod identity;
+pub(crate) mod record;
+pub(crate) mod relay;
+pub(crate) mod status;
+pub(crate) mod store;
+mod validate;
+
+use crate::error::Result;
+use bundle::parse;
+use hooks::DefaultEnv;
+use id::ContainerId;
+use identity::{SIGKILL, send_signal};
+use oci_spec::runtime::{LinuxResources, Spec};
+use record::{Record, to_json};
+use status::{Action, Status};
+use std::path::Path;
+use store::StateDir;
+
+/// A container that is there.
+#[derive(Debug)]
+pub(crate) struct Container {
+    dir: StateDir,
+    record: Record,
+}
+
+impl Container {
+    /// Opens the container `id` below `root`.
+    pub(crate) fn open(root: &Path, id: &str) -> Result<Container> {
+        let dir = StateDir::open(root, &ContainerId::parse(id)?)?;
+        let record = dir.load()?;
+        Ok(Container { dir, record })
+    }
+
+    /// What it is doing.
+    pub(crate) fn status(&self) -> Result<Status> {
+        self.dir.status(&self.record)
+    }
+
+    /// The container as its state file has it.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Gives up what was opened, for showing.
+    pub(crate) fn into_record(self) -> Record {
+        self.record
+    }
+
+    /// The configuration that it was created from.
+    pub(crate) fn spec(&self) -> Result<Spec> {
+        parse(&self.dir.load_config()?)
+    }
+
+    /// Lets its program run.
+    pub(crate) fn start(&self) -> Result<()> {
+        self.dir.lock()?;
+        self.status()?.allows(Action::Start)?;
+        self.dir.open_gate()?;
+        let spec = self.spec()?;
+        let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().as_deref());
+        let Some(hooks) = hooks.filter(|hooks| !hooks.is_empty()) else { return Ok(()) };
+        let state = self.record.oci_state(Status::Running, self.record.init.pid)?;
+        hooks::run("poststart", hooks, &to_json(&state)?, DefaultEnv::Inherit).inspect_err(|_| {
+            // A container whose start was refused does not run.
+            let _ = self.kill(SIGKILL);
+        })
+    }
+
+    /// Sends a signal to its first process; SIGKILL reaches all its processes.
+    pub(crate) fn kill(&self, signal: i32) -> Result<()> {
+        if signal == SIGKILL && !self.record.own_pid_namespace {
+            // Its other processes do not end with the first, and may be there without it.
+            self.record.cgroup.kill_all(signal)?;
+            return if self.record.init.is_alive() { self.signal_init(signal) } else { Ok(()) };
+        }
+        self.signal_init(signal)
+    }
+
+    fn signal_init(&self, signal: i32) -> Result<()> {
+        send_signal(&self.record.init.open()?, signal)?;
+        if signal == SIGKILL && self.record.cgroup.is_frozen()? {
+            // A frozen process does not even die on cgroup v1.
+            self.record.cgroup.thaw()?;
+        }
+        Ok(())
+    }
+
+    /// Freezes all its processes.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.status()?.allows(Action::Pause)?;
+        self.record.cgroup.freeze()
+    }
+
+    /// Lets all its processes go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.status()?.allows(Action::Resume)?;
+        self.record.cgroup.thaw()
+    }
+
+    /// Changes its limits.
+    pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
+        self.status()?.allows(Action::Update)?;
+        self.record.cgroup.update(resources)
+    }
+
+    /// The ids of all its processes.
+    pub(crate) fn processes(&self) -> Result<Vec<u32>> {
+        self.record.cgroup.pids(true)
+    }
+}

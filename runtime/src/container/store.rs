@@ -1,0 +1,273 @@
+//! The directory of all containers, and each container's own directory in it.
+//!
+//! A container's directory holds `state.json`, which is written last and whole, `config.json` as
+//! the container was created from it, and `exec.fifo` as long as the program waits for `start`.
+
+use super::id::ContainerId;
+use super::record::{Phase, Record, to_json};
+use super::status::Status;
+use crate::error::{Context, Error, Kind, Result};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+const GATE: &str = "exec.fifo";
+
+/// One container's directory.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl StateDir {
+    /// Makes the directory of a new container, and with it claims the id.
+    pub(crate) fn claim(root: &Path, id: &ContainerId) -> Result<StateDir> {
+        let path = root.join(id.as_str());
+        let mode = Mode::from_raw_mode(0o711);
+        match rustix::fs::mkdir(&path, mode) {
+            Err(Errno::NOENT) => {
+                make_root(root)?;
+                rustix::fs::mkdir(&path, mode)
+            }
+            other => other,
+        }
+        .map_err(|errno| match errno {
+            Errno::EXIST => Error::new(Kind::Exists, "container with given ID already exists"),
+            other => Error::system(format!("mkdir {}", path.display()), other),
+        })?;
+        StateDir::open_path(path)
+    }
+
+    /// The directory of a container that is there.
+    pub(crate) fn open(root: &Path, id: &ContainerId) -> Result<StateDir> {
+        StateDir::open_path(root.join(id.as_str()))
+    }
+
+    fn open_path(path: PathBuf) -> Result<StateDir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| match errno {
+            Errno::NOENT => missing(),
+            other => Error::system(format!("open {}", path.display()), other),
+        })?;
+        Ok(StateDir { path, fd })
+    }
+
+    /// The directory's path, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until no other command is changing this container; held until `self` is dropped.
+    pub(crate) fn lock(&self) -> Result<()> {
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&self.fd, FlockOperation::LockExclusive))
+            .context(|| format!("lock {}", self.path.display()))
+    }
+
+    /// Reads what is kept of the container.
+    pub(crate) fn load(&self) -> Result<Record> {
+        let bytes = self.read(STATE).map_err(|error| match error.errno() {
+            Some(libc::ENOENT) => missing(),
+            _ => error,
+        })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::invalid(format!("{}/{STATE}: {error}", self.path.display())))
+    }
+
+    /// Keeps `record`, replacing what was kept before in one step.
+    pub(crate) fn save(&self, record: &Record) -> Result<()> {
+        let temporary = ".state.json.new";
+        self.write(temporary, to_json(record)?.as_bytes())?;
+        rustix::fs::renameat_with(&self.fd, temporary, &self.fd, STATE, RenameFlags::empty())
+            .context(|| format!("save {}/{STATE}", self.path.display()))
+    }
+
+    /// Keeps the bundle's configuration as it is now.
+    pub(crate) fn save_config(&self, bytes: &[u8]) -> Result<()> {
+        self.write(CONFIG, bytes)
+    }
+
+    /// The configuration that the container was created from.
+    pub(crate) fn load_config(&self) -> Result<Vec<u8>> {
+        self.read(CONFIG)
+    }
+
+    /// Makes the fifo that holds the program back, and opens it.
+    ///
+    /// It is opened for writing too, so that a read waits for a byte and not merely for a writer.
+    pub(crate) fn make_gate(&self) -> Result<OwnedFd> {
+        let what = || format!("make {}/{GATE}", self.path.display());
+        let mode = Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(&self.fd, GATE, rustix::fs::FileType::Fifo, mode, 0).context(what)?;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.fd, GATE, flags, Mode::empty()).context(what)
+    }
+
+    /// Lets the program go, and removes the fifo: nobody can do it twice.
+    pub(crate) fn open_gate(&self) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let gate =
+            rustix::fs::openat(&self.fd, GATE, flags, Mode::empty()).map_err(
+                |errno| match errno {
+                    // No reader: the init that waited is gone.
+                    Errno::NXIO => Error::state("cannot start a container that has stopped"),
+                    Errno::NOENT => Error::state("cannot start an already running container"),
+                    other => Error::system(format!("open {}/{GATE}", self.path.display()), other),
+                },
+            )?;
+        rustix::io::write(&gate, b"0").context(|| "tell the container's init to start")?;
+        rustix::fs::unlinkat(&self.fd, GATE, AtFlags::empty())
+            .context(|| format!("remove {}/{GATE}", self.path.display()))
+    }
+
+    /// What the container is doing.
+    pub(crate) fn status(&self, record: &Record) -> Result<Status> {
+        if !record.init.is_alive() {
+            return Ok(Status::Stopped);
+        }
+        if record.phase == Phase::Creating {
+            return Ok(Status::Creating);
+        }
+        if record.cgroup.is_frozen()? {
+            return Ok(Status::Paused);
+        }
+        match rustix::fs::accessat(&self.fd, GATE, rustix::fs::Access::EXISTS, AtFlags::empty()) {
+            Ok(()) => Ok(Status::Created),
+            Err(Errno::NOENT) => Ok(Status::Running),
+            Err(errno) => {
+                Err(Error::system(format!("look at {}/{GATE}", self.path.display()), errno))
+            }
+        }
+    }
+
+    /// Removes the directory and all in it. One that is gone already is no error.
+    pub(crate) fn remove(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::system(format!("remove {}", self.path.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let what = || format!("read {}/{name}", self.path.display());
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).context(what)?;
+        let mut bytes = Vec::new();
+        File::from(fd).read_to_end(&mut bytes).context(what)?;
+        Ok(bytes)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let what = || format!("write {}/{name}", self.path.display());
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o600);
+        let fd = rustix::fs::openat(&self.fd, name, flags, mode).context(what)?;
+        File::from(fd).write_all(bytes).context(what)
+    }
+}
+
+impl AsFd for StateDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The names of all containers' directories under `root`, and who owns each.
+pub(crate) fn list(root: &Path) -> Result<Vec<(ContainerId, u32)>> {
+    use std::os::unix::fs::MetadataExt;
+    let what = || format!("open {}", root.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root).context(what)? {
+        let entry = entry.context(what)?;
+        // One that is removed meanwhile is simply not listed.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let name = entry.file_name();
+        let Some(Ok(id)) = name.to_str().map(ContainerId::parse) else { continue };
+        if metadata.is_dir() {
+            found.push((id, metadata.uid()));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+    Ok(found)
+}
+
+/// Removes what an interrupted `create` left of a container that has no state.
+pub(crate) fn remove_remains(root: &Path, id: &ContainerId) -> Result<()> {
+    match StateDir::open(root, id) {
+        Ok(dir) => dir.remove(),
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the directory of all containers, for its owner alone.
+fn make_root(root: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .context(|| format!("mkdir {}", root.display()))?;
+    rustix::fs::accessat(CWD, root, rustix::fs::Access::WRITE_OK, AtFlags::EACCESS)
+        .context(|| format!("write to {}", root.display()))
+}
+
+fn missing() -> Error {
+    Error::new(Kind::NotFound, "container does not exist")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimed() -> (tempfile::TempDir, ContainerId, StateDir) {
+        let root = tempfile::tempdir().unwrap();
+        let id = ContainerId::parse("one").unwrap();
+        let dir = StateDir::claim(&root.path().join("below"), &id).unwrap();
+        (root, id, dir)
+    }
+
+    #[test]
+    fn an_id_is_claimed_once() {
+        let (root, id, dir) = claimed();
+        let again = StateDir::claim(&root.path().join("below"), &id).unwrap_err();
+        assert_eq!(again.to_string(), "container with given ID already exists");
+        dir.remove().unwrap();
+        dir.remove().unwrap();
+        let gone = StateDir::open(&root.path().join("below"), &id).unwrap_err();
+        assert_eq!(gone.to_string(), "container does not exist");
+    }
+
+    #[test]
+    fn the_gate_opens_once_and_only_for_a_waiting_init() {
+        let (_root, _id, dir) = claimed();
+        let waiting = dir.make_gate().unwrap();
+        dir.open_gate().unwrap();
+        let mut byte = [0u8; 2];
+        assert_eq!(rustix::io::read(&waiting, &mut byte).unwrap(), 1);
+        let again = dir.open_gate().unwrap_err();
+        assert_eq!(again.to_string(), "cannot start an already running container");
+        drop(waiting);
+        drop(dir.make_gate().unwrap());
+        let dead = dir.open_gate().unwrap_err();
+        assert_eq!(dead.to_string(), "cannot start a container that has stopped");
+    }
+
+    #[test]
+    fn a_directory_without_state_is_no_container() {
+        let (root, id, dir) = claimed();
+        assert_eq!(dir.load().unwrap_err().to_string(), "container does not exist");
+        let listed = list(&root.path().join("below")).unwrap();
+        assert_eq!(listed.len(), 1);
+        remove_remains(&root.path().join("below"), &id).unwrap();
+        assert!(list(&root.path().join("below")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,64 @@
+//! How a new process joins a container that is there.
+
+use super::channel::{Channel, Report};
+use super::container::join_session;
+use super::launch::Launch;
+use super::namespaces::Namespaces;
+use crate::error::{Context, Result};
+use crate::process::schedule::apply_affinity;
+use crate::process::terminal::Terminal;
+use crate::rootfs::attach::open_host;
+use crate::rootfs::procfs::Procfs;
+use nix::sched::CloneFlags;
+use std::convert::Infallible;
+use std::path::Path;
+
+/// All that a further process of a container does.
+#[derive(Debug)]
+pub(crate) struct JoinPlan<'a> {
+    /// The container's id.
+    pub(crate) id: &'a str,
+    /// Its namespaces.
+    pub(crate) namespaces: &'a Namespaces,
+    /// Whether it has a session keyring of its own.
+    pub(crate) new_keyring: bool,
+    /// A terminal, if the program wants one.
+    pub(crate) terminal: Option<Terminal>,
+    /// The CPUs that the program is to run on.
+    pub(crate) affinity: Option<String>,
+    /// The program.
+    pub(crate) launch: Launch,
+}
+
+impl JoinPlan<'_> {
+    /// Becomes the program.
+    pub(crate) fn run(&self, channel: &Channel) -> Result<Infallible> {
+        // Confinement is written to a procfs of the host's making, held from before the container
+        // could have a say in it.
+        let procfs = match self.launch.confinement().is_empty() {
+            true => None,
+            false => Some(Procfs::verify(open_host(Path::new("/proc")).context(|| "open /proc")?)?),
+        };
+        for namespace in &self.namespaces.existing {
+            let done = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
+            if !done.contains(namespace.kind) {
+                namespace.join()?;
+            }
+        }
+        rustix::process::setsid().context(|| "setsid")?;
+        if self.new_keyring {
+            join_session(self.id)?;
+        }
+        if let Some(terminal) = &self.terminal {
+            let root = open_host(Path::new("/")).context(|| "open /")?;
+            terminal.adopt(terminal.make(root)?)?;
+        }
+        if let Some(cpus) = &self.affinity {
+            apply_affinity(cpus)?;
+        }
+        let settled = self.launch.settle(procfs.as_ref())?;
+        self.launch.install_listener(channel)?;
+        channel.ask(&Report::Ready)?;
+        self.launch.execute(settled)
+    }
+}

@@ -1,0 +1,184 @@
+//! Making the process that becomes the container's program, in its namespaces and cgroups.
+
+use super::channel::{Answer, Channel, Report};
+use super::namespaces::{NEWTIME, Namespaces};
+use crate::cgroup::Entry;
+use crate::error::{Context, Error, Kind, Result};
+use crate::linux::clone::{Forked, Kinship, fork};
+use crate::linux::system::exit;
+use nix::sched::{CloneFlags, setns, unshare};
+use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
+use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+
+/// What a new process needs beside its namespaces.
+#[derive(Debug)]
+pub(crate) struct Spawn<'a> {
+    /// Its namespaces.
+    pub(crate) namespaces: &'a Namespaces,
+    /// Its cgroups.
+    pub(crate) entry: &'a Entry,
+    /// The clock offsets of a new time namespace, as its file takes them.
+    pub(crate) time_offsets: &'a str,
+}
+
+/// A process that was made, as its maker sees it.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    /// Its id.
+    pub(crate) pid: u32,
+    /// A descriptor of it.
+    pub(crate) pidfd: OwnedFd,
+    /// The conversation with it.
+    pub(crate) channel: Channel,
+}
+
+impl Spawn<'_> {
+    /// Makes the process, which then runs `inside`. An error there is reported to the maker and
+    /// ends the process.
+    ///
+    /// Where it takes several steps to reach the namespaces, a helper goes through them and the
+    /// process is made by the helper, as this process's child all the same; the helper says so by
+    /// [`Report::Forked`].
+    pub(crate) fn run(
+        &self,
+        inside: impl FnOnce(&Channel) -> Result<Infallible>,
+    ) -> Result<Spawned> {
+        let (theirs, ours) = Channel::pair()?;
+        let by_helper = self.needs_helper();
+        if !self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+            hide()?;
+        }
+        let new = match by_helper {
+            true => CloneFlags::empty(),
+            false => self.namespaces.new - CloneFlags::CLONE_NEWCGROUP,
+        };
+        let home = self.enter_pid_namespace(by_helper)?;
+        let forked = fork(new, self.entry.v2_dir(), Kinship::Child)
+            .context(|| "unable to start the container's init: clone");
+        if let Some(home) = home {
+            setns(home, CloneFlags::CLONE_NEWPID).context(|| "setns pid")?;
+        }
+        match forked? {
+            Forked::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd, channel: ours }),
+            Forked::Child => {
+                drop(ours);
+                live(&theirs, |channel| {
+                    self.entry.join_self().context(|| "enter the container's cgroup")?;
+                    match by_helper {
+                        true => self.help(channel, inside),
+                        false => {
+                            self.settle_ids(channel)?;
+                            inside(channel)
+                        }
+                    }
+                })
+            }
+        }
+    }
+
+    /// A user namespace that exists must be joined before others are made, so that they belong to
+    /// it; clocks are set before anything runs by them; and only who has privileges in the user
+    /// namespace may enter the pid namespace below it.
+    fn needs_helper(&self) -> bool {
+        self.namespaces.existing(CloneFlags::CLONE_NEWUSER).is_some()
+            || self.namespaces.new.contains(NEWTIME)
+    }
+
+    /// A pid namespace that exists is entered by children only: this process sends itself there,
+    /// makes the child, and comes back by the descriptor that this gives.
+    fn enter_pid_namespace(&self, by_helper: bool) -> Result<Option<OwnedFd>> {
+        use rustix::fs::{Mode, OFlags};
+        let Some(pid) = self.namespaces.existing(CloneFlags::CLONE_NEWPID).filter(|_| !by_helper)
+        else {
+            return Ok(None);
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let home = rustix::fs::open("/proc/self/ns/pid", flags, Mode::empty())
+            .context(|| "open /proc/self/ns/pid")?;
+        pid.join()?;
+        Ok(Some(home))
+    }
+
+    /// What the helper does, and then the process that it makes.
+    fn help(
+        &self,
+        channel: &Channel,
+        inside: impl FnOnce(&Channel) -> Result<Infallible>,
+    ) -> Result<Infallible> {
+        if let Some(user) = self.namespaces.existing(CloneFlags::CLONE_NEWUSER) {
+            user.join()?;
+            become_root()?;
+        }
+        if self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+            unshare(CloneFlags::CLONE_NEWUSER).context(|| "unshare user")?;
+            self.settle_ids(channel)?;
+        }
+        if let Some(pid) = self.namespaces.existing(CloneFlags::CLONE_NEWPID) {
+            pid.join()?;
+        }
+        if self.namespaces.new.contains(NEWTIME) {
+            unshare(NEWTIME).context(|| "unshare time")?;
+            std::fs::write("/proc/self/timens_offsets", self.time_offsets)
+                .context(|| "failed to update /proc/self/timens_offsets")?;
+        }
+        let rest = self.namespaces.new
+            - (CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWCGROUP | NEWTIME);
+        match fork(rest, None, Kinship::Sibling).context(|| "clone")? {
+            Forked::Child => inside(channel),
+            Forked::Parent { pid, .. } => {
+                channel.report(&Report::Forked { pid })?;
+                exit(0)
+            }
+        }
+    }
+
+    /// In a new user namespace a process is nobody until its maker has written the mappings.
+    fn settle_ids(&self, channel: &Channel) -> Result<()> {
+        if !self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+            return Ok(());
+        }
+        match channel.ask(&Report::MapIds)? {
+            Answer::Proceed => become_root()?,
+            Answer::MountSource(_) => {
+                return Err(Error::new(Kind::System, "the runtime sent an unknown answer"));
+            }
+        }
+        hide()
+    }
+}
+
+/// Runs `life` as a process of its own: whatever comes of it, nothing after this call runs.
+fn live(channel: &Channel, life: impl FnOnce(&Channel) -> Result<Infallible>) -> ! {
+    /// Ends the process on a panic too, before what its maker has on the stack is cleaned up twice.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            exit(255)
+        }
+    }
+    let _end = End;
+    let Err(error) = life(channel);
+    if channel.report(&Report::Failed(error.clone())).is_err() {
+        // Nobody listens any more: the message is left on the program's standard error.
+        let text = format!("tare: {error}\n");
+        let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
+    }
+    exit(255)
+}
+
+/// Makes this process one that others in the container cannot look into: its descriptors, its
+/// memory and, through /proc/<pid>/exe, its program file.
+fn hide() -> Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl(SET_DUMPABLE)")
+}
+
+/// Becomes root of the user namespace.
+fn become_root() -> Result<()> {
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    set_thread_res_gid(gid, gid, gid)
+        .context(|| "become group root of the user namespace: gid 0 must be mapped")?;
+    set_thread_res_uid(uid, uid, uid)
+        .context(|| "become root of the user namespace: uid 0 must be mapped")
+}

@@ -1,0 +1,49 @@
+//! Signals, names and the end of a process.
+
+use super::check;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Ends this process at once: nothing is flushed and no exit handler runs, which a forked child
+/// must not do on its parent's behalf.
+pub(crate) fn exit(status: i32) -> ! {
+    // SAFETY: _exit does not return and touches no memory.
+    unsafe { libc::_exit(status) }
+}
+
+/// Gives signals that this program changed their default action back.
+///
+/// Rust's start-up code ignores SIGPIPE, and an ignored signal stays so across execve(2).
+pub(crate) fn restore_default_signals() {
+    // SAFETY: SIG_DFL is a valid disposition and replaces no handler of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Sets the NIS domain name of this process's UTS namespace.
+pub(crate) fn set_domain_name(name: &str) -> io::Result<()> {
+    // SAFETY: the kernel reads `len` bytes from a string that has as many.
+    check(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }.into())?;
+    Ok(())
+}
+
+/// Sets the execution domain (personality(2)) to what `bits` says.
+pub(crate) fn set_personality(bits: u64) -> io::Result<()> {
+    // SAFETY: the call takes a plain number.
+    check(unsafe { libc::syscall(libc::SYS_personality, bits) })?;
+    Ok(())
+}
+
+/// Sends the signal number `signal` to the process behind `pidfd`; 0 sends none but still checks.
+pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes a descriptor, plain numbers and no siginfo.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_fd().as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })?;
+    Ok(())
+}

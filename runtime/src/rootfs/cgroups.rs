@@ -1,0 +1,94 @@
+//! The container's view of its own cgroups.
+
+use super::attach::{attach, clone_path, new_file_system};
+use super::options::{MountPlan, Parameter, RDONLY};
+use super::place::Root;
+use crate::cgroup::{Layout, View, Visible};
+use crate::error::{Context, Error, Result};
+use crate::linux::mount::{Change, Depth, set_attributes};
+use rustix::fs::CWD;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// Whether the container has a cgroup namespace of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    /// It has: its own cgroup is the top of what it sees.
+    Own,
+    /// It sees the host's.
+    Host,
+}
+
+/// Mounts the view at `place` and gives the mount.
+///
+/// A bind mount of the container's own directory shows what a new mount in its cgroup namespace
+/// would, and needs no privilege.
+pub(crate) fn mount(
+    plan: &MountPlan,
+    view: &View<'_>,
+    namespace: Namespace,
+    place: &OwnedFd,
+) -> Result<OwnedFd> {
+    match (view.layout, view.hierarchies.as_slice()) {
+        (Layout::Unified, [only]) => mount_unified(plan, only, namespace, place),
+        (Layout::Unified, _) => Err(Error::unsupported("the container has no cgroup to show")),
+        (Layout::Legacy, hierarchies) => mount_legacy(plan, hierarchies, place),
+    }
+}
+
+/// Without a namespace of its own the container sees the whole tree.
+fn mount_unified(
+    plan: &MountPlan,
+    own: &Visible<'_>,
+    namespace: Namespace,
+    place: &OwnedFd,
+) -> Result<OwnedFd> {
+    let tree = match namespace {
+        Namespace::Own => bind(own.directory, plan)?,
+        Namespace::Host => {
+            match new_file_system(
+                "cgroup2",
+                Some(Path::new("cgroup2")),
+                &plan.parameters,
+                plan.attributes.set,
+            ) {
+                Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EBUSY)) => {
+                    bind(Path::new("/sys/fs/cgroup"), plan)?
+                }
+                other => other?,
+            }
+        }
+    };
+    attach(&tree, place).context(|| "mount cgroup2")?;
+    Ok(tree)
+}
+
+fn mount_legacy(plan: &MountPlan, hierarchies: &[Visible<'_>], place: &OwnedFd) -> Result<OwnedFd> {
+    let mode = Parameter { name: "mode".to_owned(), value: Some("755".to_owned()) };
+    let name = Some(Path::new("tmpfs"));
+    let top = new_file_system("tmpfs", name, &[mode], plan.attributes.set & !RDONLY)?;
+    attach(&top, place).context(|| "mount the directory of cgroups")?;
+    let inside = Root::new(top.try_clone().context(|| "hold the directory of cgroups")?);
+    for hierarchy in hierarchies {
+        let tree = bind(hierarchy.directory, plan)?;
+        let below = inside.make_dir(Path::new(hierarchy.name), 0o755)?;
+        attach(tree, below).context(|| format!("mount cgroup {}", hierarchy.name))?;
+        for link in hierarchy.links.iter().filter(|link| **link != hierarchy.name) {
+            rustix::fs::symlinkat(hierarchy.name, &top, *link)
+                .context(|| format!("link cgroup {link}"))?;
+        }
+    }
+    if plan.is_read_only() {
+        set_attributes(&top, Depth::One, Change { set: RDONLY, ..Change::default() })
+            .context(|| "make the directory of cgroups read-only")?;
+    }
+    Ok(top)
+}
+
+fn bind(source: &Path, plan: &MountPlan) -> Result<OwnedFd> {
+    let what = || format!("open cgroup {}", source.display());
+    let tree = clone_path(CWD, source, Depth::One).context(what)?;
+    let change = Change { set: plan.attributes.set, ..Change::default() };
+    set_attributes(&tree, Depth::One, change).context(what)?;
+    Ok(tree)
+}

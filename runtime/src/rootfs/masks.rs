@@ -1,0 +1,69 @@
+//! Paths that a container must not see, or must not change.
+
+use super::attach::{attach, clone_at, new_file_system};
+use super::devices::open_null;
+use super::options::{Parameter, RDONLY};
+use super::place::{Root, file_type};
+use crate::error::{Context, Result};
+use crate::linux::mount::{Change, Depth, set_attributes};
+use rustix::fs::FileType;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// What covers masked paths: the null device over a file, an empty directory over a directory.
+#[derive(Debug)]
+pub(crate) struct Masks {
+    null: OwnedFd,
+    empty: Option<OwnedFd>,
+    label: Option<String>,
+}
+
+impl Masks {
+    /// Takes hold of the host's null device.
+    pub(crate) fn new(label: Option<&str>) -> Result<Masks> {
+        Ok(Masks { null: open_null()?, empty: None, label: label.map(str::to_owned) })
+    }
+
+    /// Covers `path`; one that is not there needs no cover.
+    pub(crate) fn cover(&mut self, root: &Root, path: &Path) -> Result<()> {
+        let what = || format!("can't mask path {:?}", path.display().to_string());
+        let Some(place) = root.find(path).context(what)? else { return Ok(()) };
+        match file_type(&place).context(what)? {
+            FileType::Directory => self.cover_directory(&place).context(what),
+            _ => {
+                let cover = clone_at(&self.null, Depth::One).context(what)?;
+                attach(&cover, &place).context(what)
+            }
+        }
+    }
+
+    /// One empty, read-only directory covers all masked directories. It can be copied only once it
+    /// is attached somewhere.
+    fn cover_directory(&mut self, place: &OwnedFd) -> Result<()> {
+        if let Some(empty) = &self.empty {
+            let cover = clone_at(empty, Depth::One).context(|| "copy the empty directory")?;
+            return attach(cover, place).context(|| "attach the empty directory");
+        }
+        let parameter = |name: &str, value: &str| Parameter {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        };
+        let mut parameters = vec![parameter("nr_blocks", "1"), parameter("nr_inodes", "1")];
+        if let Some(label) = &self.label {
+            parameters.push(parameter("context", label));
+        }
+        let empty = new_file_system("tmpfs", Some(Path::new("tmpfs")), &parameters, RDONLY)?;
+        attach(&empty, place).context(|| "attach the empty directory")?;
+        self.empty = Some(empty);
+        Ok(())
+    }
+}
+
+/// Makes what is at `path` read-only; one that is not there needs nothing.
+pub(crate) fn make_read_only(root: &Root, path: &Path) -> Result<()> {
+    let what = || format!("can't make {:?} read-only", path.display().to_string());
+    let Some(place) = root.find(path).context(what)? else { return Ok(()) };
+    let tree = clone_at(&place, Depth::Tree).context(what)?;
+    set_attributes(&tree, Depth::One, Change { set: RDONLY, ..Change::default() }).context(what)?;
+    attach(&tree, &place).context(what)
+}

@@ -1,0 +1,239 @@
+//! Making one mount of the bundle.
+
+use super::attach::{
+    attach, clone_path, fits_new_api, mount_long, new_file_system, propagate, restrict_bind,
+    restrict_tree,
+};
+use super::options::{MountPlan, Parameter, RDONLY, What};
+use super::place::{file_type, is_same_file};
+use super::procfs::{Procfs, is_proc};
+use super::{Built, RootfsPlan, SourceGiver, cgroups, copyup};
+use crate::error::{Context, Error, Result};
+use crate::linux::mount::Depth;
+use rustix::fs::{CWD, FileType};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// Makes `mount`, number `index` of the plan, in the root that is being built.
+pub(super) fn make(
+    plan: &RootfsPlan<'_>,
+    mount: &MountPlan,
+    index: usize,
+    giver: &impl SourceGiver,
+    built: &mut Built,
+) -> Result<()> {
+    let made = match &mount.what {
+        What::Bind(depth) => {
+            let tree = open_source(mount, *depth, index, giver)?;
+            restrict_bind(&tree, mount)?;
+            let place = place_for(mount, &tree, built)?;
+            attach(&tree, place).context(|| "attach")?;
+            tree
+        }
+        What::Cgroups => {
+            let place = directory_for(mount, built)?;
+            cgroups::mount(mount, &plan.cgroup.view(), plan.cgroup_namespace, &place)?
+        }
+        What::New(typ) => {
+            let place = directory_for(mount, built)?;
+            make_new(plan, mount, typ, place, built)?
+        }
+    };
+    restrict_tree(&made, mount)?;
+    propagate(&made, mount)
+}
+
+/// The tree to bind. What this process cannot open itself, or not with other ids, the host's side
+/// gives.
+fn open_source(
+    mount: &MountPlan,
+    depth: Depth,
+    index: usize,
+    giver: &impl SourceGiver,
+) -> Result<OwnedFd> {
+    if mount.id_map.is_some() {
+        return giver.mount_source(index);
+    }
+    let source = mount.source.as_deref().unwrap_or(Path::new("/"));
+    match clone_path(CWD, source, depth) {
+        Err(rustix::io::Errno::ACCESS) => giver.mount_source(index),
+        other => other.context(|| format!("open {}", source.display())),
+    }
+}
+
+/// The place of a bind mount: made, where it is missing, as the kind of thing that the source is.
+fn place_for(mount: &MountPlan, tree: &OwnedFd, built: &Built) -> Result<OwnedFd> {
+    let place = match built.root.find(&mount.destination)? {
+        Some(place) => place,
+        None => match file_type(tree).context(|| "look at the source")? {
+            FileType::Directory => built.root.make_dir(&mount.destination, 0o755)?,
+            _ => built.root.make_file(&mount.destination)?,
+        },
+    };
+    refuse_root(&place, built)?;
+    if is_proc_place(mount, &place, built)? && !is_proc(tree).context(|| "look at the source")? {
+        return Err(not_proc(mount));
+    }
+    refuse_inside_proc(mount, &place)?;
+    Ok(place)
+}
+
+/// The place of a new file system: a directory, made where it is missing.
+fn directory_for(mount: &MountPlan, built: &Built) -> Result<OwnedFd> {
+    let is = |name: &str| mount.what == What::New(name.to_owned());
+    if is("proc") || is("sysfs") {
+        refuse_link(mount, built)?;
+    }
+    let place = built.root.make_dir(&mount.destination, 0o755)?;
+    refuse_root(&place, built)?;
+    if !is("proc") && is_proc_place(mount, &place, built)? {
+        return Err(not_proc(mount));
+    }
+    refuse_inside_proc(mount, &place)?;
+    Ok(place)
+}
+
+fn make_new(
+    plan: &RootfsPlan<'_>,
+    mount: &MountPlan,
+    typ: &str,
+    place: OwnedFd,
+    built: &mut Built,
+) -> Result<OwnedFd> {
+    if !fits_new_api(mount) {
+        mount_long(typ, mount, &place)?;
+        return built
+            .root
+            .find(&mount.destination)?
+            .ok_or_else(|| Error::invalid("the mount is gone again"));
+    }
+    // What is to be filled before it becomes read-only.
+    let is_filled =
+        typ == "tmpfs" || mount.destination.components().eq(Path::new("/dev").components());
+    let attributes = match is_filled {
+        true => mount.attributes.set & !RDONLY,
+        false => mount.attributes.set,
+    };
+    let parameters = parameters(plan, mount, typ, &place)?;
+    let made = new_file_system(typ, mount.source.as_deref(), &parameters, attributes)?;
+    if mount.copy_up {
+        copyup::copy(&place, &made)?;
+    }
+    attach(&made, &place).context(|| "attach")?;
+    let hold = || made.try_clone().context(|| "hold the mount");
+    if is_filled && mount.is_read_only() {
+        built.late_read_only.push(hold()?);
+    }
+    if typ == "proc" && mount.destination.components().eq(Path::new("/proc").components()) {
+        built.procfs = Some(Procfs::verify(hold()?)?);
+    }
+    Ok(made)
+}
+
+/// The file system's options: a tmpfs takes the permissions of the directory it covers unless the
+/// bundle says others, and the container's label where there is one.
+fn parameters(
+    plan: &RootfsPlan<'_>,
+    mount: &MountPlan,
+    typ: &str,
+    place: &OwnedFd,
+) -> Result<Vec<Parameter>> {
+    let mut parameters = Vec::new();
+    if typ == "tmpfs" && !mount.parameters.iter().any(|one| one.name == "mode") {
+        let stat = rustix::fs::fstat(place).context(|| "look at its place")?;
+        let mode = format!("{:o}", stat.st_mode & 0o7777);
+        parameters.push(Parameter { name: "mode".to_owned(), value: Some(mode) });
+    }
+    parameters.extend(mount.parameters.iter().cloned());
+    if let Some(label) = plan.label.as_ref().filter(|_| !matches!(typ, "proc" | "sysfs" | "mqueue"))
+    {
+        parameters.push(Parameter { name: "context".to_owned(), value: Some(label.clone()) });
+    }
+    Ok(parameters)
+}
+
+fn refuse_root(place: &OwnedFd, built: &Built) -> Result<()> {
+    match is_same_file(place, &built.root).context(|| "look at its place")? {
+        true => Err(Error::invalid("a mount cannot cover the root of the container")),
+        false => Ok(()),
+    }
+}
+
+/// A procfs or sysfs behind a link would not be where the container is protected from it.
+fn refuse_link(mount: &MountPlan, built: &Built) -> Result<()> {
+    use rustix::fs::OFlags;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    match built.root.open(&mount.destination, flags) {
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::system("look at its place", errno)),
+        Ok(fd) => match file_type(&fd).context(|| "look at its place")? {
+            FileType::Directory => Ok(()),
+            _ => Err(Error::invalid(format!(
+                "filesystem {:?} must be mounted on ordinary directory",
+                match &mount.what {
+                    What::New(typ) => typ.as_str(),
+                    What::Bind(_) | What::Cgroups => "bind",
+                }
+            ))),
+        },
+    }
+}
+
+/// Whether the place is the container's /proc, by whatever path it was named.
+fn is_proc_place(mount: &MountPlan, place: &OwnedFd, built: &Built) -> Result<bool> {
+    if mount.destination.components().eq(Path::new("/proc").components()) {
+        return Ok(true);
+    }
+    match built.root.find(Path::new("/proc"))? {
+        Some(proc) => is_same_file(proc, place).context(|| "look at its place"),
+        None => Ok(false),
+    }
+}
+
+fn not_proc(mount: &MountPlan) -> Error {
+    Error::invalid(format!(
+        "{:?} cannot be mounted because it is not of type proc",
+        mount.destination.display().to_string()
+    ))
+}
+
+/// Files of /proc that are replaced to show a container's own share of the machine.
+const REPLACEABLE: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
+/// Nothing is mounted inside a procfs but over files that only inform.
+fn refuse_inside_proc(mount: &MountPlan, place: &OwnedFd) -> Result<()> {
+    let what = || "look at its place";
+    if !is_proc(place).context(what)? {
+        return Ok(());
+    }
+    // A procfs that is being covered whole is no place inside it.
+    if rustix::fs::fstat(place).context(what)?.st_ino == 1 {
+        return Ok(());
+    }
+    let replaceable = mount
+        .destination
+        .strip_prefix("/proc")
+        .is_ok_and(|below| REPLACEABLE.iter().any(|file| below == Path::new(file)));
+    match replaceable && is_regular(place).context(what)? {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "{:?} cannot be mounted because it is inside /proc",
+            mount.destination.display().to_string()
+        ))),
+    }
+}
+
+fn is_regular(fd: impl AsFd) -> rustix::io::Result<bool> {
+    Ok(file_type(fd)? == FileType::RegularFile)
+}

@@ -1,1 +1,25 @@
-//! placeholder
+//! Docker's Engine API, versions 1.24 to 1.51, over the domain.
+//!
+//! [`routes`] has the table of all endpoints; each has a file of its own that reads the request,
+//! makes one call into the domain, and writes the answer. Types that go over the wire live here and
+//! never reach the domain; the domain's types never go over the wire as they are.
+
+mod api;
+mod body;
+mod container;
+mod error;
+mod exec;
+mod filter;
+mod image;
+mod network;
+mod query;
+mod routes;
+mod server;
+mod stream;
+mod system;
+mod time;
+mod unsupported;
+mod version;
+mod wire;
+
+pub use server::serve;

@@ -5,12 +5,14 @@
 
 mod cgroup;
 mod check;
+mod identity;
 mod program;
 mod security;
 mod system;
 
 pub use cgroup::{Cgroups, Controller, Seat};
 pub use check::{Finding, Verdict, check};
+pub use identity::{manager_id, program_version};
 pub use program::find_program;
 pub use security::Security;
 pub use system::{Architecture, System};

@@ -1,0 +1,146 @@
+//! JSON bodies of requests: bounded, whole, and with no field that we don't know.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// More than any sensible container's settings.
+const LARGEST: usize = 8 << 20;
+
+/// A body that must be there.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// A body that may be left out; then it is the default.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body).await?;
+        if bytes.is_empty() {
+            return Err(Error::invalid("invalid JSON: got EOF while reading request body"));
+        }
+        parse(&bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+    }
+}
+
+/// Reads all of the body.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes> {
+    let bytes = match Limited::new(body, LARGEST).collect().await {
+        Ok(whole) => whole.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let limit = LARGEST >> 20;
+            return Err(Error::invalid(format!("the request body is larger than {limit} MiB")));
+        }
+        Err(error) => {
+            return Err(Error::invalid(format!("the request body was cut off: {error}")));
+        }
+    };
+    if !bytes.is_empty() {
+        check_type(headers)?;
+    }
+    Ok(bytes)
+}
+
+/// The body must say that it is JSON.
+fn check_type(headers: &HeaderMap) -> Result<()> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let value = value.unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "unsupported Content-Type header ({value}): must be 'application/json'"
+    )))
+}
+
+/// Reads JSON; an error names the field.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        if error.is_data() {
+            Error::invalid(format!("invalid request body: {path}: {}", reason(&error)))
+        } else {
+            Error::invalid(format!("invalid JSON: {error}"))
+        }
+    })?;
+    reader.end().map_err(|_| Error::invalid("unexpected content after JSON"))?;
+    Ok(value)
+}
+
+/// What is wrong with a field, without all the fields that would be right, and without the place in
+/// a text that no person wrote.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("unknown field") {
+        return "unknown field".to_owned();
+    }
+    match text.rsplit_once(" at line ") {
+        Some((reason, _)) => reason.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(rename = "Inner")]
+        inner: Inner,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[serde(rename = "Number")]
+        number: u32,
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |text: &str| parse::<Outer>(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(parse::<Outer>(b" {\"Inner\":{\"Number\":1}} ").unwrap().inner.number, 1);
+        assert!(wrong("{\"Inner\":{\"Nubmer\":1}}").ends_with("Inner.Nubmer: unknown field"));
+        assert!(wrong("{\"Inner\":{\"Number\":\"x\"}}").contains("Inner.Number: invalid type"));
+        assert!(wrong("{\"Inner\":{").starts_with("invalid JSON: EOF while parsing"));
+        assert_eq!(wrong("{\"Inner\":{\"Number\":1}} x"), "unexpected content after JSON");
+    }
+
+    #[test]
+    fn a_body_says_its_type() {
+        let mut headers = HeaderMap::new();
+        assert!(check_type(&headers).is_err());
+        headers.insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
+        assert_eq!(
+            check_type(&headers).unwrap_err().to_string(),
+            "unsupported Content-Type header (text/plain): must be 'application/json'"
+        );
+        headers.insert(header::CONTENT_TYPE, "application/json; charset=utf-8".parse().unwrap());
+        assert!(check_type(&headers).is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! `GET /containers/{id}/json`: all about a container.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use tare_core::container::Container;
+
+use super::graph_driver::GraphDriver;
+use super::list::sizes;
+use super::view::config::ConfigView;
+use super::view::host_config::HostConfigView;
+use super::view::mounts::MountView;
+use super::view::networks::NetworkSettings;
+use super::view::state::StateView;
+use crate::api::Api;
+use crate::error::Result;
+use crate::query::Query;
+use crate::time::rfc3339;
+use crate::wire::null_if_empty;
+
+/// A container.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspect {
+    id: String,
+    created: String,
+    path: String,
+    args: Vec<String>,
+    state: StateView,
+    image: String,
+    resolv_conf_path: String,
+    hostname_path: String,
+    hosts_path: String,
+    log_path: String,
+    name: String,
+    restart_count: u32,
+    driver: &'static str,
+    platform: &'static str,
+    mount_label: &'static str,
+    process_label: &'static str,
+    app_armor_profile: &'static str,
+    #[serde(rename = "ExecIDs", serialize_with = "null_if_empty")]
+    exec_ids: Vec<String>,
+    host_config: HostConfigView,
+    graph_driver: GraphDriver,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_rw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_root_fs: Option<u64>,
+    mounts: Vec<MountView>,
+    config: ConfigView,
+    network_settings: NetworkSettings,
+}
+
+pub(super) async fn handle(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Inspect>> {
+    let container = api.engine.containers.find(&name)?;
+    let mut inspect = inspect(&api, &container);
+    if query.flag("size") {
+        let sizes = sizes(&api, &container).await;
+        inspect.size_rw = Some(sizes.written);
+        inspect.size_root_fs = Some(sizes.all);
+    }
+    Ok(Json(inspect))
+}
+
+fn inspect(api: &Api, container: &Container) -> Inspect {
+    let id = container.id.as_str();
+    let file = |name: &str| container.directory.join(name).display().to_string();
+    let directories = api.engine.images.snapshots().directories(id).ok();
+    Inspect {
+        id: id.to_owned(),
+        created: rfc3339(container.created),
+        path: container.path.clone(),
+        args: container.arguments.clone(),
+        state: StateView::from(&container.state),
+        image: container.image_id.clone(),
+        resolv_conf_path: file("resolv.conf"),
+        hostname_path: file("hostname"),
+        hosts_path: file("hosts"),
+        log_path: container
+            .log_path
+            .as_ref()
+            .map_or_else(String::new, |path| path.display().to_string()),
+        name: format!("/{}", container.name),
+        restart_count: container.restart_count,
+        driver: "overlay2",
+        platform: "linux",
+        mount_label: "",
+        process_label: "",
+        app_armor_profile: "",
+        exec_ids: container.execs.clone(),
+        host_config: HostConfigView::from(&container.host),
+        graph_driver: GraphDriver::of_container(id, directories.as_ref()),
+        size_rw: None,
+        size_root_fs: None,
+        mounts: container.mounts.iter().map(MountView::from).collect(),
+        config: ConfigView::from(container),
+        network_settings: NetworkSettings::of(container, &api.engine.networks),
+    }
+}

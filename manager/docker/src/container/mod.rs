@@ -1,0 +1,52 @@
+//! Endpoints of containers.
+
+mod attach;
+mod create;
+pub(crate) mod graph_driver;
+mod inspect;
+mod kill;
+pub(crate) mod list;
+mod logs;
+mod pause;
+mod prune;
+mod remove;
+mod rename;
+mod request;
+mod resize;
+mod restart;
+mod start;
+mod status;
+mod stop;
+pub(crate) mod summary;
+mod top;
+mod view;
+mod wait;
+
+use axum::Router;
+use axum::routing::{delete, get, post};
+
+use crate::api::Api;
+
+pub(crate) use resize::size;
+
+/// All of them.
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/containers/json", get(list::handle))
+        .route("/containers/create", post(create::handle))
+        .route("/containers/prune", post(prune::handle))
+        .route("/containers/{id}", delete(remove::handle))
+        .route("/containers/{id}/json", get(inspect::handle))
+        .route("/containers/{id}/top", get(top::handle))
+        .route("/containers/{id}/logs", get(logs::handle))
+        .route("/containers/{id}/start", post(start::handle))
+        .route("/containers/{id}/stop", post(stop::handle))
+        .route("/containers/{id}/restart", post(restart::handle))
+        .route("/containers/{id}/kill", post(kill::handle))
+        .route("/containers/{id}/pause", post(pause::pause))
+        .route("/containers/{id}/unpause", post(pause::unpause))
+        .route("/containers/{id}/rename", post(rename::handle))
+        .route("/containers/{id}/resize", post(resize::handle))
+        .route("/containers/{id}/wait", post(wait::handle))
+        .route("/containers/{id}/attach", post(attach::handle))
+}

@@ -1,0 +1,258 @@
+//! `HostConfig` of a create, with its `Resources`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tare_core::container::{
+    HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, RestartPolicy, TerminalSize,
+};
+
+use super::lenient::{DefaultIsolation, HostUserns, Unset};
+use super::mounts::MountBody;
+use super::resources::{DeviceBody, PortBindingBody, UlimitBody, ip};
+use crate::error::{Error, Result};
+
+/// All fields of `HostConfig`, past ones too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct HostConfigBody {
+    binds: Option<Vec<String>>,
+    #[serde(rename = "ContainerIDFile")]
+    container_id_file: Option<String>,
+    log_config: Option<LogBody>,
+    network_mode: Option<String>,
+    port_bindings: Option<BTreeMap<String, Option<Vec<PortBindingBody>>>>,
+    restart_policy: Option<RestartBody>,
+    auto_remove: Option<bool>,
+    volume_driver: Option<Unset>,
+    volumes_from: Option<Unset>,
+    console_size: Option<[u32; 2]>,
+    annotations: Option<BTreeMap<String, String>>,
+    cap_add: Option<Vec<String>>,
+    cap_drop: Option<Vec<String>>,
+    capabilities: Option<Unset>,
+    cgroupns_mode: Option<String>,
+    dns: Option<Vec<String>>,
+    dns_options: Option<Vec<String>>,
+    dns_search: Option<Vec<String>>,
+    extra_hosts: Option<Vec<String>>,
+    group_add: Option<Vec<String>>,
+    ipc_mode: Option<String>,
+    cgroup: Option<Unset>,
+    links: Option<Unset>,
+    oom_score_adj: Option<i32>,
+    pid_mode: Option<String>,
+    privileged: Option<bool>,
+    publish_all_ports: Option<bool>,
+    readonly_rootfs: Option<bool>,
+    security_opt: Option<Vec<String>>,
+    storage_opt: Option<Unset>,
+    tmpfs: Option<BTreeMap<String, String>>,
+    #[serde(rename = "UTSMode")]
+    uts_mode: Option<String>,
+    userns_mode: Option<HostUserns>,
+    shm_size: Option<i64>,
+    sysctls: Option<BTreeMap<String, String>>,
+    runtime: Option<String>,
+    isolation: Option<DefaultIsolation>,
+    mounts: Option<Vec<MountBody>>,
+    masked_paths: Option<Vec<String>>,
+    readonly_paths: Option<Vec<String>>,
+    init: Option<bool>,
+
+    cpu_shares: Option<i64>,
+    memory: Option<i64>,
+    nano_cpus: Option<i64>,
+    cgroup_parent: Option<String>,
+    blkio_weight: Option<u16>,
+    blkio_weight_device: Option<Unset>,
+    blkio_device_read_bps: Option<Unset>,
+    blkio_device_write_bps: Option<Unset>,
+    #[serde(rename = "BlkioDeviceReadIOps")]
+    blkio_device_read_iops: Option<Unset>,
+    #[serde(rename = "BlkioDeviceWriteIOps")]
+    blkio_device_write_iops: Option<Unset>,
+    cpu_period: Option<i64>,
+    cpu_quota: Option<i64>,
+    cpu_realtime_period: Option<i64>,
+    cpu_realtime_runtime: Option<i64>,
+    cpuset_cpus: Option<String>,
+    cpuset_mems: Option<String>,
+    devices: Option<Vec<DeviceBody>>,
+    device_cgroup_rules: Option<Vec<String>>,
+    device_requests: Option<Unset>,
+    disk_quota: Option<Unset>,
+    kernel_memory: Option<Unset>,
+    #[serde(rename = "KernelMemoryTCP")]
+    kernel_memory_tcp: Option<Unset>,
+    memory_reservation: Option<i64>,
+    memory_swap: Option<i64>,
+    memory_swappiness: Option<i64>,
+    oom_kill_disable: Option<bool>,
+    pids_limit: Option<i64>,
+    ulimits: Option<Vec<UlimitBody>>,
+    cpu_count: Option<Unset>,
+    cpu_percent: Option<Unset>,
+    #[serde(rename = "IOMaximumIOps")]
+    io_maximum_iops: Option<Unset>,
+    #[serde(rename = "IOMaximumBandwidth")]
+    io_maximum_bandwidth: Option<Unset>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+struct LogBody {
+    r#type: Option<String>,
+    config: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+struct RestartBody {
+    name: Option<String>,
+    maximum_retry_count: Option<i64>,
+}
+
+impl HostConfigBody {
+    pub(super) fn into_domain(mut self) -> Result<HostConfig> {
+        let resources = self.take_resources();
+        let mode = |text: Option<String>| text.unwrap_or_default();
+        let log = self.log_config.unwrap_or_default();
+        let [height, width] = self.console_size.unwrap_or_default();
+        let dns = self.dns.unwrap_or_default();
+        let mounts = self.mounts.unwrap_or_default().into_iter().map(MountBody::into_domain);
+        Ok(HostConfig {
+            binds: each(self.binds, |text| text.parse())?,
+            mounts: mounts.collect::<Result<_>>()?,
+            tmpfs: self.tmpfs.unwrap_or_default(),
+            container_id_file: self.container_id_file.unwrap_or_default(),
+            log: LogConfig {
+                driver: log.r#type.unwrap_or_default(),
+                options: log.config.unwrap_or_default(),
+            },
+            network_mode: NetworkMode::from(mode(self.network_mode)),
+            address: None,
+            mac_address: None,
+            port_bindings: port_bindings(self.port_bindings.unwrap_or_default())?,
+            publish_all_ports: self.publish_all_ports.unwrap_or_default(),
+            restart_policy: self.restart_policy.unwrap_or_default().into_domain()?,
+            auto_remove: self.auto_remove.unwrap_or_default(),
+            console_size: TerminalSize { height, width },
+            annotations: self.annotations.unwrap_or_default(),
+            cap_add: self.cap_add.unwrap_or_default(),
+            cap_drop: self.cap_drop.unwrap_or_default(),
+            dns: dns.iter().map(|text| ip(text)).collect::<Result<_>>()?,
+            dns_options: self.dns_options.unwrap_or_default(),
+            dns_search: self.dns_search.unwrap_or_default(),
+            extra_hosts: self.extra_hosts.unwrap_or_default(),
+            group_add: self.group_add.unwrap_or_default(),
+            ipc_mode: mode(self.ipc_mode).parse()?,
+            pid_mode: mode(self.pid_mode).parse()?,
+            uts_mode: mode(self.uts_mode).parse()?,
+            cgroupns_mode: mode(self.cgroupns_mode).parse()?,
+            oom_score_adj: self.oom_score_adj.unwrap_or_default(),
+            privileged: self.privileged.unwrap_or_default(),
+            readonly_rootfs: self.readonly_rootfs.unwrap_or_default(),
+            security_options: self.security_opt.unwrap_or_default(),
+            shm_size: shm_size(self.shm_size)?,
+            sysctls: self.sysctls.unwrap_or_default(),
+            runtime: self.runtime.unwrap_or_default(),
+            init: self.init,
+            masked_paths: self.masked_paths,
+            readonly_paths: self.readonly_paths,
+            resources,
+        })
+    }
+}
+
+impl HostConfigBody {
+    /// The fields that are docker's `Resources`.
+    fn take_resources(&mut self) -> Resources {
+        let devices = self.devices.take().unwrap_or_default();
+        let ulimits = self.ulimits.take().unwrap_or_default();
+        Resources {
+            memory: self.memory.unwrap_or_default(),
+            memory_swap: self.memory_swap.unwrap_or_default(),
+            memory_reservation: self.memory_reservation.unwrap_or_default(),
+            memory_swappiness: self.memory_swappiness.filter(|value| *value != -1),
+            oom_kill_disable: self.oom_kill_disable,
+            nano_cpus: self.nano_cpus.unwrap_or_default(),
+            cpu_shares: self.cpu_shares.unwrap_or_default(),
+            cpu_period: self.cpu_period.unwrap_or_default(),
+            cpu_quota: self.cpu_quota.unwrap_or_default(),
+            cpu_realtime_period: self.cpu_realtime_period.unwrap_or_default(),
+            cpu_realtime_runtime: self.cpu_realtime_runtime.unwrap_or_default(),
+            cpuset_cpus: self.cpuset_cpus.take().unwrap_or_default(),
+            cpuset_mems: self.cpuset_mems.take().unwrap_or_default(),
+            blkio_weight: self.blkio_weight.unwrap_or_default(),
+            pids_limit: self.pids_limit.filter(|limit| *limit > 0),
+            cgroup_parent: self.cgroup_parent.take().unwrap_or_default(),
+            devices: devices.into_iter().map(DeviceBody::into_domain).collect(),
+            device_cgroup_rules: self.device_cgroup_rules.take().unwrap_or_default(),
+            ulimits: ulimits.into_iter().map(UlimitBody::into_domain).collect(),
+        }
+    }
+}
+
+/// Reads each text of a list.
+fn each<T>(
+    list: Option<Vec<String>>,
+    read: impl Fn(&str) -> tare_core::Result<T>,
+) -> tare_core::Result<Vec<T>> {
+    list.unwrap_or_default().iter().map(|text| read(text)).collect()
+}
+
+/// A port without a binding gets any free one.
+fn port_bindings(
+    bindings: BTreeMap<String, Option<Vec<PortBindingBody>>>,
+) -> Result<BTreeMap<Port, Vec<PortBinding>>> {
+    let read = |(port, list): (String, Option<Vec<PortBindingBody>>)| {
+        let list = list.unwrap_or_default().into_iter().map(PortBindingBody::into_domain);
+        let mut list = list.collect::<Result<Vec<_>>>()?;
+        if list.is_empty() {
+            list.push(PortBinding::default());
+        }
+        Ok((port.parse()?, list))
+    };
+    bindings.into_iter().map(read).collect()
+}
+
+fn shm_size(bytes: Option<i64>) -> Result<Option<u64>> {
+    match bytes {
+        None | Some(0) => Ok(None),
+        Some(bytes) => match u64::try_from(bytes) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(_) => Err(Error::invalid("SHM size can not be less than 0")),
+        },
+    }
+}
+
+impl RestartBody {
+    fn into_domain(self) -> Result<RestartPolicy> {
+        let count = self.maximum_retry_count.unwrap_or_default();
+        let name = self.name.unwrap_or_default();
+        let policy = match name.as_str() {
+            "" | "no" => RestartPolicy::No,
+            "always" => RestartPolicy::Always,
+            "unless-stopped" => RestartPolicy::UnlessStopped,
+            "on-failure" => {
+                let maximum_retries = u32::try_from(count).map_err(|_| {
+                    Error::invalid("invalid restart policy: maximum retry count cannot be negative")
+                })?;
+                return Ok(RestartPolicy::OnFailure { maximum_retries });
+            }
+            other => {
+                return Err(Error::invalid(format!(
+                    "invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', \
+                     'on-failure', or 'unless-stopped'"
+                )));
+            }
+        };
+        if count != 0 && !name.is_empty() {
+            return Err(Error::invalid(
+                "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+            ));
+        }
+        Ok(policy)
+    }
+}

@@ -1,0 +1,96 @@
+//! Values that are read more loosely than their type says.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// What a field says that can't be honoured. The field's name is put before it.
+const REFUSED: &str = "not supported by this version of tared";
+
+/// A field that this version has no use for: it must be empty, zero, or -1 (which docker's clients
+/// send for "no limit").
+#[derive(Debug)]
+pub(super) struct Unset;
+
+impl<'de> Deserialize<'de> for Unset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if is_unset(&value) { Ok(Self) } else { Err(D::Error::custom(REFUSED)) }
+    }
+}
+
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(set) => !set,
+        Value::Number(number) => matches!(number.as_i64(), Some(0 | -1)),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+/// A mode of which only docker's default is there, by one of its two names: empty or `$name`.
+macro_rules! only {
+    ($(#[$doc:meta])* $type:ident, $name:literal) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) struct $type;
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match String::deserialize(deserializer)?.as_str() {
+                    "" | $name => Ok(Self),
+                    _ => Err(D::Error::custom(REFUSED)),
+                }
+            }
+        }
+    };
+}
+
+only! {
+    /// `UsernsMode`: there are no user namespaces, so the host's is the one.
+    HostUserns, "host"
+}
+
+only! {
+    /// `Isolation`: Linux has only the default.
+    DefaultIsolation, "default"
+}
+
+/// A health check that doesn't check: empty, or `{"Test": ["NONE"]}`.
+#[derive(Debug)]
+pub(super) struct NoHealthcheck;
+
+impl<'de> Deserialize<'de> for NoHealthcheck {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Value::Object(fields) = Value::deserialize(deserializer)? else {
+            return Err(D::Error::custom("not an object"));
+        };
+        let none = Value::from(["NONE"].map(str::to_owned).to_vec());
+        let checks_nothing = |(name, value): (&String, &Value)| {
+            is_unset(value) || (name == "Test" && *value == none)
+        };
+        if fields.iter().all(checks_nothing) { Ok(Self) } else { Err(D::Error::custom(REFUSED)) }
+    }
+}
+
+/// A list of words, or one word alone.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Words {
+    /// One word.
+    One(String),
+    /// Any number.
+    Many(Vec<String>),
+}
+
+impl Words {
+    /// The list.
+    pub(super) fn into_list(self) -> Vec<String> {
+        match self {
+            Self::One(word) => vec![word],
+            Self::Many(words) => words,
+        }
+    }
+}

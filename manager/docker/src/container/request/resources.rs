@@ -1,0 +1,67 @@
+//! The parts of `HostConfig` that are lists of little objects: devices, ulimits, port bindings.
+
+use serde::Deserialize;
+use tare_core::container::{DeviceMapping, PortBinding, Ulimit};
+
+use crate::error::{Error, Result};
+
+/// A device of the host inside the container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct DeviceBody {
+    path_on_host: Option<String>,
+    path_in_container: Option<String>,
+    cgroup_permissions: Option<String>,
+}
+
+/// A resource limit of its processes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct UlimitBody {
+    name: Option<String>,
+    hard: Option<i64>,
+    soft: Option<i64>,
+}
+
+/// One place on the host that leads to a port.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct PortBindingBody {
+    host_ip: Option<String>,
+    host_port: Option<String>,
+}
+
+impl DeviceBody {
+    pub(super) fn into_domain(self) -> DeviceMapping {
+        let host_path = self.path_on_host.unwrap_or_default();
+        let same = |path: Option<String>| path.filter(|path| !path.is_empty());
+        DeviceMapping {
+            container_path: same(self.path_in_container).unwrap_or_else(|| host_path.clone()),
+            permissions: same(self.cgroup_permissions).unwrap_or_else(|| "rwm".to_owned()),
+            host_path,
+        }
+    }
+}
+
+impl UlimitBody {
+    pub(super) fn into_domain(self) -> Ulimit {
+        Ulimit {
+            name: self.name.unwrap_or_default(),
+            soft: self.soft.unwrap_or_default(),
+            hard: self.hard.unwrap_or_default(),
+        }
+    }
+}
+
+impl PortBindingBody {
+    pub(super) fn into_domain(self) -> Result<PortBinding> {
+        let host_ip = self.host_ip.filter(|text| !text.is_empty());
+        let host_ip = host_ip.map(|text| ip(&text)).transpose()?;
+        Ok(PortBinding { host_ip, host_port: self.host_port.unwrap_or_default().parse()? })
+    }
+}
+
+/// An address of either family.
+pub(super) fn ip(text: &str) -> Result<std::net::IpAddr> {
+    text.parse().map_err(|_| Error::invalid(format!("invalid IP address: {text}")))
+}

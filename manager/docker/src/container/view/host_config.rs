@@ -1,0 +1,314 @@
+//! `HostConfig`: how a container sits on its host.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tare_core::container::{
+    DeviceMapping, HostConfig, MountKind, MountRequest, Resources, RestartPolicy, TerminalSize,
+    Ulimit,
+};
+
+use super::networks::network_name;
+use super::ports::{Bindings, wished};
+use crate::wire::{Empty, null_if_empty};
+
+/// Docker's `HostConfig`. Fields of features that aren't here have docker's empty values.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::container) struct HostConfigView {
+    #[serde(serialize_with = "null_if_empty")]
+    binds: Vec<String>,
+    #[serde(rename = "ContainerIDFile")]
+    container_id_file: String,
+    log_config: LogConfigView,
+    network_mode: String,
+    port_bindings: Bindings,
+    restart_policy: RestartPolicyView,
+    auto_remove: bool,
+    volume_driver: &'static str,
+    volumes_from: Option<()>,
+    console_size: [u32; 2],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    #[serde(serialize_with = "null_if_empty")]
+    cap_add: Vec<String>,
+    #[serde(serialize_with = "null_if_empty")]
+    cap_drop: Vec<String>,
+    cgroupns_mode: String,
+    dns: Vec<String>,
+    dns_options: Vec<String>,
+    dns_search: Vec<String>,
+    #[serde(serialize_with = "null_if_empty")]
+    extra_hosts: Vec<String>,
+    #[serde(serialize_with = "null_if_empty")]
+    group_add: Vec<String>,
+    ipc_mode: String,
+    cgroup: &'static str,
+    links: Option<()>,
+    oom_score_adj: i32,
+    pid_mode: String,
+    privileged: bool,
+    publish_all_ports: bool,
+    readonly_rootfs: bool,
+    #[serde(serialize_with = "null_if_empty")]
+    security_opt: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tmpfs: BTreeMap<String, String>,
+    #[serde(rename = "UTSMode")]
+    uts_mode: String,
+    userns_mode: &'static str,
+    shm_size: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sysctls: BTreeMap<String, String>,
+    runtime: String,
+    isolation: &'static str,
+    #[serde(flatten)]
+    resources: ResourcesView,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<MountRequestView>,
+    masked_paths: Option<Vec<String>>,
+    readonly_paths: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LogConfigView {
+    r#type: String,
+    config: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RestartPolicyView {
+    name: &'static str,
+    maximum_retry_count: u32,
+}
+
+/// Docker's `Resources`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ResourcesView {
+    cpu_shares: i64,
+    memory: i64,
+    nano_cpus: i64,
+    cgroup_parent: String,
+    blkio_weight: u16,
+    blkio_weight_device: [Empty; 0],
+    blkio_device_read_bps: [Empty; 0],
+    blkio_device_write_bps: [Empty; 0],
+    #[serde(rename = "BlkioDeviceReadIOps")]
+    blkio_device_read_iops: [Empty; 0],
+    #[serde(rename = "BlkioDeviceWriteIOps")]
+    blkio_device_write_iops: [Empty; 0],
+    cpu_period: i64,
+    cpu_quota: i64,
+    cpu_realtime_period: i64,
+    cpu_realtime_runtime: i64,
+    cpuset_cpus: String,
+    cpuset_mems: String,
+    devices: Vec<DeviceView>,
+    #[serde(serialize_with = "null_if_empty")]
+    device_cgroup_rules: Vec<String>,
+    device_requests: Option<()>,
+    memory_reservation: i64,
+    memory_swap: i64,
+    memory_swappiness: Option<i64>,
+    oom_kill_disable: Option<bool>,
+    pids_limit: Option<i64>,
+    ulimits: Vec<UlimitView>,
+    cpu_count: i64,
+    cpu_percent: i64,
+    #[serde(rename = "IOMaximumIOps")]
+    io_maximum_iops: u64,
+    #[serde(rename = "IOMaximumBandwidth")]
+    io_maximum_bandwidth: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeviceView {
+    path_on_host: String,
+    path_in_container: String,
+    cgroup_permissions: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UlimitView {
+    name: String,
+    hard: i64,
+    soft: i64,
+}
+
+/// An element of `Mounts`: what `--mount` asked for.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MountRequestView {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source: String,
+    target: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bind_options: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume_options: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tmpfs_options: Option<serde_json::Value>,
+}
+
+impl From<&HostConfig> for HostConfigView {
+    fn from(host: &HostConfig) -> Self {
+        let TerminalSize { height, width } = host.console_size;
+        let host = host.clone();
+        let network_mode = match network_name(&host.network_mode) {
+            Some(name) => name.to_owned(),
+            None => host.network_mode.to_string(),
+        };
+        Self {
+            binds: host.binds.iter().map(ToString::to_string).collect(),
+            container_id_file: host.container_id_file,
+            log_config: LogConfigView { r#type: host.log.driver, config: host.log.options },
+            network_mode,
+            port_bindings: wished(&host.port_bindings),
+            restart_policy: host.restart_policy.into(),
+            auto_remove: host.auto_remove,
+            volume_driver: "",
+            volumes_from: None,
+            console_size: [height, width],
+            annotations: host.annotations,
+            cap_add: host.cap_add,
+            cap_drop: host.cap_drop,
+            cgroupns_mode: host.cgroupns_mode.to_string(),
+            dns: host.dns.iter().map(ToString::to_string).collect(),
+            dns_options: host.dns_options,
+            dns_search: host.dns_search,
+            extra_hosts: host.extra_hosts,
+            group_add: host.group_add,
+            ipc_mode: host.ipc_mode.to_string(),
+            cgroup: "",
+            links: None,
+            oom_score_adj: host.oom_score_adj,
+            pid_mode: host.pid_mode.to_string(),
+            privileged: host.privileged,
+            publish_all_ports: host.publish_all_ports,
+            readonly_rootfs: host.readonly_rootfs,
+            security_opt: host.security_options,
+            tmpfs: host.tmpfs,
+            uts_mode: host.uts_mode.to_string(),
+            userns_mode: "",
+            shm_size: host.shm_size.unwrap_or_default(),
+            sysctls: host.sysctls,
+            runtime: host.runtime,
+            isolation: "",
+            resources: host.resources.into(),
+            mounts: host.mounts.iter().map(MountRequestView::from).collect(),
+            masked_paths: host.masked_paths,
+            readonly_paths: host.readonly_paths,
+            init: host.init,
+        }
+    }
+}
+
+impl From<RestartPolicy> for RestartPolicyView {
+    fn from(policy: RestartPolicy) -> Self {
+        let (name, maximum_retry_count) = match policy {
+            RestartPolicy::No => ("no", 0),
+            RestartPolicy::Always => ("always", 0),
+            RestartPolicy::UnlessStopped => ("unless-stopped", 0),
+            RestartPolicy::OnFailure { maximum_retries } => ("on-failure", maximum_retries),
+        };
+        Self { name, maximum_retry_count }
+    }
+}
+
+impl From<Resources> for ResourcesView {
+    fn from(resources: Resources) -> Self {
+        Self {
+            cpu_shares: resources.cpu_shares,
+            memory: resources.memory,
+            nano_cpus: resources.nano_cpus,
+            cgroup_parent: resources.cgroup_parent,
+            blkio_weight: resources.blkio_weight,
+            blkio_weight_device: [],
+            blkio_device_read_bps: [],
+            blkio_device_write_bps: [],
+            blkio_device_read_iops: [],
+            blkio_device_write_iops: [],
+            cpu_period: resources.cpu_period,
+            cpu_quota: resources.cpu_quota,
+            cpu_realtime_period: resources.cpu_realtime_period,
+            cpu_realtime_runtime: resources.cpu_realtime_runtime,
+            cpuset_cpus: resources.cpuset_cpus,
+            cpuset_mems: resources.cpuset_mems,
+            devices: resources.devices.into_iter().map(DeviceView::from).collect(),
+            device_cgroup_rules: resources.device_cgroup_rules,
+            device_requests: None,
+            memory_reservation: resources.memory_reservation,
+            memory_swap: resources.memory_swap,
+            memory_swappiness: resources.memory_swappiness,
+            oom_kill_disable: resources.oom_kill_disable,
+            pids_limit: resources.pids_limit,
+            ulimits: resources.ulimits.into_iter().map(UlimitView::from).collect(),
+            cpu_count: 0,
+            cpu_percent: 0,
+            io_maximum_iops: 0,
+            io_maximum_bandwidth: 0,
+        }
+    }
+}
+
+impl From<DeviceMapping> for DeviceView {
+    fn from(device: DeviceMapping) -> Self {
+        Self {
+            path_on_host: device.host_path,
+            path_in_container: device.container_path,
+            cgroup_permissions: device.permissions,
+        }
+    }
+}
+
+impl From<Ulimit> for UlimitView {
+    fn from(ulimit: Ulimit) -> Self {
+        Self { name: ulimit.name, hard: ulimit.hard, soft: ulimit.soft }
+    }
+}
+
+impl From<&MountRequest> for MountRequestView {
+    fn from(mount: &MountRequest) -> Self {
+        let view =
+            Self { target: mount.target.clone(), read_only: mount.read_only, ..Self::default() };
+        match &mount.kind {
+            MountKind::Bind { source, propagation, non_recursive, .. } => {
+                let mut options = serde_json::Map::new();
+                if let Some(propagation) = propagation {
+                    options.insert("Propagation".to_owned(), propagation.to_string().into());
+                }
+                if *non_recursive {
+                    options.insert("NonRecursive".to_owned(), true.into());
+                }
+                let bind_options = (!options.is_empty()).then(|| options.into());
+                Self { r#type: "bind", source: source.clone(), bind_options, ..view }
+            }
+            MountKind::Volume { name, no_copy } => {
+                let volume_options = no_copy.then(|| serde_json::json!({"NoCopy": true}));
+                let source = name.clone().unwrap_or_default();
+                Self { r#type: "volume", source, volume_options, ..view }
+            }
+            MountKind::Tmpfs { size, mode } => {
+                let mut options = serde_json::Map::new();
+                let numbers = [("SizeBytes", *size), ("Mode", mode.map(u64::from))];
+                for (name, number) in numbers {
+                    if let Some(number) = number {
+                        options.insert(name.to_owned(), number.into());
+                    }
+                }
+                let tmpfs_options = (!options.is_empty()).then(|| options.into());
+                Self { r#type: "tmpfs", tmpfs_options, ..view }
+            }
+        }
+    }
+}

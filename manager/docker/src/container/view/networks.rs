@@ -1,0 +1,148 @@
+//! `NetworkSettings`: a container's place on the network.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tare_core::container::{Container, NetworkMode};
+use tare_core::network::Networks;
+
+use super::ports::{Bindings, present};
+
+/// Docker's `NetworkSettings`, with the fields of its past.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::container) struct NetworkSettings {
+    bridge: &'static str,
+    #[serde(rename = "SandboxID")]
+    sandbox_id: String,
+    sandbox_key: String,
+    ports: Bindings,
+    hairpin_mode: bool,
+    #[serde(rename = "LinkLocalIPv6Address")]
+    link_local_ipv6_address: &'static str,
+    #[serde(rename = "LinkLocalIPv6PrefixLen")]
+    link_local_ipv6_prefix_len: u8,
+    #[serde(rename = "SecondaryIPAddresses")]
+    secondary_ip_addresses: Option<()>,
+    #[serde(rename = "SecondaryIPv6Addresses")]
+    secondary_ipv6_addresses: Option<()>,
+    /// The endpoint on the default bridge, as it was before there were other networks.
+    #[serde(flatten)]
+    on_bridge: Addresses,
+    networks: BTreeMap<String, EndpointView>,
+}
+
+/// Docker's `EndpointSettings`.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct EndpointView {
+    #[serde(rename = "IPAMConfig")]
+    ipam_config: Option<IpamConfig>,
+    links: Option<()>,
+    aliases: Option<()>,
+    driver_opts: Option<()>,
+    gw_priority: i64,
+    #[serde(rename = "NetworkID")]
+    network_id: String,
+    #[serde(flatten)]
+    addresses: Addresses,
+    #[serde(rename = "DNSNames")]
+    dns_names: Option<()>,
+}
+
+/// The address that its user wished for.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct IpamConfig {
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Addresses {
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    gateway: String,
+    #[serde(rename = "GlobalIPv6Address")]
+    global_ipv6_address: &'static str,
+    #[serde(rename = "GlobalIPv6PrefixLen")]
+    global_ipv6_prefix_len: u8,
+    #[serde(rename = "IPAddress")]
+    ip_address: String,
+    #[serde(rename = "IPPrefixLen")]
+    ip_prefix_len: u8,
+    #[serde(rename = "IPv6Gateway")]
+    ipv6_gateway: &'static str,
+    mac_address: String,
+}
+
+impl NetworkSettings {
+    /// Of `container`.
+    pub(in crate::container) fn of(container: &Container, known: &Networks) -> Self {
+        let networks = networks(container, known);
+        let live = container.network.as_ref().filter(|_| container.state.is_running());
+        Self {
+            bridge: "",
+            sandbox_id: live.map(|_| container.id.to_string()).unwrap_or_default(),
+            sandbox_key: live
+                .and_then(|live| live.netns.as_ref())
+                .map(|netns| netns.display().to_string())
+                .unwrap_or_default(),
+            ports: present(container),
+            hairpin_mode: false,
+            link_local_ipv6_address: "",
+            link_local_ipv6_prefix_len: 0,
+            secondary_ip_addresses: None,
+            secondary_ipv6_addresses: None,
+            on_bridge: networks.get("bridge").cloned().unwrap_or_default().addresses,
+            networks,
+        }
+    }
+}
+
+/// A container's endpoints by the name of their network. One that doesn't run has an endpoint
+/// without addresses.
+pub(in crate::container) fn networks(
+    container: &Container,
+    known: &Networks,
+) -> BTreeMap<String, EndpointView> {
+    let Some(name) = network_name(&container.host.network_mode) else { return BTreeMap::new() };
+    let mut view = EndpointView {
+        ipam_config: container
+            .host
+            .address
+            .map(|address| IpamConfig { ipv4_address: address.to_string() }),
+        network_id: known.find(name).map(|network| network.id).unwrap_or_default(),
+        ..EndpointView::default()
+    };
+    if let Some(live) = container.network.as_ref().filter(|_| container.state.is_running()) {
+        view.network_id.clone_from(&live.network_id);
+        view.addresses.endpoint_id.clone_from(&live.endpoint_id);
+        if let Some(interface) = &live.interface {
+            view.addresses.gateway = interface.gateway.to_string();
+            view.addresses.ip_address = interface.address.to_string();
+            view.addresses.ip_prefix_len = interface.prefix_length;
+            view.addresses.mac_address = interface.mac.to_string();
+        }
+    }
+    BTreeMap::from([(name.to_owned(), view)])
+}
+
+/// The network that a mode names; none for one that shares another container's.
+pub(in crate::container) fn network_name(mode: &NetworkMode) -> Option<&str> {
+    match mode {
+        NetworkMode::Default | NetworkMode::Bridge => Some("bridge"),
+        NetworkMode::Host => Some("host"),
+        NetworkMode::None => Some("none"),
+        NetworkMode::Named(name) => Some(name),
+        NetworkMode::Container(_) => None,
+    }
+}
+
+impl EndpointView {
+    /// The id of its network.
+    pub(in crate::container) fn network_id(&self) -> &str {
+        &self.network_id
+    }
+}

@@ -1,0 +1,101 @@
+//! Ports: where each is published on the host.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tare_core::container::{Container, Port, PortBinding, Protocol};
+use tare_core::network::{self, PublishedPort};
+
+/// A place on the host, in `PortBindings` and `NetworkSettings.Ports`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::container) struct Binding {
+    host_ip: String,
+    host_port: String,
+}
+
+/// A port in a list of containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct PortView {
+    #[serde(rename = "IP", skip_serializing_if = "Option::is_none")]
+    ip: Option<String>,
+    private_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_port: Option<u16>,
+    r#type: String,
+}
+
+/// Places by port; none: exposed but not published.
+pub(in crate::container) type Bindings = BTreeMap<String, Option<Vec<Binding>>>;
+
+/// What was asked for: `HostConfig.PortBindings`.
+pub(in crate::container) fn wished(bindings: &BTreeMap<Port, Vec<PortBinding>>) -> Bindings {
+    let one = |binding: &PortBinding| Binding {
+        host_ip: binding.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        host_port: binding.host_port.to_string(),
+    };
+    let list = |list: &Vec<PortBinding>| Some(list.iter().map(one).collect());
+    bindings.iter().map(|(port, places)| (port.to_string(), list(places))).collect()
+}
+
+/// What is there while a container runs on a network of its own: `NetworkSettings.Ports`.
+pub(in crate::container) fn present(container: &Container) -> Bindings {
+    let one = |place: &PublishedPort| Binding {
+        host_ip: place.host_ip.to_string(),
+        host_port: place.host_port.to_string(),
+    };
+    let places =
+        |list: Vec<&PublishedPort>| (!list.is_empty()).then(|| list.into_iter().map(one).collect());
+    let ports = published(container).into_iter();
+    ports.map(|(port, list)| (port.to_string(), places(list))).collect()
+}
+
+/// The same for a list of containers.
+pub(in crate::container) fn listed(container: &Container) -> Vec<PortView> {
+    let mut list = Vec::new();
+    for (port, places) in published(container) {
+        let r#type = port.protocol.to_string();
+        let private = PortView { ip: None, private_port: port.number, public_port: None, r#type };
+        if places.is_empty() {
+            list.push(private);
+            continue;
+        }
+        list.extend(places.into_iter().map(|place| PortView {
+            ip: Some(place.host_ip.to_string()),
+            public_port: Some(place.host_port),
+            ..private.clone()
+        }));
+    }
+    list
+}
+
+impl PortView {
+    /// Whether it is published at this port, written `80/tcp`, of the host.
+    pub(in crate::container) fn is_published_at(&self, port: &Port) -> bool {
+        self.public_port == Some(port.number) && self.r#type == port.protocol.to_string()
+    }
+
+    /// Whether it is this port of the container.
+    pub(in crate::container) fn is(&self, port: &Port) -> bool {
+        self.private_port == port.number && self.r#type == port.protocol.to_string()
+    }
+}
+
+/// The ports that a running container exposes, each with where it is published.
+fn published(container: &Container) -> BTreeMap<Port, Vec<&PublishedPort>> {
+    let Some(network) = container.network.as_ref().filter(|_| container.state.is_running()) else {
+        return BTreeMap::new();
+    };
+    let exposed = container.config.exposed_ports.iter();
+    let mut ports: BTreeMap<_, _> = exposed.map(|port| (*port, Vec::new())).collect();
+    for place in &network.ports {
+        let protocol = match place.protocol {
+            network::Protocol::Tcp => Protocol::Tcp,
+            network::Protocol::Udp => Protocol::Udp,
+        };
+        let port = Port { number: place.container_port, protocol };
+        ports.entry(port).or_default().push(place);
+    }
+    ports
+}

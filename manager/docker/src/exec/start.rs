@@ -1,0 +1,72 @@
+//! `POST /exec/{id}/start`: starts a prepared process.
+
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use tare_core::Kind;
+use tare_core::container::{ExecConfig, ExecStart, TerminalSize};
+
+use crate::api::Api;
+use crate::body::OptionalJson;
+use crate::error::{Error, Result};
+use crate::stream::detach::DetachKeys;
+use crate::stream::frame::Framing;
+use crate::stream::hijack::Channel;
+use crate::stream::session::{ClientInput, InputEnd};
+use crate::version::ApiVersion;
+
+/// How to start it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+struct StartBody {
+    #[serde(alias = "detach")]
+    detach: Option<bool>,
+    #[serde(alias = "tty")]
+    tty: Option<bool>,
+    console_size: Option<[u32; 2]>,
+}
+
+pub(super) async fn handle(
+    State(api): State<Api>,
+    version: ApiVersion,
+    Path(id): Path<String>,
+    mut request: Request,
+) -> Result<Response> {
+    let channel = Channel::without_body(&mut request);
+    let OptionalJson(body) = OptionalJson::<StartBody>::from_request(request, &()).await?;
+    let exec = api.engine.containers.exec_inspect(&id)?;
+    let detach = body.detach.unwrap_or_default();
+    let size = body.console_size.filter(|_| body.tty.unwrap_or_default());
+    let size = size.map(|[height, width]| TerminalSize { height, width });
+    let started = api.engine.containers.exec_start(&id, ExecStart { detach, size }).await;
+    if detach {
+        started?;
+        return Ok(StatusCode::OK.into_response());
+    }
+    let (attachment, input) = match started {
+        Ok(Some(attachment)) => (attachment, input(&exec.config)?),
+        Ok(None) => return Err(Error::invalid("the process was started without its streams")),
+        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict) => {
+            return Err(error.into());
+        }
+        // A process that could not be started says so where its output would have been; the client
+        // asks for its exit code.
+        Err(error) => {
+            let framing = Framing::of(exec.config.tty);
+            return Ok(channel.say(format!("{error}\r\n"), framing, version));
+        }
+    };
+    Ok(channel.connect(attachment, input, version, |_| {}))
+}
+
+/// What the client may send.
+fn input(config: &ExecConfig) -> Result<ClientInput> {
+    if !config.attach_stdin {
+        return Ok(ClientInput::None);
+    }
+    let keys = Some(config.detach_keys.as_str()).filter(|keys| !keys.is_empty());
+    let detach_keys = config.tty.then(|| DetachKeys::parse(keys)).transpose()?;
+    let end = if config.tty { InputEnd::EndsSession } else { InputEnd::ClosesStdin };
+    Ok(ClientInput::Stdin { end, detach_keys })
+}

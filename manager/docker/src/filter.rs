@@ -1,0 +1,148 @@
+//! Filters of lists and of events: names with any number of values each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::query::Query;
+
+/// What a client filters by.
+#[derive(Debug, Default)]
+pub(crate) struct Filters(BTreeMap<String, BTreeSet<String>>);
+
+/// The two forms in which clients send the values of a filter.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Values {
+    Map(BTreeMap<String, bool>),
+    List(Vec<String>),
+}
+
+impl Filters {
+    /// The filters of a request, if all of them are among `known`.
+    pub(crate) fn of(query: &Query, known: &[&str]) -> Result<Self> {
+        let filters = match query.text("filters") {
+            Some(text) => Self::parse(text)?,
+            None => Self::default(),
+        };
+        match filters.0.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(unknown) => Err(Error::invalid(format!("invalid filter '{unknown}'"))),
+            None => Ok(filters),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let fields: BTreeMap<String, Values> = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("invalid filter: {error}")))?;
+        let values = |values| match values {
+            Values::Map(map) => map.into_keys().collect(),
+            Values::List(list) => list.into_iter().collect(),
+        };
+        Ok(Self(fields.into_iter().map(|(name, list)| (name, values(list))).collect()))
+    }
+
+    /// The values of `name`.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Whether there is a value of `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values(name).next().is_some()
+    }
+
+    /// Whether `found` is one of the values of `name`, or there are none.
+    pub(crate) fn allows(&self, name: &str, found: &str) -> bool {
+        !self.has(name) || self.values(name).any(|value| value == found)
+    }
+
+    /// Whether `found` starts with one of the values of `name`, or there are none.
+    pub(crate) fn allows_prefix(&self, name: &str, found: &str) -> bool {
+        !self.has(name) || self.values(name).any(|value| found.starts_with(value))
+    }
+
+    /// Whether one of the values of `name`, as a regular expression or literally, is found in
+    /// `found`, or there are none.
+    pub(crate) fn allows_match(&self, name: &str, found: &str) -> bool {
+        let matches = |value: &str| {
+            value == found || Regex::new(value).is_ok_and(|pattern| pattern.is_match(found))
+        };
+        !self.has(name) || self.values(name).any(matches)
+    }
+
+    /// Whether all values of `name` (`key` or `key=value`) are among `labels`.
+    pub(crate) fn allows_labels(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.values(name).all(|wanted| match wanted.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
+            None => labels.contains_key(wanted),
+        })
+    }
+
+    /// The truth of `name`, if it is asked for.
+    pub(crate) fn truth(&self, name: &str) -> Result<Option<bool>> {
+        if !self.0.contains_key(name) {
+            return Ok(None);
+        }
+        let has = |words: [&str; 2]| self.values(name).any(|value| words.contains(&value));
+        match (has(["1", "true"]), has(["0", "false"])) {
+            (true, false) => Ok(Some(true)),
+            (false, true) => Ok(Some(false)),
+            _ => {
+                let values = self.values(name).collect::<Vec<_>>().join(" ");
+                Err(Error::invalid(format!("invalid filter '{name}=[{values}]'")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Filters of this JSON.
+    pub(crate) fn filters(json: &str) -> Filters {
+        Filters::parse(json).unwrap()
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        for json in [r#"{"name":{"web":true}}"#, r#"{"name":["web"]}"#] {
+            let filters = filters(json);
+            assert!(filters.allows("name", "web"));
+            assert!(!filters.allows("name", "website"));
+            assert!(filters.allows_match("name", "website"));
+            assert!(filters.allows("label", "anything"));
+        }
+        assert!(Filters::parse("[]").is_err());
+    }
+
+    #[test]
+    fn names_are_patterns() {
+        let filters = filters(r#"{"name":["^/web.$","("]}"#);
+        assert!(filters.allows_match("name", "/web1"));
+        assert!(!filters.allows_match("name", "/web12"));
+        assert!(filters.allows_match("name", "("));
+    }
+
+    #[test]
+    fn labels_must_all_be_there() {
+        let labels = BTreeMap::from([("a".to_owned(), "1".to_owned())]);
+        assert!(filters(r#"{"label":["a"]}"#).allows_labels("label", &labels));
+        assert!(filters(r#"{"label":["a=1"]}"#).allows_labels("label", &labels));
+        assert!(!filters(r#"{"label":["a=2"]}"#).allows_labels("label", &labels));
+        assert!(!filters(r#"{"label":["a","b"]}"#).allows_labels("label", &labels));
+    }
+
+    #[test]
+    fn unknown_filters_and_unclear_truths_are_refused() {
+        let query = crate::query::tests::query(r#"filters={"nmae":["x"]}"#);
+        let error = Filters::of(&query, &["name"]).unwrap_err().to_string();
+        assert_eq!(error, "invalid filter 'nmae'");
+        assert_eq!(filters(r#"{"dangling":["true"]}"#).truth("dangling").unwrap(), Some(true));
+        assert_eq!(filters("{}").truth("dangling").unwrap(), None);
+        let unclear = filters(r#"{"dangling":["true","false"]}"#).truth("dangling");
+        assert_eq!(unclear.unwrap_err().to_string(), "invalid filter 'dangling=[false true]'");
+    }
+}

@@ -1,0 +1,42 @@
+//! `DELETE /images/{name}`: takes a name away, and the image with its last name.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use tare_core::image::{RemoveImage, Removed};
+
+use crate::api::Api;
+use crate::error::{Error, Result};
+use crate::query::Query;
+
+/// What was taken away.
+#[derive(Debug, Serialize)]
+pub(crate) enum Item {
+    /// An image or a layer.
+    Deleted(String),
+    /// A name.
+    Untagged(String),
+}
+
+pub(super) async fn handle(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Json<Vec<Item>>> {
+    if name.trim().is_empty() {
+        return Err(Error::invalid("image name cannot be blank"));
+    }
+    query.refuse("platforms")?;
+    let options = RemoveImage { force: query.flag("force") };
+    let removed = api.engine.images.remove(&name, options, &*api.engine.containers).await?;
+    Ok(Json(removed.into_iter().map(Item::from).collect()))
+}
+
+impl From<Removed> for Item {
+    fn from(removed: Removed) -> Self {
+        match removed {
+            Removed::Untagged(name) => Self::Untagged(name),
+            Removed::Deleted(digest) => Self::Deleted(digest),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `GET /networks`
+
+use axum::Json;
+use axum::extract::State;
+use tare_core::network::NetworkInfo;
+
+use super::view::NetworkView;
+use crate::api::Api;
+use crate::error::Result;
+use crate::filter::Filters;
+use crate::query::Query;
+
+const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
+
+pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<Vec<NetworkView>>> {
+    let filters = Filters::of(&query, &FILTERS)?;
+    let dangling = filters.truth("dangling")?;
+    let passes = |network: &NetworkInfo| {
+        // The networks that are there are all built in, have no labels, and never dangle.
+        filters.allows("driver", network.driver)
+            && filters.allows_prefix("id", &network.id)
+            && !filters.has("label")
+            && filters.allows_match("name", &network.name)
+            && filters.allows("scope", "local")
+            && filters.allows("type", "builtin")
+            && dangling != Some(true)
+    };
+    let networks = api.engine.networks.list().into_iter().filter(passes);
+    Ok(Json(networks.map(NetworkView::bare).collect()))
+}

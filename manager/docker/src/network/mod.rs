@@ -1,0 +1,17 @@
+//! Endpoints of networks.
+
+mod inspect;
+mod list;
+mod view;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::api::Api;
+
+/// All of them.
+pub(crate) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/networks", get(list::handle))
+        .route("/networks/{id}", get(inspect::handle))
+}

@@ -1,0 +1,131 @@
+//! A network as docker's clients see it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tare_core::container::Containers;
+use tare_core::network::{Endpoint, NetworkInfo, Subnet};
+
+use crate::time::rfc3339;
+use crate::wire::null_if_empty;
+
+/// A network.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct NetworkView {
+    name: String,
+    id: String,
+    created: String,
+    scope: &'static str,
+    driver: &'static str,
+    #[serde(rename = "EnableIPv4")]
+    enable_ipv4: bool,
+    #[serde(rename = "EnableIPv6")]
+    enable_ipv6: bool,
+    #[serde(rename = "IPAM")]
+    ipam: Ipam,
+    internal: bool,
+    attachable: bool,
+    ingress: bool,
+    config_from: ConfigFrom,
+    config_only: bool,
+    containers: BTreeMap<String, EndpointView>,
+    options: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ipam {
+    driver: &'static str,
+    options: Option<()>,
+    #[serde(serialize_with = "null_if_empty")]
+    config: Vec<IpamConfig>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct IpamConfig {
+    subnet: String,
+    gateway: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConfigFrom {
+    network: &'static str,
+}
+
+/// A container on a network.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct EndpointView {
+    name: String,
+    #[serde(rename = "EndpointID")]
+    endpoint_id: String,
+    mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6_address: &'static str,
+}
+
+impl NetworkView {
+    /// The network without its containers, as lists have it.
+    pub(super) fn bare(network: NetworkInfo) -> Self {
+        Self {
+            name: network.name,
+            id: network.id,
+            created: rfc3339(network.created),
+            scope: "local",
+            driver: network.driver,
+            enable_ipv4: true,
+            enable_ipv6: false,
+            ipam: Ipam {
+                driver: "default",
+                options: None,
+                config: network.subnet.map(IpamConfig::from).into_iter().collect(),
+            },
+            internal: false,
+            attachable: false,
+            ingress: false,
+            config_from: ConfigFrom { network: "" },
+            config_only: false,
+            containers: BTreeMap::new(),
+            options: network.options,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// The network with its containers.
+    pub(super) fn whole(network: NetworkInfo, known: &Containers) -> Self {
+        let endpoints = network.endpoints.iter();
+        let containers = endpoints
+            .map(|endpoint| (endpoint.container.clone(), EndpointView::of(endpoint, known)))
+            .collect();
+        Self { containers, ..Self::bare(network) }
+    }
+}
+
+impl From<Subnet> for IpamConfig {
+    fn from(subnet: Subnet) -> Self {
+        Self {
+            subnet: format!("{}/{}", subnet.network, subnet.prefix_length),
+            gateway: subnet.gateway.to_string(),
+        }
+    }
+}
+
+impl EndpointView {
+    fn of(endpoint: &Endpoint, known: &Containers) -> Self {
+        let interface = endpoint.interface.as_ref();
+        let address = interface.map(|found| format!("{}/{}", found.address, found.prefix_length));
+        Self {
+            name: known.find(&endpoint.container).map(|c| c.name.clone()).unwrap_or_default(),
+            endpoint_id: endpoint.endpoint_id.clone(),
+            mac_address: interface.map(|found| found.mac.to_string()).unwrap_or_default(),
+            ipv4_address: address.unwrap_or_default(),
+            ipv6_address: "",
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The table of all endpoints.
+
+use axum::Router;
+
+use crate::api::Api;
+use crate::error::Error;
+use crate::{container, exec, image, network, system, unsupported};
+
+/// Everything that is answered. Paths have no version any more.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .merge(system::routes())
+        .merge(image::routes())
+        .merge(container::routes())
+        .merge(exec::routes())
+        .merge(network::routes())
+        .merge(unsupported::routes())
+        .fallback(async || Error::page_not_found())
+        .method_not_allowed_fallback(async || Error::page_not_found())
+        .with_state(api)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_endpoints_are_at_one_place() {
+        // The router panics where they are.
+        let _: Router<Api> = Router::new()
+            .merge(system::routes())
+            .merge(image::routes())
+            .merge(container::routes())
+            .merge(exec::routes())
+            .merge(network::routes())
+            .merge(unsupported::routes());
+    }
+}

@@ -1,0 +1,168 @@
+//! Taking a connection over from HTTP: attach and exec talk over it in both directions.
+//!
+//! A client that asks for an upgrade gets `101 UPGRADED` and the bare socket. One that doesn't gets
+//! the output as the body of a plain answer, and what is left of its request is the input.
+
+use std::io;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use hyper::ext::ReasonPhrase;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tare_core::container::{Attachment, OutputStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
+
+use super::body_reader::BodyReader;
+use super::frame::{self, Framing};
+use super::hangup::Hangup;
+use super::session::{self, Client, ClientInput, Ended};
+use crate::version::ApiVersion;
+
+/// What the content of such a connection is called.
+const RAW: &str = "application/vnd.docker.raw-stream";
+/// The same where output comes in frames, since API 1.42.
+const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+/// Bytes of output between a process and the body of a plain answer.
+const BUFFERED: usize = 64 << 10;
+
+/// The media type of output.
+pub(crate) fn media_type(framing: Framing, version: ApiVersion) -> &'static str {
+    match framing {
+        Framing::Multiplexed if version >= ApiVersion::new(1, 42) => MULTIPLEXED,
+        Framing::Multiplexed | Framing::Raw => RAW,
+    }
+}
+
+/// The way to a client that will get a process's streams.
+pub(crate) enum Channel {
+    /// The whole connection, once the answer has been sent.
+    Upgrade(OnUpgrade),
+    /// The answer's body, with the request's as input.
+    Plain(Body),
+}
+
+impl Channel {
+    /// The channel that a client asks for.
+    pub(crate) fn of(mut request: Request) -> Self {
+        match Self::without_body(&mut request) {
+            Self::Plain(_) => Self::Plain(request.into_body()),
+            upgrade => upgrade,
+        }
+    }
+
+    /// The same for a request whose body says something else.
+    pub(crate) fn without_body(request: &mut Request) -> Self {
+        if request.headers().contains_key(header::UPGRADE) {
+            Self::Upgrade(hyper::upgrade::on(request))
+        } else {
+            Self::Plain(Body::empty())
+        }
+    }
+
+    /// Answers, and connects the client with the process in the background. `ended` is called when
+    /// that is over.
+    pub(crate) fn connect(
+        self,
+        attachment: Attachment,
+        input: ClientInput,
+        version: ApiVersion,
+        ended: impl FnOnce(Ended) + Send + 'static,
+    ) -> Response {
+        let media_type = media_type(Framing::of(attachment.terminal), version);
+        match self {
+            Self::Upgrade(upgrade) => {
+                tokio::spawn(async move {
+                    match take(upgrade).await {
+                        Ok(client) => ended(session::run(client, attachment, input).await),
+                        Err(error) => tracing::debug!("a client left before its streams: {error}"),
+                    }
+                });
+                upgraded(media_type)
+            }
+            Self::Plain(body) => plain(body, media_type, attachment, input, ended),
+        }
+    }
+
+    /// Answers with `text` where a process's output would have been.
+    pub(crate) fn say(self, text: String, framing: Framing, version: ApiVersion) -> Response {
+        let media_type = media_type(framing, version);
+        let mut said = BytesMut::new();
+        if framing == Framing::Multiplexed {
+            said.extend(frame::head(OutputStream::Stdout, text.len()));
+        }
+        said.extend(text.into_bytes());
+        match self {
+            Self::Upgrade(upgrade) => {
+                tokio::spawn(async move {
+                    if let Ok(mut client) = take(upgrade).await {
+                        // A client that has left doesn't want to know.
+                        let _ = client.writer.write_all(&said).await;
+                    }
+                });
+                upgraded(media_type)
+            }
+            Self::Plain(_) => {
+                ([(header::CONTENT_TYPE, media_type)], Body::from(said.freeze())).into_response()
+            }
+        }
+    }
+}
+
+/// The answer that lets the connection go.
+fn upgraded(media_type: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CONNECTION, "Upgrade"),
+        (header::UPGRADE, "tcp"),
+    ];
+    let mut response = (StatusCode::SWITCHING_PROTOCOLS, headers).into_response();
+    response.extensions_mut().insert(ReasonPhrase::from_static(b"UPGRADED"));
+    response
+}
+
+/// Waits until the answer has been sent and takes the connection.
+async fn take(
+    upgrade: OnUpgrade,
+) -> io::Result<Client<OwnedReadHalf, OwnedWriteHalf, impl Future<Output = ()>>> {
+    let upgraded = upgrade.await.map_err(io::Error::other)?;
+    let parts = upgraded
+        .downcast::<TokioIo<UnixStream>>()
+        .map_err(|_| io::Error::other("the connection is no unix socket"))?;
+    let stream = parts.io.into_inner();
+    let hangup = Hangup::of(&stream)?.wait();
+    let (reader, writer) = stream.into_split();
+    Ok(Client { early: parts.read_buf, reader, writer, hangup })
+}
+
+/// Output as the body of an answer.
+fn plain(
+    body: Body,
+    media_type: &'static str,
+    attachment: Attachment,
+    input: ClientInput,
+    ended: impl FnOnce(Ended) + Send + 'static,
+) -> Response {
+    let (writer, output) = duplex(BUFFERED);
+    // The body that is sent holds the other end: it is dropped when the client is gone.
+    let (mut gone, listening) = oneshot::channel::<()>();
+    let hangup = async move { gone.closed().await };
+    let client = Client { early: Bytes::new(), reader: BodyReader::new(body), writer, hangup };
+    tokio::spawn(async move { ended(session::run(client, attachment, input).await) });
+    let pieces = stream::unfold((output, listening), async |(mut output, listening)| {
+        let mut piece = BytesMut::with_capacity(BUFFERED);
+        match output.read_buf(&mut piece).await {
+            Ok(0) => None,
+            Ok(_) => Some((Ok(piece.freeze()), (output, listening))),
+            Err(error) => Some((Err(error), (output, listening))),
+        }
+    });
+    ([(header::CONTENT_TYPE, media_type)], Body::from_stream(pieces)).into_response()
+}

@@ -1,0 +1,10 @@
+//! What goes over a connection beside plain answers: output in frames, raw streams in both
+//! directions, and lines of JSON.
+
+pub(crate) mod body_reader;
+pub(crate) mod detach;
+pub(crate) mod frame;
+mod hangup;
+pub(crate) mod hijack;
+pub(crate) mod json_lines;
+pub(crate) mod session;

@@ -1,0 +1,70 @@
+//! `GET /system/df`: what takes how much of the disk.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::api::Api;
+use crate::container::list::{Shown, summary};
+use crate::container::summary::Summary as ContainerSummary;
+use crate::error::{Error, Result};
+use crate::image::list::users;
+use crate::image::summary::{Counted, Summary as ImageSummary};
+use crate::query::Query;
+use crate::version::ApiVersion;
+
+/// Everything on the disk.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Usage {
+    layers_size: u64,
+    images: Option<Vec<ImageSummary>>,
+    containers: Option<Vec<ContainerSummary>>,
+    volumes: Option<Vec<()>>,
+    build_cache: Option<Vec<()>>,
+}
+
+pub(super) async fn handle(
+    State(api): State<Api>,
+    version: ApiVersion,
+    query: Query,
+) -> Result<Json<Usage>> {
+    let types: Vec<&str> = query.all("type").collect();
+    let known = ["container", "image", "volume", "build-cache"];
+    if let Some(unknown) = types.iter().find(|name| !known.contains(name)) {
+        return Err(Error::invalid(format!("unknown object type: {unknown}")));
+    }
+    let wants = |name: &str| types.is_empty() || types.contains(&name);
+    let mut usage = Usage::default();
+    if wants("image") {
+        add_images(&api, version, &mut usage);
+    }
+    if wants("container") {
+        let mut containers = Vec::new();
+        for container in api.engine.containers.list() {
+            containers.push(summary(&api, &container, Shown::WithSize).await);
+        }
+        usage.containers = Some(containers);
+    }
+    usage.volumes = wants("volume").then(Vec::new);
+    usage.build_cache = wants("build-cache").then(Vec::new);
+    Ok(Json(usage))
+}
+
+fn add_images(api: &Api, version: ApiVersion, usage: &mut Usage) {
+    let users = users(api);
+    let images = api.engine.images.list();
+    let layers: HashMap<_, _> = images
+        .iter()
+        .flat_map(|image| &image.layers)
+        .map(|layer| (layer.chain_id, layer.size))
+        .collect();
+    usage.layers_size = layers.values().sum();
+    let summaries = images.iter().map(|image| {
+        let containers = users.get(&image.id.to_string()).copied().unwrap_or_default();
+        ImageSummary::of(image, Counted { containers, shared_size: 0 }, version)
+    });
+    usage.images = Some(summaries.collect());
+}

@@ -1,0 +1,334 @@
+//! `GET /info`: what `docker info` shows of the server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::Serialize;
+use tare_core::container::State as ContainerState;
+use tare_core::host::{Cgroups, Controller, Host, manager_id, program_version};
+
+use super::VERSION;
+use crate::api::Api;
+use crate::time::rfc3339;
+use crate::wire::null_if_empty;
+
+/// The manager and its host.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Info {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(flatten)]
+    counts: Counts,
+    images: usize,
+    driver: &'static str,
+    driver_status: Vec<[String; 2]>,
+    plugins: Plugins,
+    #[serde(flatten)]
+    limits: Limits,
+    #[serde(rename = "IPv4Forwarding")]
+    ipv4_forwarding: bool,
+    debug: bool,
+    #[serde(rename = "NFd")]
+    open_files: usize,
+    #[serde(rename = "NGoroutines")]
+    goroutines: usize,
+    system_time: String,
+    logging_driver: String,
+    cgroup_driver: &'static str,
+    cgroup_version: &'static str,
+    #[serde(rename = "NEventsListener")]
+    events_listeners: usize,
+    kernel_version: String,
+    operating_system: String,
+    #[serde(rename = "OSVersion")]
+    os_version: String,
+    #[serde(rename = "OSType")]
+    os_type: &'static str,
+    architecture: &'static str,
+    index_server_address: &'static str,
+    registry_config: RegistryConfig,
+    #[serde(rename = "NCPU")]
+    processors: usize,
+    mem_total: u64,
+    generic_resources: Option<()>,
+    docker_root_dir: String,
+    http_proxy: &'static str,
+    https_proxy: &'static str,
+    no_proxy: &'static str,
+    name: String,
+    labels: Vec<String>,
+    experimental_build: bool,
+    server_version: &'static str,
+    runtimes: BTreeMap<String, Runtime>,
+    default_runtime: String,
+    swarm: Swarm,
+    live_restore_enabled: bool,
+    isolation: &'static str,
+    init_binary: String,
+    containerd_commit: Commit,
+    runc_commit: Commit,
+    init_commit: Commit,
+    security_options: Vec<String>,
+    firewall_backend: Firewall,
+    #[serde(rename = "CDISpecDirs")]
+    cdi_spec_dirs: Vec<String>,
+    #[serde(serialize_with = "null_if_empty")]
+    warnings: Vec<String>,
+}
+
+/// How many containers are in which state.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Counts {
+    containers: usize,
+    containers_running: usize,
+    containers_paused: usize,
+    containers_stopped: usize,
+}
+
+/// Which limits the host's cgroups can set.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Limits {
+    memory_limit: bool,
+    swap_limit: bool,
+    cpu_cfs_period: bool,
+    cpu_cfs_quota: bool,
+    #[serde(rename = "CPUShares")]
+    cpu_shares: bool,
+    #[serde(rename = "CPUSet")]
+    cpu_set: bool,
+    pids_limit: bool,
+    oom_kill_disable: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Plugins {
+    volume: [&'static str; 1],
+    network: [&'static str; 3],
+    authorization: Option<()>,
+    log: [&'static str; 2],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RegistryConfig {
+    #[serde(rename = "InsecureRegistryCIDRs")]
+    insecure_registry_cidrs: [String; 0],
+    index_configs: BTreeMap<String, ()>,
+    mirrors: [String; 0],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Runtime {
+    path: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    runtime_args: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Swarm {
+    #[serde(rename = "NodeID")]
+    node_id: &'static str,
+    node_addr: &'static str,
+    local_node_state: &'static str,
+    control_available: bool,
+    error: &'static str,
+    remote_managers: Option<()>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Commit {
+    #[serde(rename = "ID")]
+    id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Firewall {
+    driver: &'static str,
+}
+
+pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
+    let engine = &api.engine;
+    let config = &engine.config;
+    let host = Host::read();
+    let limits = Limits::of(&host.cgroups);
+    let warnings = warnings(&host, &limits);
+    let containers = engine.containers.list();
+    let runtimes = config.runtimes.iter().map(|(name, runtime)| {
+        let path = runtime.path.display().to_string();
+        (name.clone(), Runtime { path, runtime_args: runtime.arguments.clone() })
+    });
+    Json(Info {
+        id: manager_id(&config.data_root),
+        counts: Counts::of(containers.iter().map(|container| &container.state)),
+        images: engine.images.list().len(),
+        driver: "overlay2",
+        driver_status: Vec::new(),
+        plugins: Plugins {
+            volume: ["local"],
+            network: ["bridge", "host", "null"],
+            authorization: None,
+            log: ["json-file", "none"],
+        },
+        limits,
+        ipv4_forwarding: host.system.forwards_ipv4,
+        debug: tracing::enabled!(tracing::Level::DEBUG),
+        open_files: count_entries(Path::new("/proc/self/fd")),
+        goroutines: count_entries(Path::new("/proc/self/task")),
+        system_time: rfc3339(Timestamp::now()),
+        logging_driver: config.log_driver.clone(),
+        cgroup_driver: "cgroupfs",
+        cgroup_version: if host.cgroups.is_unified() { "2" } else { "1" },
+        events_listeners: engine.events.listeners(),
+        kernel_version: host.system.kernel.clone(),
+        operating_system: host.system.distribution.clone(),
+        os_version: host.system.distribution_version.clone(),
+        os_type: "linux",
+        architecture: host.system.architecture.kernel_name(),
+        index_server_address: "",
+        registry_config: RegistryConfig {
+            insecure_registry_cidrs: [],
+            index_configs: BTreeMap::new(),
+            mirrors: [],
+        },
+        processors: host.system.processors,
+        mem_total: host.system.memory,
+        generic_resources: None,
+        docker_root_dir: config.data_root.display().to_string(),
+        http_proxy: "",
+        https_proxy: "",
+        no_proxy: "",
+        name: host.system.host_name.clone(),
+        labels: config.labels.clone(),
+        experimental_build: false,
+        server_version: VERSION,
+        runtimes: runtimes.collect(),
+        default_runtime: config.default_runtime.clone(),
+        swarm: Swarm {
+            node_id: "",
+            node_addr: "",
+            local_node_state: "inactive",
+            control_available: false,
+            error: "",
+            remote_managers: None,
+        },
+        live_restore_enabled: true,
+        isolation: "",
+        init_binary: file_name(&config.init),
+        containerd_commit: Commit { id: "N/A".to_owned() },
+        runc_commit: Commit { id: runtime_version(&api).await },
+        init_commit: Commit { id: VERSION.to_owned() },
+        security_options: security_options(&host),
+        firewall_backend: Firewall { driver: "nftables" },
+        cdi_spec_dirs: Vec::new(),
+        warnings,
+    })
+}
+
+impl Counts {
+    fn of<'a>(states: impl Iterator<Item = &'a ContainerState>) -> Self {
+        let mut counts = Self::default();
+        for state in states {
+            counts.containers += 1;
+            match state {
+                ContainerState::Running(_) => counts.containers_running += 1,
+                ContainerState::Paused(_) => counts.containers_paused += 1,
+                ContainerState::Created { .. }
+                | ContainerState::Exited(_)
+                | ContainerState::Removing { .. }
+                | ContainerState::Dead { .. } => counts.containers_stopped += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Limits {
+    fn of(cgroups: &Cgroups) -> Self {
+        let quota = cgroups.has_cpu_quota();
+        Self {
+            memory_limit: cgroups.has(Controller::Memory),
+            swap_limit: cgroups.limits_swap(),
+            cpu_cfs_period: quota,
+            cpu_cfs_quota: quota,
+            cpu_shares: cgroups.has(Controller::Cpu),
+            cpu_set: cgroups.has(Controller::Cpuset),
+            pids_limit: cgroups.has(Controller::Pids),
+            oom_kill_disable: cgroups.can_disable_oom_killer(),
+        }
+    }
+}
+
+/// What docker's users are warned of, in docker's words.
+fn warnings(host: &Host, limits: &Limits) -> Vec<String> {
+    let unified = host.cgroups.is_unified();
+    [
+        (limits.memory_limit, "No memory limit support"),
+        (limits.swap_limit, "No swap limit support"),
+        (limits.oom_kill_disable || unified, "No oom kill disable support"),
+        (limits.cpu_cfs_quota, "No cpu cfs quota support"),
+        (limits.cpu_shares, "No cpu shares support"),
+        (limits.cpu_set, "No cpuset support"),
+        (limits.pids_limit, "No pids limit support"),
+        (host.system.forwards_ipv4, "IPv4 forwarding is disabled"),
+    ]
+    .into_iter()
+    .filter(|(there, _)| !there)
+    .map(|(_, warning)| format!("WARNING: {warning}"))
+    .collect()
+}
+
+fn security_options(host: &Host) -> Vec<String> {
+    let mut options = Vec::new();
+    if host.security.seccomp {
+        options.push("name=seccomp,profile=builtin".to_owned());
+    }
+    if host.security.cgroup_namespaces && host.cgroups.is_unified() {
+        options.push("name=cgroupns".to_owned());
+    }
+    options
+}
+
+async fn runtime_version(api: &Api) -> String {
+    let config = &api.engine.config;
+    let version = match config.runtimes.get(&config.default_runtime) {
+        Some(runtime) => program_version(&runtime.path).await,
+        None => None,
+    };
+    version.unwrap_or_else(|| "N/A".to_owned())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn count_entries(directory: &Path) -> usize {
+    std::fs::read_dir(directory).map_or(0, Iterator::count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_counted_as_docker_does() {
+        let states = [
+            ContainerState::Created { failure: None },
+            ContainerState::Dead { exit: None },
+            ContainerState::Removing { exit: None },
+        ];
+        let counts = Counts::of(states.iter());
+        assert_eq!(counts.containers, 3);
+        assert_eq!(counts.containers_stopped, 3);
+    }
+}

@@ -58,7 +58,7 @@ pub(super) trait Driver {
     /// Lets all processes go on.
     fn thaw(&self) -> Result<()>;
 
-    /// Whether the processes are stopped.
+    /// Whether the processes are stopped or on the way to it.
     fn is_frozen(&self) -> Result<bool>;
 
     /// Adds what this hierarchy's controllers have counted.

@@ -151,8 +151,8 @@ impl Cgroup {
         self.with(Controller::Freezer)?.thaw()
     }
 
-    /// Whether the processes are stopped. A container without a freezer, or whose cgroup is gone,
-    /// is not.
+    /// Whether the processes are stopped or on the way to it. Those of a container without a
+    /// freezer, or whose cgroup is gone, are not.
     ///
     /// # Errors
     /// The state cannot be read.

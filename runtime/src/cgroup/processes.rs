@@ -69,19 +69,33 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// Sends `signal` to every process of the container.
 pub(super) fn kill_all(cgroup: &Cgroup, signal: i32) -> Result<()> {
-    if signal == libc::SIGKILL && kill_at_once(cgroup)? {
-        return let_go(cgroup);
+    if signal == libc::SIGKILL {
+        return kill(cgroup);
+    }
+    if cgroup.is_frozen()? {
+        return signal_each(cgroup, signal).map(drop);
     }
     // Frozen processes start no others, so none is missed. A container without a freezer, or one
     // that does not stop, is gone through as it is.
-    let frozen_before = cgroup.is_frozen()?;
-    let _ = cgroup.freeze();
+    let frozen = cgroup.freeze().is_ok();
     let outcome = signal_each(cgroup, signal).map(drop);
-    if !frozen_before || signal == libc::SIGKILL {
-        let_go(cgroup)?;
+    if frozen {
+        cgroup.thaw()?;
     }
-    outcome?;
-    if signal == libc::SIGKILL { kill_stragglers(cgroup) } else { Ok(()) }
+    outcome
+}
+
+/// Ends every process of the container, frozen or not.
+fn kill(cgroup: &Cgroup) -> Result<()> {
+    let whole = kill_at_once(cgroup)?;
+    if !whole {
+        let _ = cgroup.freeze();
+        signal_each(cgroup, libc::SIGKILL)?;
+    }
+    // A process in a frozen v1 cgroup dies of SIGKILL only when it is let go. Whether there is a
+    // freezer, and whether the cgroup is still there, makes no difference any more.
+    let _ = cgroup.thaw();
+    if whole { Ok(()) } else { kill_stragglers(cgroup) }
 }
 
 /// Lets the kernel kill a whole v2 cgroup (Linux 5.14); says whether it could.
@@ -97,14 +111,6 @@ fn kill_at_once(cgroup: &Cgroup) -> Result<bool> {
         };
     }
     Ok(false)
-}
-
-/// A process in a frozen v1 cgroup dies of SIGKILL only when it is let go.
-fn let_go(cgroup: &Cgroup) -> Result<()> {
-    match cgroup.is_frozen()? {
-        true => cgroup.thaw(),
-        false => Ok(()),
-    }
 }
 
 /// Signals each process once; says how many there were.

@@ -55,11 +55,7 @@ pub(super) fn thaw(directory: &Path) -> Result<()> {
     file::write(directory, STATE, "THAWED")
 }
 
-/// Whether the processes are stopped, by this cgroup itself and not by one above it.
+/// Whether the processes are to be stopped, by this cgroup itself and not by one above it.
 pub(super) fn is_frozen(directory: &Path) -> Result<bool> {
-    let settled = file::wait_for(PATIENCE, || {
-        let state = file::read(directory, STATE)?;
-        Ok((state != "FREEZING").then(|| state == "FROZEN"))
-    })?;
-    Ok(settled.unwrap_or(false) && file::read_number(directory, "freezer.self_freezing")? == 1)
+    Ok(file::read_number(directory, "freezer.self_freezing")? == 1)
 }

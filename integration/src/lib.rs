@@ -23,6 +23,6 @@ pub mod terminal;
 pub mod wait;
 
 pub use command::{Ran, Running};
-pub use host::{Host, on_host};
+pub use host::{Host, on_host, on_host_with};
 pub use images::{BUSYBOX, NGINX};
 pub use wait::until;

@@ -59,19 +59,18 @@ fn exposed_ports_are_published_with_capital_p() {
     });
 }
 
+/// The host's perl in a container: it sends back what it gets on port 53.
+const ECHO: &str = r#"-v /usr:/usr:ro -v /lib:/lib:ro -v /lib64:/lib64:ro busybox perl -MIO::Socket::INET -e '
+    $socket = IO::Socket::INET->new(LocalPort => 53, Proto => "udp");
+    $socket->send($text) while $socket->recv($text, 99)'"#;
+
 #[test]
 fn udp_is_published_too() {
     on_host(|host| {
-        host.docker("run -d --name echo -p 5353:53/udp busybox nc -u -l -p 53 -e cat").ok();
+        host.docker(&format!("run -d --name echo -p 5353:53/udp {ECHO}")).ok();
         host.docker("port echo").stdout_has("53/udp -> 0.0.0.0:5353");
-        until_true("an echo", || {
-            host.run(
-                "bash",
-                &["-c", "exec 3<>/dev/udp/127.0.0.1/5353; echo hi >&3; timeout 1 head -n1 <&3"],
-            )
-            .stdout
-                == "hi\n"
-        });
+        let ask = "exec 3<>/dev/udp/127.0.0.1/5353; echo hi >&3; timeout 1 head -n 1 <&3";
+        until_true("an echo", || host.run("bash", &["-c", ask]).stdout == "hi\n");
     });
 }
 

@@ -1,2 +1,41 @@
-//! placeholder
-fn main() {}
+//! `tared`: images, containers and networks behind the Docker Engine API.
+//!
+//! The story of this program: read the settings, build the parts, serve, wait for a signal, let the
+//! requests that are under way end. Containers go on; the next `tared` takes them over.
+
+mod check;
+mod claim;
+mod error;
+mod listen;
+mod log;
+mod options;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use error::Error;
+use options::{Command, Options};
+use settings::Settings;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tared: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<ExitCode, Error> {
+    let values = settings::gather(options.values, options.config_file.as_deref())?;
+    let settings = Settings::from_values(values)?;
+    match options.command {
+        Some(Command::Check { format }) => Ok(check::check(&settings.config, format)),
+        None => serve::serve(settings),
+    }
+}

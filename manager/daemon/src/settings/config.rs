@@ -1,0 +1,178 @@
+//! From the values that were set to what the domain must know.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use tare_core::config::Config;
+
+use super::{Values, size};
+use crate::error::Error;
+
+const DATA_ROOT: &str = "/var/lib/tare";
+const EXEC_ROOT: &str = "/run/tare";
+
+/// The kernel's limit for the name of an interface, in bytes.
+const MAX_INTERFACE_NAME: usize = 15;
+
+/// The domain's settings, with its defaults for what was not set.
+///
+/// # Errors
+/// [`Error::Setting`] names the first setting whose value cannot be.
+pub fn config(values: Values) -> Result<Config, Error> {
+    refuse_what_cannot_be(&values)?;
+    let data_root = absolute("data-root", values.data_root, DATA_ROOT)?;
+    let exec_root = absolute("exec-root", values.exec_root, EXEC_ROOT)?;
+    let mut config = Config::with_roots(&data_root, &exec_root);
+
+    config.shim = values.shim.unwrap_or_else(|| beside_this_program(&config.shim));
+    config.init = values.init_path.unwrap_or_else(|| beside_this_program(&config.init));
+    for runtime in config.runtimes.values_mut() {
+        runtime.path = beside_this_program(&runtime.path);
+    }
+    for named in values.runtimes.unwrap_or_default() {
+        config.runtimes.insert(named.name, named.runtime);
+    }
+    if let Some(name) = values.default_runtime {
+        config.default_runtime = name;
+    }
+    check_default_runtime(&config)?;
+
+    if let Some(name) = values.bridge {
+        config.bridge.name = interface_name(name)?;
+    }
+    if let Some(bip) = values.bip {
+        (config.bridge.address, config.bridge.prefix_length) = bridge_address(&bip)?;
+    }
+    config.bridge.mtu = values.mtu.or(config.bridge.mtu);
+    config.bridge.default_bind = values.ip.unwrap_or(config.bridge.default_bind);
+
+    config.dns = values.dns.unwrap_or_default();
+    config.dns_search = values.dns_search.unwrap_or_default();
+    config.dns_options = values.dns_opts.unwrap_or_default();
+    config.log_driver = values.log_driver.unwrap_or(config.log_driver);
+    for pair in values.log_opts.unwrap_or_default() {
+        config.log_options.insert(pair.key, pair.value);
+    }
+    config.init_by_default = values.init.unwrap_or(config.init_by_default);
+    config.cgroup_parent = values.cgroup_parent.unwrap_or(config.cgroup_parent);
+    if let Some(text) = values.default_shm_size {
+        config.shm_size = size::bytes(&text).map_err(|e| Error::setting("default-shm-size", e))?;
+    }
+    config.labels = labels(values.labels.unwrap_or_default())?;
+    Ok(config)
+}
+
+/// Settings that docker has with two values and we with one.
+fn refuse_what_cannot_be(values: &Values) -> Result<(), Error> {
+    if values.userland_proxy == Some(true) {
+        let reason = "there is no proxy, ports are published without one; leave it out";
+        return Err(Error::setting("userland-proxy", reason));
+    }
+    if values.live_restore == Some(false) {
+        let reason = "containers always outlive the daemon; leave it out";
+        return Err(Error::setting("live-restore", reason));
+    }
+    Ok(())
+}
+
+/// A directory that does not depend on where the daemon was started.
+fn absolute(
+    setting: &'static str,
+    value: Option<PathBuf>,
+    default: &str,
+) -> Result<PathBuf, Error> {
+    let path = value.unwrap_or_else(|| PathBuf::from(default));
+    std::path::absolute(&path).map_err(|error| Error::setting(setting, error.to_string()))
+}
+
+/// The program of this name in the directory of this program; where there is none, the name, to be
+/// found in PATH.
+fn beside_this_program(name: &Path) -> PathBuf {
+    let this = std::env::current_exe().unwrap_or_default();
+    let beside = this.with_file_name(name);
+    if beside.is_file() { beside } else { name.to_owned() }
+}
+
+fn check_default_runtime(config: &Config) -> Result<(), Error> {
+    if config.runtimes.contains_key(&config.default_runtime) {
+        return Ok(());
+    }
+    let known: Vec<_> = config.runtimes.keys().map(String::as_str).collect();
+    let reason = format!(
+        "there is no runtime {}; add it by --add-runtime, or use one of: {}",
+        config.default_runtime,
+        known.join(", ")
+    );
+    Err(Error::setting("default-runtime", reason))
+}
+
+fn interface_name(name: String) -> Result<String, Error> {
+    let fits = (1..=MAX_INTERFACE_NAME).contains(&name.len());
+    if !fits || name.contains(|c: char| c == '/' || c.is_whitespace()) || name == "none" {
+        let reason = format!(
+            "{name:?} is no name of an interface: 1 to {MAX_INTERFACE_NAME} bytes, and not none"
+        );
+        return Err(Error::setting("bridge", reason));
+    }
+    Ok(name)
+}
+
+/// The address and the prefix length of `172.17.0.1/16`.
+fn bridge_address(bip: &str) -> Result<(Ipv4Addr, u8), Error> {
+    let parts = bip.split_once('/').and_then(|(address, length)| {
+        Some((address.parse().ok()?, length.parse().ok().filter(|length| *length <= 30)?))
+    });
+    parts.ok_or_else(|| {
+        Error::setting("bip", format!("{bip:?} is no IPv4 address with a prefix of up to 30 bits"))
+    })
+}
+
+fn labels(labels: Vec<String>) -> Result<Vec<String>, Error> {
+    match labels.iter().find(|label| !label.contains('=')) {
+        Some(wrong) => Err(Error::setting("labels", format!("{wrong:?} is not KEY=VALUE"))),
+        None => Ok(labels),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(values: Values) -> String {
+        config(values).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bridge_address_has_a_prefix() {
+        let values = Values { bip: Some("10.1.0.1/24".to_owned()), ..Values::default() };
+        let bridge = config(values).unwrap().bridge;
+        assert_eq!((bridge.address, bridge.prefix_length), (Ipv4Addr::new(10, 1, 0, 1), 24));
+        for wrong in ["10.1.0.1", "10.1.0.1/33", "fd00::1/64"] {
+            let values = Values { bip: Some(wrong.to_owned()), ..Values::default() };
+            assert!(refused(values).starts_with("invalid value for bip"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_default_runtime_must_be_there() {
+        let values = Values { default_runtime: Some("crun".to_owned()), ..Values::default() };
+        let error = refused(values);
+        assert!(error.contains("there is no runtime crun") && error.contains("tare"), "{error}");
+    }
+
+    #[test]
+    fn what_only_docker_can_do_is_refused() {
+        let values = Values { userland_proxy: Some(true), ..Values::default() };
+        assert!(refused(values).contains("userland-proxy"));
+        let values = Values { live_restore: Some(false), ..Values::default() };
+        assert!(refused(values).contains("live-restore"));
+        assert!(config(Values { live_restore: Some(true), ..Values::default() }).is_ok());
+    }
+
+    #[test]
+    fn an_interfaces_name_is_short() {
+        let values =
+            Values { bridge: Some("a-very-long-name-for-it".to_owned()), ..Values::default() };
+        assert!(refused(values).starts_with("invalid value for bridge"));
+    }
+}

@@ -1,0 +1,141 @@
+//! Everything that can be set, as it stands on the command line and in the configuration file. The
+//! names are docker's where docker has the setting.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use super::pairs::{NamedRuntime, Pair, option_map};
+
+/// What was set; nothing of it is checked yet. The field names are the file's, with `-` for `_`.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Values {
+    /// A socket to serve on: unix:///PATH; may be given several times
+    /// [default: unix:///var/run/docker.sock]
+    #[arg(short = 'H', long = "host", value_name = "unix://PATH", global = true)]
+    pub hosts: Option<Vec<String>>,
+    /// The group whose members may use the sockets [default: docker, if there is one]
+    #[arg(short = 'G', long, value_name = "NAME", global = true)]
+    pub group: Option<String>,
+    /// Where everything is kept that outlives a reboot [default: /var/lib/tare]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_root: Option<PathBuf>,
+    /// Where everything is kept that a reboot may take [default: /run/tare]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub exec_root: Option<PathBuf>,
+    /// The file that has the daemon's process id [default: EXEC_ROOT/tared.pid]
+    #[arg(short = 'p', long, value_name = "FILE", global = true)]
+    pub pidfile: Option<PathBuf>,
+
+    /// Log everything; the same as --log-level debug
+    #[arg(short = 'D', long, num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, value_name = "BOOL", global = true, help_heading = "Log")]
+    pub debug: Option<bool>,
+    /// Which lines the daemon's own log gets [default: info]
+    #[arg(short = 'l', long, value_name = "LEVEL", global = true, help_heading = "Log")]
+    pub log_level: Option<LogLevel>,
+    /// How they look [default: text]
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = "Log")]
+    pub log_format: Option<LogFormat>,
+
+    /// A runtime that containers can ask for; may be given several times
+    #[arg(
+        long = "add-runtime",
+        value_name = "NAME=PATH",
+        global = true,
+        help_heading = "Programs"
+    )]
+    #[serde(with = "option_map")]
+    pub runtimes: Option<Vec<NamedRuntime>>,
+    /// The runtime of containers that ask for none [default: tare]
+    #[arg(long, value_name = "NAME", global = true, help_heading = "Programs")]
+    pub default_runtime: Option<String>,
+    /// The program that looks after a container [default: containerd-shim-tare-v2, beside this
+    /// program or in PATH]
+    #[arg(long, value_name = "PATH", global = true, help_heading = "Programs")]
+    pub shim: Option<PathBuf>,
+    /// The init that containers with --init get [default: tare-init, beside this program or in
+    /// PATH]
+    #[arg(long, value_name = "PATH", global = true, help_heading = "Programs")]
+    pub init_path: Option<PathBuf>,
+
+    /// The bridge of the default network; it is made if it is not there [default: tare0]
+    #[arg(short = 'b', long, value_name = "NAME", global = true, help_heading = "Network")]
+    pub bridge: Option<String>,
+    /// The bridge's address and the length of its prefix [default: 172.17.0.1/16]
+    #[arg(long, value_name = "ADDRESS/LENGTH", global = true, help_heading = "Network")]
+    pub bip: Option<String>,
+    /// The MTU of the bridge and of containers' interfaces
+    #[arg(long, value_name = "BYTES", global = true, help_heading = "Network")]
+    pub mtu: Option<u32>,
+    /// The address that ports are published on if no other is named [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Network")]
+    pub ip: Option<IpAddr>,
+    /// Only false: published ports need no proxy
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          value_name = "BOOL", global = true, help_heading = "Network")]
+    pub userland_proxy: Option<bool>,
+
+    /// A name server for containers; may be given several times [default: the host's]
+    #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Containers")]
+    pub dns: Option<Vec<IpAddr>>,
+    /// A domain to search names in; may be given several times [default: the host's]
+    #[arg(long, value_name = "DOMAIN", global = true, help_heading = "Containers")]
+    pub dns_search: Option<Vec<String>>,
+    /// An option of containers' resolvers; may be given several times
+    #[arg(long = "dns-opt", value_name = "OPTION", global = true, help_heading = "Containers")]
+    pub dns_opts: Option<Vec<String>>,
+    /// The log driver of containers that ask for none [default: json-file]
+    #[arg(long, value_name = "NAME", global = true, help_heading = "Containers")]
+    pub log_driver: Option<String>,
+    /// An option of the log driver; may be given several times
+    #[arg(long = "log-opt", value_name = "KEY=VALUE", global = true, help_heading = "Containers")]
+    #[serde(with = "option_map")]
+    pub log_opts: Option<Vec<Pair>>,
+    /// Run an init in containers that don't ask for one, too
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          value_name = "BOOL", global = true, help_heading = "Containers")]
+    pub init: Option<bool>,
+    /// The cgroup above all containers' [default: /tare]
+    #[arg(long, value_name = "CGROUP", global = true, help_heading = "Containers")]
+    pub cgroup_parent: Option<String>,
+    /// The size of containers' /dev/shm: bytes, or a number with k, m or g [default: 64m]
+    #[arg(long, value_name = "SIZE", global = true, help_heading = "Containers")]
+    pub default_shm_size: Option<String>,
+    /// Only true: containers always outlive the daemon
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          value_name = "BOOL", global = true, help_heading = "Containers")]
+    pub live_restore: Option<bool>,
+    /// A label of this daemon, shown by `docker info`; may be given several times
+    #[arg(long = "label", value_name = "KEY=VALUE", global = true, help_heading = "Containers")]
+    pub labels: Option<Vec<String>>,
+}
+
+/// Which lines the daemon's own log gets: those of this level and of the worse ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Everything, each request too.
+    Debug,
+    /// What the daemon does.
+    #[default]
+    Info,
+    /// What should not be so.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// How the lines of the daemon's own log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -31,36 +31,34 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
-/// Marks every descriptor from `first` on close-on-exec, whoever left it open for us.
-pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
-    // SAFETY: the call only sets a flag on descriptors; it closes none and touches no memory.
-    let done = unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
+/// Closes every descriptor from `first` on, whoever left it open for us: a server that outlives
+/// its caller must not keep the caller's pipes open. To be called once, before this program has
+/// opened anything itself.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: nothing in this program owns a descriptor yet but 0, 1, 2 and what `take_inherited`
+    // took, which are all below `first`.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     if done == 0 {
         return Ok(());
     }
-    // Linux before 5.11 doesn't know the flag.
-    for entry in std::fs::read_dir("/proc/self/fd")? {
-        let Some(fd) = entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok())
-        else {
-            continue;
-        };
-        if fd >= first {
-            // SAFETY: as above; a number that is no descriptor (any more) is answered by EBADF.
-            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
+    // Kernels and sandboxes without the call.
+    let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for fd in open.into_iter().filter(|fd| *fd >= first) {
+        // SAFETY: as above. The directory's own descriptor is closed already: that is EBADF.
+        unsafe { libc::close(fd) };
     }
     Ok(())
 }
 
 /// Takes over the descriptors 3 to 3 + `count` - 1 that the caller of this program left open
-/// for it (see sd_listen_fds(3)). Numbers that aren't open are left out. To be called once, before
-/// this program has opened anything itself.
+/// for it (see sd_listen_fds(3)), and keeps them from the programs that this one runs. Numbers that
+/// aren't open are left out. To be called once, before this program has opened anything itself.
 pub(crate) fn take_inherited(count: u16) -> Vec<OwnedFd> {
     (3..3 + RawFd::from(count))
-        // SAFETY: F_GETFD reads a flag of a descriptor; for a closed number it answers EBADF.
-        .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } != -1)
+        // SAFETY: this sets a flag of a descriptor; for a closed number it answers EBADF.
+        .filter(|fd| unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) } != -1)
         // SAFETY: the descriptor is open (just checked), and nothing in this program owns it: it was
         // inherited, and this program has opened nothing before this call.
         .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })

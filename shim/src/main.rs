@@ -36,6 +36,7 @@ use error::{Context, Result};
 fn main() -> ExitCode {
     let inherited = inherited_count();
     let reservations = linux::take_inherited(inherited);
+    let closed = linux::close_from(3 + i32::from(inherited));
     let name = env!("CARGO_PKG_NAME");
     let invocation = match args::parse(std::env::args().skip(1)) {
         Ok(invocation) => invocation,
@@ -44,9 +45,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Nothing that was left open for us may reach the runtime, or through it the container.
-    let done = linux::close_on_exec_from(3)
-        .context(|| "close inherited descriptors on exec".to_owned())
+    let done = closed
+        .context(|| "close inherited descriptors".to_owned())
         .and_then(|()| run(invocation, reservations));
     match done {
         Ok(()) => ExitCode::SUCCESS,

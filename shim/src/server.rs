@@ -31,7 +31,7 @@ const MAX_STREAMS: u32 = 4096;
 /// Bytes that may be on their way in one stream; backlogs belong into the hub, not here.
 const STREAM_BUFFER: u32 = 64 << 10;
 /// The time that answers get to leave after a Shutdown.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What a server begins with.
 pub(crate) struct Config {

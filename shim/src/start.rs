@@ -118,6 +118,8 @@ fn detach(bundle: &Path) -> Result<()> {
     rustix::stdio::dup2_stdin(null.as_fd()).context(what)?;
     rustix::stdio::dup2_stdout(null.as_fd()).context(what)?;
     rustix::stdio::dup2_stderr(open_log(bundle)?.as_fd()).context(what)?;
+    // The caller's own mask must not reach into containers.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     std::env::set_current_dir("/").context(what)
 }
 

@@ -1,5 +1,8 @@
 //! How a shim is started, found, and cleaned up after.
 
+// A test may stop at the first thing that is wrong, in its helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use std::os::fd::AsRawFd;
@@ -18,13 +21,20 @@ use tare_proto::containerd::types::RuntimeInfo;
 async fn the_server_has_left_its_caller() {
     let home = Home::new("detached");
     bundle::write(&home.bundle(), &home.id, "true");
+    let (_reader, forgotten) = rustix::pipe::pipe().unwrap();
     let client = Client::start(home).await;
+    drop(forgotten);
     let process = PathBuf::from(format!("/proc/{}", client.shim_pid()));
     let target = |fd: &str| std::fs::read_link(process.join("fd").join(fd)).unwrap();
     assert_eq!(target("0"), Path::new("/dev/null"));
     assert_eq!(target("1"), Path::new("/dev/null"));
     assert_eq!(target("2"), client.home.bundle().join("shim.log"));
     let stat = std::fs::read_to_string(process.join("stat")).unwrap();
+    // Not even a pipe that its caller forgot to close.
+    let open = std::fs::read_dir(process.join("fd")).unwrap();
+    let pipes = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let pipes: Vec<_> = pipes.filter(|target| target.to_string_lossy().contains("pipe:")).collect();
+    assert!(pipes.is_empty(), "{pipes:?}");
     let session: i32 =
         stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().parse().unwrap();
     assert_eq!(session, client.shim_pid());

@@ -120,9 +120,12 @@ impl ProcessIo {
     /// The process exists and has its ends: moves data from now on.
     pub(crate) fn begin(&self, ours: OurEnds) -> Result<()> {
         let what = || "watch the process's streams".to_owned();
-        if let Some(stdin) = ours.stdin {
-            self.stdin.open(stdin).context(what)?;
-            self.begin_stdin()?;
+        match ours.stdin {
+            Some(stdin) => {
+                self.stdin.open(stdin).context(what)?;
+                self.begin_stdin()?;
+            }
+            None => self.stdin.close_now(),
         }
         if let Some(stdout) = ours.stdout {
             let source = linux::watch(stdout, Interest::READABLE).context(what)?;
@@ -146,8 +149,12 @@ impl ProcessIo {
         }
         terminal.master = Some(Arc::clone(&master));
         drop(terminal);
-        self.stdin.open_terminal(Arc::clone(&master));
-        self.begin_stdin()?;
+        if self.stdin_endpoint == Endpoint::Null {
+            self.stdin.close_now();
+        } else {
+            self.stdin.open_terminal(Arc::clone(&master));
+            self.begin_stdin()?;
+        }
         self.begin_pump(master, Channel::Stdout, &self.stdout_endpoint)
     }
 

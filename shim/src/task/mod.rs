@@ -87,6 +87,10 @@ impl Tasks {
         if !is_valid_id(&id) {
             return Err(Error::invalid(format!("{id:?} is no container id")));
         }
+        if !request.bundle.is_absolute() {
+            let bundle = request.bundle.display();
+            return Err(Error::invalid(format!("the bundle {bundle} must be an absolute path")));
+        }
         {
             let mut places = self.lock();
             if places.contains_key(&id) {

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod container;
+pub mod engine;
 pub mod error;
 pub mod events;
 pub mod host;
@@ -13,5 +14,7 @@ pub mod network;
 pub mod shim;
 pub mod snapshot;
 pub mod store;
+pub mod volume;
 
+pub use engine::Engine;
 pub use error::{Error, Kind, Result};

@@ -1,4 +1,8 @@
 //! Containers: their records, what can be done with them, and what is done when they end.
+//!
+//! Reading never waits: every container has a published snapshot. Whoever changes a container
+//! holds it (`Entry::doing`), writes its record, and then publishes the new snapshot. Changes run
+//! to their end even if their caller goes away.
 
 pub mod attachment;
 pub mod config;
@@ -13,21 +17,52 @@ pub mod resources;
 pub mod signal;
 pub mod state;
 
+mod announce;
+mod attach;
+mod bundle;
+mod create;
+mod entry;
+mod exec;
+mod failure;
+mod files;
 #[cfg(test)]
 mod fixture;
+mod index;
+mod log;
 mod merge;
+mod monitor;
+mod mounting;
 mod name;
+mod pause;
+mod publishing;
+mod remove;
+mod rename;
+mod rootfs;
 mod settle;
 pub(crate) mod spec;
+mod start;
+mod stop;
+mod takeover;
+mod top;
+mod undo;
+mod work;
 
 use std::sync::Arc;
 
-use futures_util::Stream;
-
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::Events;
-use crate::store::Store;
+use crate::host::{Cgroups, Security, System};
+use crate::image::{ImageId, ImageUser, ImageUsers, Images};
+use crate::network::Networks;
+use crate::store::{Store, Table};
+use crate::volume::Volumes;
+
+use exec::Execs;
+use index::Index;
+use log::Watcher;
+use spec::HostFacts;
+use work::blocking;
 
 pub use attachment::{Attachment, InputSender};
 pub use config::ContainerConfig;
@@ -45,11 +80,23 @@ pub use resources::{DeviceMapping, Resources, Ulimit};
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};
 
+/// The records of containers, by id.
+const RECORDS: Table<Container> = Table::new("containers");
+
 /// The containers of one manager.
 pub struct Containers {
     config: Arc<Config>,
     store: Arc<Store>,
     events: Arc<Events>,
+    images: Arc<Images>,
+    networks: Arc<Networks>,
+    volumes: Volumes,
+    /// What of the host decides specs, as it was when this was opened.
+    facts: HostFacts,
+    cgroups: Cgroups,
+    index: Arc<Index>,
+    execs: Execs,
+    log_watcher: Watcher,
 }
 
 /// What containers are made of.
@@ -60,125 +107,85 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// Where to say what happens.
     pub events: Arc<Events>,
+    /// What they are made from.
+    pub images: Arc<Images>,
+    /// What they are connected to.
+    pub networks: Arc<Networks>,
 }
 
 impl Containers {
-    /// Takes over what the store and the machine know of containers.
+    /// Takes over what the store and the machine know of containers: those that run on, those that
+    /// ended meanwhile, and what an earlier manager was in the middle of.
     pub async fn open(parts: Parts) -> Result<Arc<Self>> {
-        let Parts { config, store, events } = parts;
-        Ok(Arc::new(Self { config, store, events }))
-    }
-
-    /// Makes a container.
-    pub async fn create(&self, request: Create) -> Result<Created> {
-        let _ = (request, &self.config, &self.store, &self.events);
-        Err(Error::unsupported("create"))
+        let Parts { config, store, events, images, networks } = parts;
+        let (for_volumes, records) = (Arc::clone(&config), Arc::clone(&store));
+        let volumes = blocking(move || Volumes::open(&for_volumes, records)).await?;
+        let containers = Arc::new(Self {
+            config,
+            store,
+            events,
+            images,
+            networks,
+            volumes,
+            facts: host_facts(),
+            cgroups: Cgroups::read(),
+            index: Arc::new(Index::default()),
+            execs: Execs::default(),
+            log_watcher: Watcher::default(),
+        });
+        containers.take_over().await?;
+        Ok(containers)
     }
 
     /// All containers as they are now, in no order.
     pub fn list(&self) -> Vec<Arc<Container>> {
-        Vec::new()
+        self.index.all().iter().map(|entry| entry.container()).collect()
     }
 
     /// The container with this name, id or unambiguous beginning of an id.
+    ///
+    /// # Errors
+    /// Not found, or invalid if several ids begin so.
     pub fn find(&self, reference: &str) -> Result<Arc<Container>> {
-        Err(Error::not_found(format!("No such container: {reference}")))
+        let container = self.index.find(reference)?.container();
+        let execs = self.execs.of(&container.id);
+        if execs.is_empty() {
+            return Ok(container);
+        }
+        Ok(Arc::new(Container { execs, ..(*container).clone() }))
     }
 
-    /// Starts a container.
-    pub async fn start(self: &Arc<Self>, _id: &ContainerId) -> Result<()> {
-        Err(Error::unsupported("start"))
+    /// Writes a container's record; its caller publishes what it gets back.
+    async fn save(&self, container: Container) -> Result<Arc<Container>> {
+        let (store, container) = (Arc::clone(&self.store), Arc::new(container));
+        let record = Arc::clone(&container);
+        blocking(move || store.write(|change| change.put(&RECORDS, record.id.as_str(), &*record)))
+            .await?;
+        Ok(container)
     }
+}
 
-    /// Stops a container.
-    pub async fn stop(&self, _id: &ContainerId, _options: StopOptions) -> Result<()> {
-        Err(Error::unsupported("stop"))
+impl ImageUsers for Containers {
+    fn containers_using(&self, image: &ImageId) -> Vec<ImageUser> {
+        let image = image.to_string();
+        self.list()
+            .iter()
+            .filter(|container| container.image_id == image)
+            .map(|container| ImageUser {
+                id: container.id.to_string(),
+                name: container.name.clone(),
+                running: container.state.is_running(),
+            })
+            .collect()
     }
+}
 
-    /// Sends a signal.
-    pub async fn kill(&self, _id: &ContainerId, _signal: Signal) -> Result<()> {
-        Err(Error::unsupported("kill"))
-    }
-
-    /// Stops and starts.
-    pub async fn restart(self: &Arc<Self>, _id: &ContainerId, _o: StopOptions) -> Result<()> {
-        Err(Error::unsupported("restart"))
-    }
-
-    /// Freezes its processes.
-    pub async fn pause(&self, _id: &ContainerId) -> Result<()> {
-        Err(Error::unsupported("pause"))
-    }
-
-    /// Lets them go on.
-    pub async fn unpause(&self, _id: &ContainerId) -> Result<()> {
-        Err(Error::unsupported("unpause"))
-    }
-
-    /// Gives it another name.
-    pub async fn rename(&self, _id: &ContainerId, _name: &str) -> Result<()> {
-        Err(Error::unsupported("rename"))
-    }
-
-    /// Waits; registers when it is called, not when the future is first polled.
-    pub fn wait(
-        &self,
-        _id: &ContainerId,
-        _condition: WaitCondition,
-    ) -> Result<impl Future<Output = Result<ExitOutcome>> + Send + use<>> {
-        Ok(async { Err(Error::unsupported("wait")) })
-    }
-
-    /// Takes a container away.
-    pub async fn remove(&self, _id: &ContainerId, _options: RemoveOptions) -> Result<()> {
-        Err(Error::unsupported("remove"))
-    }
-
-    /// Tells the container's terminal its size.
-    pub async fn resize(&self, _id: &ContainerId, _size: TerminalSize) -> Result<()> {
-        Err(Error::unsupported("resize"))
-    }
-
-    /// Lists its processes.
-    pub async fn top(&self, _id: &ContainerId, _ps_args: &str) -> Result<Top> {
-        Err(Error::unsupported("top"))
-    }
-
-    /// Connects to its standard streams; before it is started too.
-    pub async fn attach(&self, _id: &ContainerId, _options: AttachOptions) -> Result<Attachment> {
-        Err(Error::unsupported("attach"))
-    }
-
-    /// Reads its log.
-    pub async fn logs(
-        &self,
-        _id: &ContainerId,
-        _options: LogOptions,
-    ) -> Result<impl Stream<Item = Result<LogLine>> + Send + use<>> {
-        Ok(futures_util::stream::empty())
-    }
-
-    /// Prepares a process to run in a running container; gives its id.
-    pub async fn exec_create(&self, _id: &ContainerId, _config: ExecConfig) -> Result<String> {
-        Err(Error::unsupported("exec"))
-    }
-
-    /// Starts it; an attachment unless detached.
-    pub async fn exec_start(
-        self: &Arc<Self>,
-        _exec: &str,
-        _start: ExecStart,
-    ) -> Result<Option<Attachment>> {
-        Err(Error::unsupported("exec"))
-    }
-
-    /// What is known of it.
-    pub fn exec_inspect(&self, exec: &str) -> Result<ExecState> {
-        Err(Error::not_found(format!("No such exec instance: {exec}")))
-    }
-
-    /// Tells its terminal its size.
-    pub async fn exec_resize(&self, _exec: &str, _size: TerminalSize) -> Result<()> {
-        Err(Error::unsupported("exec"))
+fn host_facts() -> HostFacts {
+    let kernel = spec::seccomp::kernel_version(&System::read().kernel);
+    HostFacts {
+        capabilities: spec::capabilities::available(),
+        // A kernel that doesn't say its version is taken for the oldest that is supported.
+        kernel: kernel.unwrap_or((5, 10)),
+        seccomp: Security::read().seccomp,
     }
 }

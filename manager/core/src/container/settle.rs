@@ -141,7 +141,7 @@ impl Judge<'_> {
                 log.options.entry(key.clone()).or_insert_with(|| value.clone());
             }
         }
-        check_log_options(&log.driver, log.options.iter())
+        check_log_options(&log.driver, log.options.keys())
     }
 }
 
@@ -196,27 +196,24 @@ fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
     Ok(())
 }
 
-fn check_log_options<'a>(
-    driver: &str,
-    mut options: impl Iterator<Item = (&'a String, &'a String)>,
-) -> Result<()> {
-    const JSON_FILE: [&str; 9] = [
-        "max-size",
-        "max-file",
-        "compress",
-        "labels",
-        "labels-regex",
-        "env",
-        "env-regex",
-        "tag",
-        "mode",
-    ];
-    match options.find(|(key, _)| driver == "none" || !JSON_FILE.contains(&key.as_str())) {
-        Some((key, _)) => {
-            Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver")))
+/// Options of the json-file driver that the shim keeps to, and those of docker's that it doesn't.
+const LOG_OPTIONS: [&str; 5] = ["max-size", "max-file", "compress", "labels", "env"];
+const MISSING_LOG_OPTIONS: [&str; 5] =
+    ["labels-regex", "env-regex", "tag", "mode", "max-buffer-size"];
+
+fn check_log_options<'a>(driver: &str, options: impl Iterator<Item = &'a String>) -> Result<()> {
+    for option in options {
+        let has = |list: &[&str]| driver == "json-file" && list.contains(&option.as_str());
+        if has(&MISSING_LOG_OPTIONS) {
+            return Err(Error::unsupported(format!("the log option {option}")));
         }
-        None => Ok(()),
+        if !has(&LOG_OPTIONS) {
+            return Err(Error::invalid(format!(
+                "unknown log opt '{option}' for {driver} log driver"
+            )));
+        }
     }
+    Ok(())
 }
 
 /// An absolute path without `.`, `..` and doubled slashes, by its text alone.

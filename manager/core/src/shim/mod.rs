@@ -1,1 +1,33 @@
-//! (being written)
+//! The shims, seen from here: one program beside each running container, spoken to over gRPC.
+//!
+//! A shim outlives this manager. What it must know again after a restart stands in the container's
+//! bundle: the answer that the shim gave when it was launched.
+
+mod address;
+mod launch;
+mod streams;
+mod task;
+
+pub(crate) use address::Address;
+pub(crate) use launch::{Launch, clean_up, launch};
+pub(crate) use streams::Wanted;
+pub(crate) use task::{CreateTask, ExecTask, Shim, TaskExit};
+
+/// The process that a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target<'a> {
+    /// The container's own.
+    Init,
+    /// That of an exec instance.
+    Exec(&'a str),
+}
+
+impl Target<'_> {
+    /// How the Task API says it.
+    fn exec_id(self) -> String {
+        match self {
+            Self::Init => String::new(),
+            Self::Exec(id) => id.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Making containers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::entry::Entry;
+use super::files::Files;
+use super::id::ContainerId;
+use super::modes::{IpcMode, NetworkMode, PidMode};
+use super::options::{Create, Created};
+use super::record::{Container, MountSource};
+use super::rootfs::Rootfs;
+use super::state::State;
+use super::undo::Undo;
+use super::work::{blocking, to_the_end};
+use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle};
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::volume::Volume;
+
+impl Containers {
+    /// Makes a container. Either all of it is there on return, or nothing.
+    ///
+    /// # Errors
+    /// Not found for the image, conflict for the name, invalid or unsupported for the settings.
+    pub async fn create(self: &Arc<Self>, request: Create) -> Result<Created> {
+        let containers = Arc::clone(self);
+        to_the_end(async move { containers.create_now(request).await }).await
+    }
+
+    async fn create_now(&self, mut request: Create) -> Result<Created> {
+        let image = self.images.resolve(&request.config.image)?;
+        let warnings = self.settle(&mut request, &image)?;
+        let wanted = request.name.as_deref().map(name::check).transpose()?;
+        let id = ContainerId::random();
+        let reservation = self.index.reserve(wanted, &id)?;
+        let mut undo = Undo::default();
+        let made = self.make(&id, reservation.name(), request, &image, &mut undo).await;
+        let container = match made {
+            Ok(container) => container,
+            Err(error) => {
+                undo.run(id.as_str()).await;
+                return Err(error);
+            }
+        };
+        reservation.keep();
+        announce::announce(&self.events, &container, "create");
+        self.index.insert(Arc::new(Entry::new(container)));
+        Ok(Created { id, warnings })
+    }
+
+    /// Judges the request before anything is made, and completes it.
+    fn settle(&self, request: &mut Create, image: &Image) -> Result<Vec<String>> {
+        settle::settle_config(&mut request.config)?;
+        let defaults = &image.config.defaults;
+        merge::merge(&mut request.config, defaults)?;
+        settle::settle_config(&mut request.config)?;
+        let judge =
+            settle::Judge { config: &self.config, facts: &self.facts, cgroups: &self.cgroups };
+        let mut warnings = judge.settle_host(&mut request.host)?;
+        self.pin_joined(&mut request.host)?;
+        let checked = defaults.healthcheck.as_ref();
+        if checked.is_some_and(|check| check.test.first().is_none_or(|word| word != "NONE")) {
+            warnings.push(
+                "The image has a health check; this version of tared does not run health checks."
+                    .to_owned(),
+            );
+        }
+        Ok(warnings)
+    }
+
+    /// Turns names of containers whose namespaces are joined into ids, which outlive a renaming.
+    fn pin_joined(&self, host: &mut HostConfig) -> Result<()> {
+        let pin = |name: &mut String| -> Result<()> {
+            self.find(name)?.id.as_str().clone_into(name);
+            Ok(())
+        };
+        if let NetworkMode::Container(name) = &mut host.network_mode {
+            pin(name)?;
+        }
+        if let PidMode::Container(name) = &mut host.pid_mode {
+            pin(name)?;
+        }
+        if let IpcMode::Container(name) = &mut host.ipc_mode {
+            pin(name)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything that the container has on disk, its record last.
+    async fn make(
+        &self,
+        id: &ContainerId,
+        name: &str,
+        request: Create,
+        image: &Image,
+        undo: &mut Undo,
+    ) -> Result<Container> {
+        let Create { mut config, host, .. } = request;
+        if config.hostname.is_empty() {
+            config.hostname = match host.network_mode {
+                NetworkMode::Host => crate::host::Host::read().system.host_name,
+                _ => id.short().to_owned(),
+            };
+        }
+        let key = id.as_str().to_owned();
+        let images = Arc::clone(&self.images);
+        self.images.snapshots().prepare(&key, image).await?;
+        undo.push("take the snapshot away", async move { images.snapshots().remove(&key).await });
+
+        let directory = self.config.container_directory(id.as_str());
+        let gone = directory.clone();
+        undo.push("take the directory away", blocking(move || remove_directory(&gone)));
+        let (path, arguments) = merge::command(&config);
+        let mut container = Container {
+            id: id.clone(),
+            name: name.to_owned(),
+            created: Timestamp::now(),
+            path,
+            arguments,
+            image_name: config.image.clone(),
+            image_id: image.id.to_string(),
+            config,
+            host,
+            state: State::Created { failure: None },
+            network: None,
+            mounts: Vec::new(),
+            restart_count: 0,
+            log_path: None,
+            directory,
+            execs: Vec::new(),
+        };
+        if container.host.log.driver == "json-file" {
+            container.log_path = Some(container.directory.join(format!("{id}-json.log")));
+        }
+        let volumes = self.provide_mounts(&mut container, undo).await?;
+        self.fill_root(&container, &volumes).await?;
+        self.commit(container, volumes).await
+    }
+
+    /// Provides what the container's user wants mounted; gives the volumes among it.
+    async fn provide_mounts(
+        &self,
+        container: &mut Container,
+        undo: &mut Undo,
+    ) -> Result<Vec<Volume>> {
+        let wishes = mounting::wishes(&container.config, &container.host)?;
+        let volumes = self.volumes.clone();
+        let directory = container.directory.clone();
+        let (points, used) = blocking(move || {
+            make_directory(&directory)?;
+            mounting::provide(wishes, &volumes)
+        })
+        .await?;
+        container.mounts = points;
+        for volume in used.iter().filter(|volume| volume.fresh && volume.anonymous) {
+            let (volumes, name) = (self.volumes.clone(), volume.name.clone());
+            undo.push("take a volume away", blocking(move || volumes.discard(&name)));
+        }
+        Ok(used)
+    }
+
+    /// Makes the working directory if the image doesn't have it, and fills new volumes with what
+    /// the image has at their places.
+    async fn fill_root(&self, container: &Container, used: &[Volume]) -> Result<()> {
+        let working_dir = container.config.working_dir.clone();
+        let no_copy = mounting::not_copied(&container.host);
+        let to_fill: Vec<(Volume, String)> = container
+            .mounts
+            .iter()
+            .filter(|point| !no_copy.contains(&point.target))
+            .filter_map(|point| match &point.source {
+                MountSource::Volume { name, .. } => {
+                    let volume = used.iter().find(|volume| volume.name == *name)?;
+                    Some((volume.clone(), point.target.clone()))
+                }
+                MountSource::Path(_) | MountSource::Tmpfs { .. } => None,
+            })
+            .collect();
+        if to_fill.is_empty() && matches!(working_dir.as_str(), "" | "/") {
+            return Ok(());
+        }
+        let mounts = self.images.snapshots().mounts(container.id.as_str())?;
+        let volumes = self.volumes.clone();
+        blocking(move || {
+            let root = Rootfs::mount(&mounts)?;
+            root.make_directory(&working_dir)
+                .map_err(|error| error.while_doing("make the working directory"))?;
+            for (volume, target) in to_fill {
+                let from = root.directory(&target).map_err(|_| {
+                    Error::invalid(format!(
+                        "cannot mount volume over existing file, file exists {target}"
+                    ))
+                })?;
+                if let Some(from) = from {
+                    volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes the record, with those of the volumes that are new: from here on, the container is.
+    async fn commit(&self, container: Container, used: Vec<Volume>) -> Result<Container> {
+        let (store, volumes) = (Arc::clone(&self.store), self.volumes.clone());
+        blocking(move || {
+            store.write(|change| {
+                for volume in &used {
+                    volumes.record(change, volume)?;
+                }
+                change.put(&RECORDS, container.id.as_str(), &container)
+            })?;
+            Ok(container)
+        })
+        .await
+    }
+
+    /// Where the container's hosts file and the like are: its own, or those of the container whose
+    /// network it shares.
+    pub(super) fn files_of(&self, container: &Container) -> Files {
+        let directory = match &container.host.network_mode {
+            NetworkMode::Container(other) => self.config.container_directory(other),
+            _ => container.directory.clone(),
+        };
+        Files::in_directory(&directory)
+    }
+}
+
+fn make_directory(directory: &PathBuf) -> Result<()> {
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o710)
+        .recursive(true)
+        .create(directory)
+        .map_err(|error| Error::io(format!("make the directory {}", directory.display()), error))
+}
+
+/// Takes a directory and all in it away; it is no error if there is none.
+pub(super) fn remove_directory(directory: &PathBuf) -> Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("remove {}", directory.display()), error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,129 @@
+//! Taking containers away.
+
+use std::sync::Arc;
+
+use super::create::remove_directory;
+use super::entry::Entry;
+use super::id::ContainerId;
+use super::options::RemoveOptions;
+use super::record::{Container, MountSource};
+use super::signal::Signal;
+use super::state::State;
+use super::work::{blocking, to_the_end};
+use super::{Containers, RECORDS, announce};
+use crate::error::{Error, Kind, Result};
+
+impl Containers {
+    /// Takes a container away.
+    ///
+    /// # Errors
+    /// Conflict if it runs and isn't to be killed, or is being removed already.
+    pub async fn remove(self: &Arc<Self>, id: &ContainerId, options: RemoveOptions) -> Result<()> {
+        let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
+        to_the_end(async move { containers.remove_entry(&entry, options).await }).await
+    }
+
+    /// The same for whoever can do nothing about a failure.
+    pub(super) async fn remove_logged(self: &Arc<Self>, entry: &Entry, options: RemoveOptions) {
+        match self.remove_entry(entry, options).await {
+            Err(error) if error.kind() != Kind::NotFound => {
+                tracing::error!(container = %entry.container().id, %error, "remove");
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends a removal that an earlier manager began.
+    pub(super) async fn finish_removal(self: Arc<Self>, entry: Arc<Entry>) {
+        self.remove_logged(&entry, RemoveOptions::default()).await;
+    }
+
+    async fn remove_entry(&self, entry: &Entry, options: RemoveOptions) -> Result<()> {
+        loop {
+            let doing = entry.doing.lock().await;
+            let container = entry.container();
+            // It may have been removed while we waited for our turn.
+            self.index.get(&container.id)?;
+            match &container.state {
+                State::Paused(_) if !options.force => {
+                    return Err(Error::conflict("container is paused and must be unpaused first")
+                        .while_doing(format!("cannot remove container \"{}\"", container.name)));
+                }
+                State::Running(_) if !options.force => {
+                    return Err(Error::conflict(
+                        "container is running: stop the container before removing or force remove",
+                    )
+                    .while_doing(format!("cannot remove container \"{}\"", container.name)));
+                }
+                State::Running(_) | State::Paused(_) => {
+                    drop(doing);
+                    self.kill_and_wait(entry, Signal::KILL)
+                        .await
+                        .map_err(|error| error.while_doing("could not kill container"))?;
+                    // Its exit is recorded now; it may have been started again since.
+                }
+                _ => return self.remove_stopped(entry, &container, options).await,
+            }
+        }
+    }
+
+    /// Takes away a container that doesn't run. Its caller holds it.
+    async fn remove_stopped(
+        &self,
+        entry: &Entry,
+        container: &Container,
+        options: RemoveOptions,
+    ) -> Result<()> {
+        let exit = container.state.exit().cloned();
+        let with = |state: State| Container { state, ..container.clone() };
+        let removing = self.save(with(State::Removing { exit: exit.clone() })).await?;
+        entry.publish(removing);
+        match self.take_away(container, options).await {
+            Ok(()) => {
+                entry.take_clients();
+                self.forget_execs(&container.id);
+                self.index.remove(entry);
+                announce::announce(&self.events, container, "destroy");
+                entry.wake_all();
+                Ok(())
+            }
+            Err(error) => {
+                let dead = Arc::new(with(State::Dead { exit }));
+                if let Err(error) = self.save((*dead).clone()).await {
+                    tracing::error!(container = %container.id, %error, "record a failed removal");
+                }
+                entry.publish(dead);
+                Err(error.while_doing(format!("cannot remove container \"{}\"", container.name)))
+            }
+        }
+    }
+
+    /// Takes away what the container has on disk; its record, and those of its volumes, last.
+    async fn take_away(&self, container: &Container, options: RemoveOptions) -> Result<()> {
+        self.images.snapshots().remove(container.id.as_str()).await?;
+        let directory = container.directory.clone();
+        blocking(move || remove_directory(&directory)).await?;
+        let names: Vec<String> = container
+            .mounts
+            .iter()
+            .filter_map(|point| match &point.source {
+                MountSource::Volume { name, anonymous: true, .. } if options.volumes => {
+                    Some(name.clone())
+                }
+                _ => None,
+            })
+            .collect();
+        let (store, volumes, id) =
+            (Arc::clone(&self.store), self.volumes.clone(), container.id.clone());
+        blocking(move || {
+            store.write(|change| {
+                for name in &names {
+                    volumes.forget(change, name)?;
+                }
+                change.delete(&RECORDS, id.as_str())
+            })?;
+            names.iter().try_for_each(|name| volumes.discard(name))
+        })
+        .await
+    }
+}

@@ -1,0 +1,212 @@
+//! A container's root file system as this manager looks into it: through a descriptor of its root,
+//! below which the kernel resolves every path, so that nothing the image or the container puts
+//! there leads out.
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
+};
+
+use super::spec::user::Accounts;
+use crate::error::{Error, Result};
+use crate::snapshot::Mount;
+
+/// The most that is read of an account file; a hostile one could be endless.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// The root of a container's file system.
+#[derive(Debug)]
+pub(crate) struct Rootfs {
+    root: OwnedFd,
+}
+
+impl Rootfs {
+    /// The file system that `mounts` make, mounted where nobody else sees it for as long as this
+    /// lives. Blocks; the container must not run, as overlay allows one mount of its upper layer.
+    pub(crate) fn mount(mounts: &[Mount]) -> Result<Self> {
+        let [mount] = mounts else {
+            return Err(Error::system(format!("a root made of {} mounts", mounts.len())));
+        };
+        let root = match mount.kind.as_str() {
+            "bind" => open_tree_root(Path::new(&mount.source)),
+            _ => mount_detached(mount),
+        };
+        let root = root.map_err(|error| Error::io("mount the root file system", error.into()))?;
+        Ok(Self { root })
+    }
+
+    /// The root of a running process.
+    pub(crate) fn of_process(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/root");
+        let root = open_tree_root(Path::new(&path))
+            .map_err(|error| Error::io(format!("open {path}"), error.into()))?;
+        Ok(Self { root })
+    }
+
+    /// The account files.
+    pub(crate) fn accounts(&self) -> Result<Accounts> {
+        Ok(Accounts { passwd: self.read("etc/passwd")?, group: self.read("etc/group")? })
+    }
+
+    /// A directory inside; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid) if something else is.
+    pub(crate) fn directory(&self, path: &str) -> Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match self.open(path, flags) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR) => Err(Error::invalid(format!("{path} is not a directory"))),
+            Err(error) => Err(Error::io(format!("open {path} in the container"), error.into())),
+        }
+    }
+
+    /// Makes the directory `path` and those above it that aren't there.
+    pub(crate) fn make_directory(&self, path: &str) -> Result<()> {
+        let mut done = String::new();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            let above = if done.is_empty() { "/" } else { &done };
+            let parent = self.directory(above)?.ok_or_else(|| {
+                Error::invalid(format!("{above} leads to nothing, so {path} can't be made"))
+            })?;
+            match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => {
+                    return Err(Error::io(format!("mkdir {path} in the container"), error.into()));
+                }
+            }
+            done = format!("{done}/{name}");
+        }
+        // What was there already may be something else than a directory.
+        self.directory(path).map(drop)
+    }
+
+    /// A file's text; empty if there is none. What is no regular file counts as none: opening a
+    /// pipe would wait for ever.
+    fn read(&self, path: &str) -> Result<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match self.open(path, flags) {
+            Ok(file) => std::fs::File::from(file),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => {
+                return Ok(String::new());
+            }
+            Err(error) => {
+                return Err(Error::io(format!("open {path} in the container"), error.into()));
+            }
+        };
+        let failed = |error| Error::io(format!("read {path} in the container"), error);
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Ok(String::new());
+        }
+        let mut bytes = Vec::new();
+        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > LARGEST_FILE {
+            return Err(Error::invalid(format!(
+                "/{path} in the container is larger than {} MiB",
+                LARGEST_FILE >> 20
+            )));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), inside)
+    }
+}
+
+impl AsFd for Rootfs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+}
+
+fn open_tree_root(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+}
+
+/// Mounts without a place: the mount goes away with its descriptor.
+fn mount_detached(mount: &Mount) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for option in &mount.options {
+        match option.split_once('=') {
+            Some(("lowerdir", directories)) => set_lower(context.as_fd(), directories)?,
+            Some((key, value)) => fsconfig_set_string(&context, key, value)?,
+            None => fsconfig_set_flag(&context, option.as_str())?,
+        }
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+}
+
+/// One by one where the kernel can (6.8 and later), since together they may be too long.
+fn set_lower(context: BorrowedFd<'_>, directories: &str) -> rustix::io::Result<()> {
+    for (number, directory) in directories.split(':').enumerate() {
+        match fsconfig_set_string(context, "lowerdir+", directory) {
+            Err(Errno::INVAL) if number == 0 => {
+                return fsconfig_set_string(context, "lowerdir", directories);
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn rootfs(directory: &Path) -> Rootfs {
+        Rootfs { root: open_tree_root(directory).unwrap() }
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir(root.join("etc")).unwrap();
+        symlink("/../../../../etc/passwd-of-image", root.join("etc/passwd")).unwrap();
+        std::fs::write(root.join("etc/passwd-of-image"), "web:x:1:2::/:\n").unwrap();
+        let accounts = rootfs(root).accounts().unwrap();
+        assert_eq!(accounts.passwd, "web:x:1:2::/:\n");
+        assert_eq!(accounts.group, "");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        std::fs::create_dir_all(root.join("etc/group")).unwrap();
+        rustix::fs::mknodat(
+            CWD,
+            root.join("etc/passwd"),
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o644),
+            0,
+        )
+        .unwrap();
+        assert_eq!(rootfs(root).accounts().unwrap().passwd, "");
+    }
+
+    #[test]
+    fn directories_are_made_below_the_root_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        symlink("/..", root.join("out")).unwrap();
+        rootfs(&root).make_directory("/out/a/b").unwrap();
+        assert!(root.join("a/b").is_dir());
+        assert!(!directory.path().join("a").exists());
+        std::fs::write(root.join("file"), "").unwrap();
+        assert!(rootfs(&root).make_directory("/file").is_err());
+    }
+}

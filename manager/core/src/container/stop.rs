@@ -1,0 +1,146 @@
+//! Signals to containers, and what is made of them: stop, kill, restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Entry, not_running};
+use super::id::ContainerId;
+use super::options::{StopOptions, WaitCondition};
+use super::record::Container;
+use super::signal::Signal;
+use super::state::State;
+use super::work::to_the_end;
+use super::{Containers, announce};
+use crate::error::{Error, Kind, Result};
+use crate::shim::Target;
+
+/// How long a killed process may take to go.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may take to go if it couldn't even be sent a signal.
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Containers {
+    /// Asks a container's process to end, and kills it if it doesn't in time.
+    ///
+    /// # Errors
+    /// [`Kind::NotModified`] if it doesn't run.
+    pub async fn stop(self: &Arc<Self>, id: &ContainerId, options: StopOptions) -> Result<()> {
+        let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
+        to_the_end(async move {
+            if !entry.container().state.is_running() {
+                return Err(Error::new(Kind::NotModified, "container is already stopped"));
+            }
+            containers.stop_running(&entry, options).await
+        })
+        .await
+    }
+
+    /// Sends a signal. SIGKILL is waited for.
+    ///
+    /// # Errors
+    /// Conflict if the container doesn't run.
+    pub async fn kill(self: &Arc<Self>, id: &ContainerId, signal: Signal) -> Result<()> {
+        let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
+        to_the_end(async move {
+            if signal == Signal::KILL {
+                containers.kill_and_wait(&entry, signal).await
+            } else {
+                containers.signal(&entry, signal).await
+            }
+        })
+        .await
+    }
+
+    /// Stops a container if it runs, and starts it.
+    pub async fn restart(self: &Arc<Self>, id: &ContainerId, options: StopOptions) -> Result<()> {
+        let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
+        to_the_end(async move {
+            if entry.container().state.is_running() {
+                containers.stop_running(&entry, options).await?;
+            }
+            let doing = entry.doing.lock().await;
+            containers.start_locked(&entry).await?;
+            drop(doing);
+            announce::announce(&containers.events, &entry.container(), "restart");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn stop_running(&self, entry: &Entry, options: StopOptions) -> Result<()> {
+        let container = entry.container();
+        let signal = match options.signal {
+            Some(signal) => signal,
+            None => stop_signal(&container)?,
+        };
+        let patience = self.patience(&container, options.timeout);
+        let stopped = entry.wait(WaitCondition::NotRunning);
+        let asked = self.signal(entry, signal).await;
+        let patience = match &asked {
+            Ok(()) => patience,
+            // It may be about to end, which is why it couldn't be reached.
+            Err(error) => {
+                tracing::warn!(container = %container.id, %error, "send the stop signal");
+                Some(SHORT_PATIENCE)
+            }
+        };
+        let ended = match patience {
+            None => stopped.await.is_ok(),
+            Some(patience) => tokio::time::timeout(patience, stopped).await.is_ok(),
+        };
+        if !ended {
+            self.kill_and_wait(entry, Signal::KILL).await?;
+        }
+        announce::announce(&self.events, &entry.container(), "stop");
+        Ok(())
+    }
+
+    /// Kills, and waits until the exit is recorded. It is no error if it ends by itself meanwhile.
+    pub(super) async fn kill_and_wait(&self, entry: &Entry, signal: Signal) -> Result<()> {
+        if !entry.container().state.is_running() {
+            return Err(not_running(&entry.container()));
+        }
+        let stopped = entry.wait(WaitCondition::NotRunning);
+        let sent = self.signal(entry, signal).await;
+        let patience = if sent.is_ok() { KILL_PATIENCE } else { SHORT_PATIENCE };
+        if tokio::time::timeout(patience, stopped).await.is_ok() {
+            return Ok(());
+        }
+        sent?;
+        Err(Error::system("tried to kill container, but did not receive an exit event"))
+    }
+
+    /// Sends a signal to the container's process.
+    async fn signal(&self, entry: &Entry, signal: Signal) -> Result<()> {
+        let _doing = entry.doing.lock().await;
+        let container = entry.container();
+        let shim = entry.shim()?;
+        shim.kill(Target::Init, signal.number(), false).await.map_err(|error| {
+            error.while_doing(format!("Cannot kill container {}", container.id))
+        })?;
+        // A frozen process doesn't see the signal that is to end it.
+        if let State::Paused(life) = &container.state
+            && (signal == Signal::KILL || stop_signal(&container).is_ok_and(|stop| stop == signal))
+        {
+            shim.resume().await?;
+            let state = State::Running(life.clone());
+            entry.publish(self.save(Container { state, ..(*container).clone() }).await?);
+        }
+        let event = announce::event(&container, "kill").with("signal", signal.number().to_string());
+        self.events.publish(event);
+        Ok(())
+    }
+
+    /// How long to wait after the stop signal; `None`: for ever.
+    fn patience(&self, container: &Container, asked: Option<i64>) -> Option<Duration> {
+        let seconds = asked
+            .or(container.config.stop_timeout)
+            .unwrap_or_else(|| i64::from(self.config.stop_timeout));
+        u64::try_from(seconds).ok().map(Duration::from_secs)
+    }
+}
+
+/// The signal that asks a container to end.
+fn stop_signal(container: &Container) -> Result<Signal> {
+    container.config.stop_signal.as_deref().map_or(Ok(Signal::TERM), str::parse)
+}

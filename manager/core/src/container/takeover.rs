@@ -1,0 +1,185 @@
+//! Taking over what an earlier manager left: containers that run on, ends that nobody recorded,
+//! and the remains of what it was in the middle of.
+//!
+//! A record says Running only after the process was let go, and everything that a start makes is
+//! found by the container's id. So whatever belongs to a container that is not said to run is left
+//! over, and goes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bundle::Bundle;
+use super::entry::Entry;
+use super::monitor::Ending;
+use super::record::Container;
+use super::state::{Life, State};
+use super::work::blocking;
+use super::{Containers, RECORDS};
+use crate::error::{Error, Result};
+use crate::shim::{Address, Shim, clean_up};
+
+/// How long the opening waits for shims. One that needs longer is taken over when it answers.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long between two attempts to reach a shim that is there but doesn't answer.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl Containers {
+    /// Loads the records and takes over what they name; sweeps what no record names.
+    pub(super) async fn take_over(self: &Arc<Self>) -> Result<()> {
+        let store = Arc::clone(&self.store);
+        let records = blocking(move || store.list::<Container>(&RECORDS)).await?;
+        for (_, container) in records {
+            self.index.insert(Arc::new(Entry::new(container)));
+        }
+        let mut takeovers = tokio::task::JoinSet::new();
+        for entry in self.index.all() {
+            let containers = Arc::clone(self);
+            match &entry.container().state {
+                State::Running(_) | State::Paused(_) => {
+                    takeovers.spawn(async move { containers.take_over_running(entry).await });
+                }
+                // Half-removed: the removal goes on.
+                State::Removing { .. } | State::Dead { .. } => {
+                    takeovers.spawn(async move { containers.finish_removal(entry).await });
+                }
+                // It was to go with its end, and its manager ended in between.
+                State::Exited(_) => {
+                    takeovers.spawn(async move { containers.remove_if_wished(&entry).await });
+                }
+                State::Created { .. } => {}
+            }
+        }
+        let all = async { while takeovers.join_next().await.is_some() {} };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!(waiting = takeovers.len(), "some shims don't answer yet; going on");
+        }
+        takeovers.detach_all();
+        self.sweep().await
+    }
+
+    async fn take_over_running(self: Arc<Self>, entry: Arc<Entry>) {
+        let doing = entry.doing.lock().await;
+        let container = entry.container();
+        match self.reach(&container).await {
+            Some(shim) => match shim.check().await {
+                Ok(()) if !self.has_ended(&container).await => {
+                    self.go_on(&entry, &container, shim).await;
+                }
+                _ => self.settle_exit(&entry, Ending::Found(Some(shim))).await,
+            },
+            None => self.settle_exit(&entry, Ending::Found(None)).await,
+        }
+        drop(doing);
+        self.remove_if_wished(&entry).await;
+    }
+
+    /// The container's shim; `None` if it has gone. Waits for one that doesn't answer.
+    async fn reach(&self, container: &Container) -> Option<Shim> {
+        let bundle = Bundle::of(&self.config, &container.id);
+        loop {
+            let address = Address::load(&bundle.path).ok()?;
+            match Shim::connect(container.id.as_str(), &address).await {
+                Ok(shim) => return Some(shim),
+                Err(error) if is_gone(&address) => {
+                    tracing::warn!(container = %container.id, %error, "the shim has gone");
+                    return None;
+                }
+                Err(error) => {
+                    tracing::warn!(container = %container.id, %error, "the shim doesn't answer");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn has_ended(&self, container: &Container) -> bool {
+        self.task_record(container).await.is_some_and(|record| record.exit.is_some())
+    }
+
+    /// Goes on where the earlier manager stopped.
+    async fn go_on(self: &Arc<Self>, entry: &Arc<Entry>, container: &Container, shim: Shim) {
+        if let Some(record) = self.task_record(container).await
+            && let Some(started_at) = record.started_at.and_then(|time| time.parse().ok())
+        {
+            let life = Life { pid: record.pid, started_at };
+            let state = match &container.state {
+                State::Paused(_) => State::Paused(life),
+                _ => State::Running(life),
+            };
+            entry.publish(Arc::new(Container { state, ..container.clone() }));
+        }
+        entry.set_shim(Some(shim.clone()));
+        self.watch(Arc::clone(entry), shim);
+    }
+
+    /// Takes away what belongs to no container that runs.
+    async fn sweep(&self) -> Result<()> {
+        let entries = self.index.all();
+        let containers: Vec<_> = entries.iter().map(|entry| entry.container()).collect();
+        let all: HashSet<String> = containers.iter().map(|c| c.id.to_string()).collect();
+        let running: HashSet<String> = containers
+            .iter()
+            .filter(|container| container.state.is_running())
+            .map(|container| container.id.to_string())
+            .collect();
+        self.sweep_bundles(&running).await?;
+        self.networks.retain(&running).await?;
+        self.images.snapshots().retain(&all).await?;
+        self.sweep_directories(all).await
+    }
+
+    async fn sweep_bundles(&self, running: &HashSet<String>) -> Result<()> {
+        for name in names_in(self.config.exec_root.join("containers")).await? {
+            if running.contains(&name) {
+                continue;
+            }
+            tracing::info!(container = name, "take away what a broken-off start left");
+            let bundle = Bundle { path: self.config.bundle_directory(&name) };
+            let sockets = self.config.socket_directory();
+            if let Ok(address) = Address::load(&bundle.path)
+                && let Ok(shim) = Shim::connect(&name, &address).await
+            {
+                let _ = shim.end().await;
+            }
+            if let Err(error) = clean_up(&self.config.shim, &name, &bundle.path, &sockets).await {
+                tracing::error!(container = name, %error, "clean up after a broken-off start");
+            }
+            blocking(move || bundle.remove()).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep_directories(&self, known: HashSet<String>) -> Result<()> {
+        for name in names_in(self.config.data_root.join("containers")).await? {
+            if !known.contains(&name) {
+                let directory = self.config.container_directory(&name);
+                blocking(move || super::create::remove_directory(&directory)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody listens at `address` any more, as against one that listens and doesn't answer.
+fn is_gone(address: &Address) -> bool {
+    use std::io::ErrorKind;
+    match std::os::unix::net::UnixStream::connect(address.socket()) {
+        Ok(_) => false,
+        Err(error) => {
+            matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+        }
+    }
+}
+
+/// The names in a directory; none if there is no such directory.
+async fn names_in(directory: std::path::PathBuf) -> Result<Vec<String>> {
+    blocking(move || match std::fs::read_dir(&directory) {
+        Ok(entries) => {
+            Ok(entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io(format!("read {}", directory.display()), error)),
+    })
+    .await
+}

@@ -1,0 +1,105 @@
+//! Launching shims and cleaning up after those that died, by containerd's shim protocol.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::process::Command;
+
+use super::address::Address;
+use super::task::Shim;
+use crate::error::{Error, Kind, Result};
+
+/// What containerd calls the namespace of our containers.
+const NAMESPACE: &str = "tare";
+/// How long a shim may take to start or to clean up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The first descriptor that a program finds if it is given any (`LISTEN_FDS`).
+const FIRST_DESCRIPTOR: i32 = 3;
+
+/// Which shim, for what.
+#[derive(Debug)]
+pub(crate) struct Launch<'a> {
+    /// The shim's program.
+    pub(crate) program: &'a Path,
+    /// The container's id.
+    pub(crate) id: &'a str,
+    /// The container's bundle; the shim's working directory.
+    pub(crate) bundle: &'a Path,
+    /// Where the shim makes its socket.
+    pub(crate) sockets: &'a Path,
+    /// Sockets that hold the container's published ports for as long as the shim lives.
+    pub(crate) reservations: Vec<OwnedFd>,
+}
+
+/// Starts a shim, keeps its address in the bundle, and connects to it.
+pub(crate) async fn launch(launch: Launch<'_>) -> Result<Shim> {
+    let Launch { program, id, bundle, sockets, reservations } = launch;
+    let mut command = command(program, id, bundle, sockets);
+    command.args(["-address", "", "-publish-binary", "", "start"]);
+    command.env("LISTEN_FDS", reservations.len().to_string());
+    let mappings = (FIRST_DESCRIPTOR..).zip(reservations);
+    let mappings =
+        mappings.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).collect();
+    command
+        .as_std_mut()
+        .fd_mappings(mappings)
+        .map_err(|error| Error::system(format!("pass descriptors to the shim: {error}")))?;
+    let output = run(command, program, "start").await?;
+    // The command owns the reservations; they are the shim's alone from here on.
+    let address = Address::parse(&String::from_utf8_lossy(&output.stdout))?;
+    address.save(bundle)?;
+    Shim::connect(id, &address).await
+}
+
+/// Lets the shim's program kill and take away what is left of a container whose shim is gone. It
+/// is no error if nothing is left.
+pub(crate) async fn clean_up(
+    program: &Path,
+    id: &str,
+    bundle: &Path,
+    sockets: &Path,
+) -> Result<()> {
+    let mut command = command(program, id, bundle, sockets);
+    command.arg("-bundle").arg(bundle).arg("delete");
+    run(command, program, "delete").await.map(drop)
+}
+
+fn command(program: &Path, id: &str, bundle: &Path, sockets: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["-namespace", NAMESPACE, "-id", id])
+        .current_dir(bundle)
+        .env("TARE_SOCKET_DIR", sockets)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(mut command: Command, program: &Path, action: &str) -> Result<Output> {
+    let program = program.display();
+    let child = command.spawn().map_err(|error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let advice = if missing { "; install it or give --shim" } else { "" };
+        Error::new(Kind::System, format!("failed to start shim: {program}: {error}{advice}"))
+    })?;
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+        .await
+        .map_err(|_| {
+            let seconds = PATIENCE.as_secs();
+            Error::new(
+                Kind::Unavailable,
+                format!("{program} {action} did not end within {seconds} seconds"),
+            )
+        })?
+        .map_err(|error| Error::io(format!("wait for {program} {action}"), error))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Error::system(format!("{program} {action} failed: {}", said.trim())))
+}

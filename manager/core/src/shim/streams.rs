@@ -1,0 +1,93 @@
+//! Clients' connections to the standard streams of a process, by way of its shim.
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tare_proto::tare::shim::v1::attach_request::Message as Asked;
+use tare_proto::tare::shim::v1::attach_response::Message as Answered;
+use tare_proto::tare::shim::v1::{AttachOpen, AttachRequest, AttachResponse};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::Target;
+use super::task::{Shim, failed, output};
+use crate::container::attachment::{Input, Peer};
+use crate::container::options::Output;
+use crate::error::{Error, Result};
+
+/// Which streams a client wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) stdin: bool,
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+}
+
+/// A client that is attached: what the process writes from now on reaches it.
+pub(crate) struct Listening {
+    responses: Streaming<AttachResponse>,
+    output: mpsc::Sender<Output>,
+}
+
+impl Shim {
+    /// Connects `peer` to the streams of a process; it is attached when this returns.
+    pub(crate) async fn attach(
+        &self,
+        target: Target<'_>,
+        wanted: Wanted,
+        peer: Peer,
+    ) -> Result<Listening> {
+        let open = AttachOpen {
+            id: self.id().to_owned(),
+            exec_id: target.exec_id(),
+            stdin: wanted.stdin,
+            stdout: wanted.stdout,
+            stderr: wanted.stderr,
+        };
+        let asked = |message| AttachRequest { message: Some(message) };
+        let input = ReceiverStream::new(peer.input).map(move |input| {
+            asked(match input {
+                Input::Bytes(bytes) => Asked::Stdin(bytes),
+                Input::Close => Asked::StdinClosed(true),
+            })
+        });
+        let requests = stream::iter([asked(Asked::Open(open))]).chain(input);
+        let responses = self.streams.clone().attach(requests).await.map_err(failed)?;
+        let mut responses = responses.into_inner();
+        match responses.message().await.map_err(failed)? {
+            Some(AttachResponse { message: Some(Answered::Attached(_)) }) => {
+                Ok(Listening { responses, output: peer.output })
+            }
+            other => Err(Error::system(format!("the shim answered {other:?} to an attach"))),
+        }
+    }
+}
+
+impl Listening {
+    /// Carries output to the client until the process has said all, or the client has gone.
+    pub(crate) async fn carry(mut self) {
+        loop {
+            let response = tokio::select! {
+                response = self.responses.message() => response,
+                () = self.output.closed() => return,
+            };
+            let message = match response {
+                Ok(Some(AttachResponse { message: Some(message) })) => message,
+                Ok(Some(AttachResponse { message: None })) => continue,
+                Ok(None) => return,
+                Err(status) => {
+                    tracing::debug!(error = status.message(), "an attached stream broke off");
+                    return;
+                }
+            };
+            if let Answered::Dropped(bytes) = message {
+                tracing::warn!(bytes, "an attached client read too slowly and missed output");
+            }
+            if let Some(output) = output(message)
+                && self.output.send(output).await.is_err()
+            {
+                return;
+            }
+        }
+    }
+}

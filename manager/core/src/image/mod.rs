@@ -7,6 +7,7 @@ mod changes;
 mod compression;
 mod config;
 mod digest;
+mod history;
 #[expect(clippy::module_inception, reason = "the type's own file")]
 mod image;
 mod import;
@@ -16,6 +17,8 @@ mod pipeline;
 mod platform;
 mod record;
 mod reference;
+mod remove;
+mod save;
 mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -179,7 +182,7 @@ impl Images {
 
     /// Gives the image `source` the name `target`, taking it from the image that has it.
     pub async fn tag(&self, source: &str, target: &str) -> Result<()> {
-        let name = Reference::parse(target)?.or_latest();
+        let name = taggable(target)?;
         let source = source.to_owned();
         self.blocking(move |catalog| catalog.tag(&source, name)).await
     }
@@ -191,13 +194,15 @@ impl Images {
         options: RemoveImage,
         users: &dyn ImageUsers,
     ) -> Result<Vec<Removed>> {
-        let _ = (options, users);
-        self.resolve(name).map(|_| Vec::new())
+        let id = self.resolve(name)?.id;
+        let users = users.containers_using(&id);
+        let name = name.to_owned();
+        self.blocking(move |catalog| catalog.remove(id, &name, options, &users)).await
     }
 
     /// How the image was made, newest step first.
     pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
-        self.resolve(name).map(|_| Vec::new())
+        history::history(&*self.resolve(name)?)
     }
 
     /// Writes images as an archive that `load` reads.
@@ -205,8 +210,13 @@ impl Images {
     where
         W: AsyncWrite + Send + Unpin,
     {
-        let _ = (names, to);
-        Err(Error::unsupported("save"))
+        let names = names.to_vec();
+        let (archive, sink) = stream::outgoing();
+        let writing = self.blocking(move |catalog| catalog.save(&names, archive));
+        let (written, sent) = tokio::join!(writing, sink.forward(to));
+        // A reader that went away is why the writing failed, too.
+        sent.map_err(|error| Error::io("send the archive", error))?;
+        written
     }
 
     async fn blocking<T: Send + 'static>(
@@ -218,4 +228,18 @@ impl Images {
             .await
             .map_err(|error| Error::system("an image's task died").caused_by(error))?
     }
+}
+
+/// A name that can be given to an image: with a tag, not a digest.
+fn taggable(name: &str) -> Result<Reference> {
+    let reference = Reference::parse(name)?.or_latest();
+    if reference.digest().is_some() {
+        return Err(Error::invalid("refusing to create a tag with a digest reference"));
+    }
+    if reference.familiar_name() == "sha256" {
+        return Err(Error::invalid(
+            "refusing to create an ambiguous tag using digest algorithm as name",
+        ));
+    }
+    Ok(reference)
 }

@@ -153,7 +153,7 @@ pub(crate) fn private_directory(path: &Path) -> Result<()> {
 }
 
 /// Makes the names in a directory durable.
-pub(crate) fn sync_directory(path: &Path) -> Result<()> {
+pub(super) fn sync_directory(path: &Path) -> Result<()> {
     std::fs::File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| Error::io(format_args!("sync {}", path.display()), error))

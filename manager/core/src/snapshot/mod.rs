@@ -30,10 +30,9 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::store::Store;
 
-pub(crate) use delete::tree as delete_tree;
-pub(crate) use directory::{private_directory, sync_directory};
+pub(crate) use directory::private_directory;
 pub(crate) use hold::{Hold, Holds};
-pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer, Unpacked};
+pub(crate) use layers::{Layers, NewLayer};
 
 use directory::Directories;
 use writable::WritableLayers;
@@ -141,11 +140,11 @@ impl Snapshots {
         self.writable.directories(key)
     }
 
-    /// The directories of an image; `None`: it has no layers.
+    /// The directories of an image.
     ///
     /// # Errors
-    /// [`crate::Kind::NotFound`] if the image is gone.
-    pub fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
+    /// [`crate::Kind::NotFound`] if the image has no layers, or is gone.
+    pub fn image_directories(&self, image: &Image) -> Result<GraphDirs> {
         self.writable.image_directories(image)
     }
 

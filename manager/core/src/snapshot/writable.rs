@@ -116,13 +116,13 @@ impl WritableLayers {
         Ok(GraphDirs { lower, ..graph_directories(&own) })
     }
 
-    pub(super) fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
+    pub(super) fn image_directories(&self, image: &Image) -> Result<GraphDirs> {
         let stack = self.layers.stack(image.top())?;
         let Some((top, lower)) = stack.split_first() else {
-            return Ok(None);
+            return Err(Error::not_found(format!("the image {} has no layers", image.id)));
         };
         let own = self.directories.path(*top);
-        Ok(Some(GraphDirs { lower: self.joined(lower), ..graph_directories(&own) }))
+        Ok(GraphDirs { lower: self.joined(lower), ..graph_directories(&own) })
     }
 
     pub(super) fn usage(&self, key: &str) -> Result<Usage> {

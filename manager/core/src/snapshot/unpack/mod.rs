@@ -23,8 +23,6 @@ use std::os::fd::OwnedFd;
 use crate::error::Result;
 use crate::image::archive::Archive;
 
-pub(crate) use metadata::OPAQUE;
-
 use tree::Tree;
 
 /// Unpacks `archive` into the empty directory `root`, over the layers `lowers`, uppermost first.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::metadata::OPAQUE;
 use super::*;
 use crate::error::Error;
 use crate::image::archive::testing::{Member, sparse_tar, tar_of};

@@ -1,12 +1,15 @@
 //! The `delete` action: cleans up after a server that has died.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use prost_types::Timestamp;
-use tare_proto::containerd::task::v3::DeleteResponse;
+use tare_proto::containerd::task::v3::task_client::TaskClient;
+use tare_proto::containerd::task::v3::{DeleteResponse, ShutdownRequest};
 use tare_proto::record::TaskRecord;
+use tokio::time::timeout;
+use tonic::transport::Endpoint;
 
 use crate::address::socket_path;
 use crate::args::Flags;
@@ -18,6 +21,8 @@ use crate::{record, runtime};
 
 /// How a container is said to have ended whose end nobody saw: by SIGKILL.
 const KILLED: u32 = 128 + 9;
+/// How long a server that should be dead may take to end.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Kills what is left of the container, takes down what was made for it, and returns the encoded
 /// DeleteResponse to print. Goes on past what fails.
@@ -26,6 +31,8 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
         Some(bundle) => bundle.clone(),
         None => std::env::current_dir().context(|| "find the working directory".to_owned())?,
     };
+    let socket = socket_path(flags, &flags.id);
+    end_server(&socket);
     let left = Leftovers::read(&bundle);
     if let Some(left) = &left
         && let Err(error) = runtime::delete_by_force(&left.runtime, &flags.id)
@@ -35,10 +42,27 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
     if let Err(error) = unmount_now(&bundle.join("rootfs")) {
         warn(format_args!("{error}"));
     }
-    remove_sockets(&socket_path(flags, &flags.id));
+    remove_sockets(&socket);
     let known = left.and_then(|left| left.state_directory).and_then(|place| record::read(&place));
     Leftovers::clear(&bundle);
     Ok(response(known).encode_to_vec())
+}
+
+/// Ends a server that is alive after all, but that its manager has given up on.
+fn end_server(socket: &Path) {
+    let shutdown = async {
+        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display()))?;
+        let mut task = TaskClient::new(endpoint.connect().await?);
+        let now = ShutdownRequest { id: String::new(), now: true };
+        // No answer is needed.
+        let _ = task.shutdown(now).await;
+        Ok::<_, tonic::transport::Error>(())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    if let Ok(runtime) = runtime {
+        // Mostly there is nobody to connect to.
+        let _ = runtime.block_on(async { timeout(SHUTDOWN_PATIENCE, shutdown).await });
+    }
 }
 
 /// The true end where the server lived to record it.

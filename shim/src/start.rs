@@ -20,9 +20,10 @@ use crate::server;
 
 /// containerd's way of learning where a shim is and what it speaks.
 #[derive(Serialize)]
-struct Bootstrap {
+struct Bootstrap<'a> {
     version: u32,
-    address: String,
+    /// A bare path: containerd puts `unix://` before it where the protocol is gRPC.
+    address: &'a Path,
     protocol: &'static str,
 }
 
@@ -31,8 +32,7 @@ struct Bootstrap {
 pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<String>> {
     let bundle = std::env::current_dir().context(|| "find the working directory".to_owned())?;
     let socket = socket_path(flags, &flags.id);
-    let printed =
-        Bootstrap { version: 3, address: format!("unix://{}", socket.display()), protocol: "grpc" };
+    let printed = Bootstrap { version: 3, address: &socket, protocol: "grpc" };
     let printed = serde_json::to_string(&printed).context(|| "write the address".to_owned())?;
     let Some(listener) = listen(&socket)? else {
         return Ok(Some(printed));

@@ -117,7 +117,7 @@ async fn ports_are_held_until_the_container_is_deleted() {
     drop(port);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let socket = printed["address"].as_str().unwrap().strip_prefix("unix://").unwrap().to_owned();
+    let socket = printed["address"].as_str().unwrap().to_owned();
     let mut client = Client::connect(home, Path::new(&socket)).await;
     client.create(&CreateOptions::default()).await.unwrap();
     let attached = client.attach("").await;

@@ -65,8 +65,7 @@ impl Home {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((&printed["version"], &printed["protocol"]), (&3.into(), &"grpc".into()));
-        let address = printed["address"].as_str().unwrap();
-        PathBuf::from(address.strip_prefix("unix://").unwrap())
+        PathBuf::from(printed["address"].as_str().unwrap())
     }
 
     pub(crate) fn record(&self) -> tare_proto::record::TaskRecord {

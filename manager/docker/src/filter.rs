@@ -137,7 +137,7 @@ pub(crate) mod tests {
 
     #[test]
     fn unknown_filters_and_unclear_truths_are_refused() {
-        let query = crate::query::tests::query(r#"filters={"nmae":["x"]}"#);
+        let query = crate::query::tests::query("filters=%7B%22nmae%22:[%22x%22]%7D");
         let error = Filters::of(&query, &["name"]).unwrap_err().to_string();
         assert_eq!(error, "invalid filter 'nmae'");
         assert_eq!(filters(r#"{"dangling":["true"]}"#).truth("dangling").unwrap(), Some(true));

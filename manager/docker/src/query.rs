@@ -28,10 +28,6 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether `name` is there at all.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.all(name).next().is_some()
-    }
 
     /// The first value of `name`, unless it is empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {

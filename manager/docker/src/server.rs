@@ -21,6 +21,7 @@ use tower::ServiceExt;
 
 use crate::api::{Api, Closing};
 use crate::error::Error;
+use crate::stream::hangup::Hangup;
 use crate::version::{self, ApiVersion};
 use crate::{routes, system};
 
@@ -83,23 +84,36 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
         }
         () = &mut closing => return,
     }
+    let hangup = match Hangup::of(&stream) {
+        Ok(hangup) => hangup,
+        Err(error) => return tracing::warn!("can't watch a connection: {error}"),
+    };
     let service = service_fn(move |request| answer(router.clone(), request));
+    // A client that ends its side still gets its answer; one that is gone ends its request.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .half_close(true)
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = &mut connection => served,
-        () = &mut closing => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut hangup = pin!(hangup.wait());
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            served = &mut connection => {
+                if let Err(error) = served {
+                    tracing::debug!("a connection has ended early: {error}");
+                }
+                return;
+            }
+            () = &mut hangup => return,
+            () = &mut closing, if !is_closing => {
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
-    };
-    if let Err(error) = served {
-        tracing::debug!("a connection has ended early: {error}");
     }
 }
 
@@ -147,4 +161,88 @@ fn common_headers() -> [(HeaderName, HeaderValue); 4] {
         (HeaderName::from_static("docker-experimental"), HeaderValue::from_static("false")),
         (HeaderName::from_static("server"), HeaderValue::from_static(system::SERVER)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Request as AxumRequest;
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::body::Json;
+    use crate::stream::frame::Framing;
+    use crate::stream::hijack::Channel;
+
+    /// A few endpoints that need no domain.
+    fn router() -> Router {
+        let say = |version: ApiVersion, request: AxumRequest| async move {
+            Channel::of(request).say("hi".to_owned(), Framing::Multiplexed, version)
+        };
+        Router::new()
+            .route("/info", get(async |version: ApiVersion| version.to_string()))
+            .route("/say", post(say))
+            .route("/body", post(async |Json(value): Json<serde_json::Value>| value.to_string()))
+            .fallback(async || Error::page_not_found())
+    }
+
+    /// What a client gets that sends `request` and then ends its side.
+    async fn exchange(request: &str) -> String {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (_close, closing) = watch::channel(false);
+        tokio::spawn(connection(near, router(), Closing::new(closing)));
+        far.write_all(request.as_bytes()).await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        far.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_version_in_the_path_is_heard_and_every_answer_says_ours() {
+        let answer = exchange("GET /v1.30//info HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("\r\nApi-Version: 1.51\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\n1.30"), "{answer}");
+        let answer = exchange("GET /v1.99/info HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(answer.contains("{\"message\":\"client version 1.99 is too new."), "{answer}");
+        let answer = exchange("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.ends_with("{\"message\":\"page not found\"}"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_cut_off_is_a_bad_request() {
+        let head = "POST /body HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+        let answer = exchange(&format!("{head}Content-Length: 100\r\n\r\n{{\"Image\":")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+        assert!(answer.contains("the request body was cut off"), "{answer}");
+        let answer = exchange(&format!("{head}Content-Length: 2\r\n\r\n{{}}")).await;
+        assert!(answer.ends_with("{}"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn connections_are_taken_over_with_and_without_an_upgrade() {
+        let head = "POST /v1.42/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n";
+        let upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+        let answer = exchange(&format!("{head}{upgrade}")).await;
+        assert!(answer.starts_with("HTTP/1.1 101 UPGRADED\r\n"), "{answer}");
+        assert!(answer.contains("Content-Type: application/vnd.docker.multiplexed-stream\r\n"));
+        assert!(answer.ends_with("\r\n\r\n\x01\0\0\0\0\0\0\x02hi"), "{answer}");
+        let answer = exchange(&format!("{head}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\x01\0\0\0\0\0\0\x02hi"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_server_ends_idle_connections() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (close, closing) = watch::channel(false);
+        let served = tokio::spawn(connection(near, router(), Closing::new(closing)));
+        far.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut first = [0; 8];
+        far.read_exact(&mut first).await.unwrap();
+        close.send_replace(true);
+        timeout(Duration::from_secs(5), served).await.unwrap().unwrap();
+    }
 }

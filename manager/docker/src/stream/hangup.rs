@@ -2,38 +2,40 @@
 //! still listens, so the end of what can be read does not say it.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 
 /// Watches a connection.
-pub(crate) struct Hangup(AsyncFd<OwnedFd>);
+pub(crate) struct Hangup(UnixStream);
 
 impl Hangup {
     /// Of this client.
     pub(crate) fn of(client: &UnixStream) -> io::Result<Self> {
         // A descriptor of its own, so that watching doesn't take away the socket's readiness.
         let watched = client.as_fd().try_clone_to_owned()?;
-        Ok(Self(AsyncFd::register_with_interest(watched, Interest::WRITABLE)?))
+        UnixStream::from_std(watched.into()).map(Self)
     }
 
     /// Waits until the client is gone.
     pub(crate) async fn wait(self) {
-        loop {
-            let Ok(mut ready) = self.0.ready(Interest::WRITABLE).await else { return };
-            // A hang-up is always reported; nothing else is asked for.
-            let mut asked = [PollFd::new(&self.0, PollFlags::empty())];
-            let polled = poll(&mut asked, Some(&Timespec::default()));
-            let [asked] = asked;
-            if polled.is_err() || asked.revents().contains(PollFlags::HUP) {
-                return;
-            }
-            // The kernel tells of the next change: room in the socket, or the hang-up.
-            ready.clear_ready();
+        while self.0.ready(Interest::WRITABLE).await.is_ok() && !self.is_gone() {
+            // "It would block" makes the next wait last until the kernel tells of a change: room in
+            // the socket, or the hang-up.
+            let _ = self
+                .0
+                .try_io(Interest::WRITABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        // A hang-up is always reported; nothing else is asked for.
+        let mut asked = [PollFd::new(&self.0, PollFlags::empty())];
+        let polled = poll(&mut asked, Some(&Timespec::default()));
+        let [asked] = asked;
+        polled.is_err() || asked.revents().contains(PollFlags::HUP)
     }
 }
 

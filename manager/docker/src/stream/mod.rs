@@ -4,7 +4,7 @@
 pub(crate) mod body_reader;
 pub(crate) mod detach;
 pub(crate) mod frame;
-mod hangup;
+pub(crate) mod hangup;
 pub(crate) mod hijack;
 pub(crate) mod json_lines;
 pub(crate) mod session;

@@ -36,3 +36,12 @@ pub(crate) async fn import(images: &Images, tar: &[u8], name: Option<&str>) -> A
 pub(crate) async fn load(images: &Images, archive: Vec<u8>) -> Result<Vec<Loaded>> {
     images.load(Cursor::new(archive), mpsc::channel(1).0).await
 }
+
+/// That no image is there, and nothing of one on the disk.
+pub(crate) fn assert_empty(images: &Images, root: &Path) {
+    assert!(images.list().is_empty());
+    for name in ["blobs/sha256", "ingest", "snapshots"] {
+        let left: Vec<_> = std::fs::read_dir(root.join(name)).unwrap().collect();
+        assert!(left.is_empty(), "{name}: {left:?}");
+    }
+}

@@ -21,7 +21,8 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use endpoint::{
     Connect, Connected, Endpoint, Interface, PortChoice, PortRequest, Protocol, PublishedPort,
@@ -46,7 +47,16 @@ pub struct Networks {
     records: Records,
     networks: Vec<Network>,
     /// By container, which has at most one.
-    endpoints: RwLock<BTreeMap<String, Arc<Endpoint>>>,
+    endpoints: RwLock<BTreeMap<String, Arc<Held>>>,
+}
+
+/// An endpoint on the books.
+struct Held {
+    endpoint: Arc<Endpoint>,
+    /// Whether it has ended for everybody but the kernel.
+    cut_off: AtomicBool,
+    /// Held by who takes it away.
+    turn: Mutex<()>,
 }
 
 struct Network {
@@ -70,7 +80,7 @@ impl Networks {
 
     /// Connects a container: its network namespace, its interface, its published ports. Either
     /// all of it is there on return, or nothing. If the container has an endpoint from before, it
-    /// is taken away first.
+    /// is taken away first, which may have to wait for the kernel.
     ///
     /// # Errors
     /// `NotFound` if there is no such network, `Exhausted` if it has no free address,
@@ -83,12 +93,26 @@ impl Networks {
 
     /// Takes away what a container has of its network; it is no error if that is nothing.
     ///
+    /// On return nobody is sent to the container any more and its ports are free. The kernel takes
+    /// some more tens of milliseconds to delete the interface; that isn't waited for, and the
+    /// address isn't given to another until it is done.
+    ///
     /// # Errors
-    /// All that went wrong, together. What is left stays on the books; trying again goes on there.
+    /// What went wrong before that; what goes wrong later is logged. Either way what is left stays
+    /// on the books, and is taken away when the container is next connected or disconnected, or
+    /// by [`Networks::retain`].
     pub async fn disconnect(self: &Arc<Self>, container: &str) -> Result<()> {
+        let Some(held) = self.held(container) else { return Ok(()) };
+        let (networks, leaving) = (Arc::clone(self), Arc::clone(&held));
+        off_the_reactor(move || networks.cut_off(&leaving)).await?;
         let networks = Arc::clone(self);
-        let container = container.to_owned();
-        off_the_reactor(move || networks.disconnect_now(&container)).await
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = networks.take_away(&held) {
+                let container = &held.endpoint.container;
+                tracing::warn!(container, %error, "disconnecting a container");
+            }
+        });
+        Ok(())
     }
 
     /// Takes away what belongs to no container of `running`, and carries our mark.
@@ -116,7 +140,8 @@ impl Networks {
 
     /// What a container has.
     pub fn endpoint(&self, container: &str) -> Option<Arc<Endpoint>> {
-        self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(container).cloned()
+        let held = self.held(container)?;
+        (!held.cut_off.load(Ordering::Acquire)).then(|| Arc::clone(&held.endpoint))
     }
 
     fn open_now(config: &Config, store: &Store) -> Result<Self> {
@@ -146,14 +171,16 @@ impl Networks {
         ];
         let endpoints = endpoints
             .into_iter()
-            .map(|endpoint| (endpoint.container.clone(), Arc::new(endpoint)))
+            .map(|endpoint| (endpoint.container.clone(), Arc::new(Held::new(endpoint))))
             .collect();
         Ok(Self { netns_directory, records, networks, endpoints: RwLock::new(endpoints) })
     }
 
     fn connect_now(&self, request: &Connect) -> Result<Connected> {
         let network = self.network(&request.network)?;
-        self.disconnect_now(&request.container)?;
+        if let Some(earlier) = self.held(&request.container) {
+            self.take_away(&earlier)?;
+        }
         let endpoint_id = identity::random();
         let reservation = network.driver.reserve(request, &endpoint_id)?;
         let endpoint = Endpoint {
@@ -165,10 +192,11 @@ impl Networks {
             interface: reservation.interface,
             ports: reservation.ports,
         };
-        self.keep(endpoint.clone());
+        let held = Arc::new(Held::new(endpoint.clone()));
+        self.endpoints_mut().insert(request.container.clone(), Arc::clone(&held));
         let made = self.records.put(&endpoint).and_then(|()| network.driver.attach(&endpoint));
         if let Err(error) = made {
-            if let Err(left) = self.disconnect_now(&request.container) {
+            if let Err(left) = self.take_away(&held) {
                 tracing::warn!(container = request.container, %left, "undoing a failed connection");
             }
             return Err(error);
@@ -176,44 +204,62 @@ impl Networks {
         Ok(Connected { endpoint, reservations: reservation.sockets })
     }
 
-    fn disconnect_now(&self, container: &str) -> Result<()> {
-        let Some(endpoint) = self.endpoint(container) else { return Ok(()) };
-        match self.networks.iter().find(|network| network.identity.id == endpoint.network_id) {
-            Some(network) => network.driver.detach(&endpoint)?,
+    /// The quick part of [`Self::take_away`].
+    fn cut_off(&self, held: &Held) -> Result<()> {
+        let _turn = held.turn.lock();
+        if held.cut_off.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.driver_of(&held.endpoint).map_or(Ok(()), |driver| driver.cut_off(&held.endpoint))
+    }
+
+    /// Takes an endpoint away, unless another does or did; then this waits until it is done.
+    fn take_away(&self, held: &Arc<Held>) -> Result<()> {
+        let _turn = held.turn.lock();
+        let endpoint = &held.endpoint;
+        let is_on_the_books =
+            self.held(&endpoint.container).is_some_and(|current| Arc::ptr_eq(&current, held));
+        if !is_on_the_books {
+            return Ok(());
+        }
+        match self.driver_of(endpoint) {
+            Some(driver) => driver.detach(endpoint)?,
             None => endpoint.netns.as_deref().map_or(Ok(()), netns::remove)?,
         }
-        self.records.remove(container)?;
-        self.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(container);
+        self.records.remove(&endpoint.container)?;
+        self.endpoints_mut().remove(&endpoint.container);
         Ok(())
     }
 
     fn retain_now(&self, running: &HashSet<String>) -> Result<()> {
-        let known: Vec<_> = self
-            .endpoints
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .filter(|container| !running.contains(*container))
-            .cloned()
-            .collect();
+        let endpoints: Vec<_> = self.endpoints().values().cloned().collect();
+        let ended = endpoints.iter().filter(|held| !running.contains(&held.endpoint.container));
         let namespaces = records::file_names(&self.netns_directory)?;
-        let orphans = namespaces.into_iter().filter(|container| !running.contains(container));
+        let orphans = namespaces.iter().filter(|container| !running.contains(*container));
         to_the_end(
-            known
-                .iter()
-                .map(|container| self.disconnect_now(container))
+            ended
+                .map(|held| self.take_away(held))
                 .chain(self.networks.iter().map(|network| network.driver.sweep(running)))
-                .chain(
-                    orphans.map(|container| netns::remove(&self.netns_directory.join(container))),
-                ),
+                .chain(orphans.map(|file| netns::remove(&self.netns_directory.join(file)))),
         )
     }
 
-    fn keep(&self, endpoint: Endpoint) {
-        self.endpoints
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(endpoint.container.clone(), Arc::new(endpoint));
+    fn held(&self, container: &str) -> Option<Arc<Held>> {
+        self.endpoints().get(container).cloned()
+    }
+
+    fn endpoints(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Held>>> {
+        self.endpoints.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn endpoints_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Held>>> {
+        self.endpoints.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None for a network that there isn't any more.
+    fn driver_of(&self, endpoint: &Endpoint) -> Option<&dyn Driver> {
+        let is_its = |network: &&Network| network.identity.id == endpoint.network_id;
+        self.networks.iter().find(is_its).map(|network| network.driver.as_ref())
     }
 
     fn network(&self, name_or_id: &str) -> Result<&Network> {
@@ -236,7 +282,6 @@ impl Networks {
     }
 
     fn describe(&self, network: &Network) -> NetworkInfo {
-        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
         NetworkInfo {
             id: network.identity.id.clone(),
             name: network.name.to_owned(),
@@ -244,12 +289,21 @@ impl Networks {
             created: network.identity.created,
             subnet: network.driver.subnet(),
             options: network.driver.options(),
-            endpoints: endpoints
+            endpoints: self
+                .endpoints()
                 .values()
+                .filter(|held| !held.cut_off.load(Ordering::Acquire))
+                .map(|held| &held.endpoint)
                 .filter(|endpoint| endpoint.network_id == network.identity.id)
                 .map(|endpoint| Endpoint::clone(endpoint))
                 .collect(),
         }
+    }
+}
+
+impl Held {
+    fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint: Arc::new(endpoint), cut_off: AtomicBool::new(false), turn: Mutex::new(()) }
     }
 }
 

@@ -51,6 +51,10 @@ impl Driver for Plain {
         })
     }
 
+    fn cut_off(&self, _endpoint: &Endpoint) -> Result<()> {
+        Ok(())
+    }
+
     fn detach(&self, endpoint: &Endpoint) -> Result<()> {
         endpoint.netns.as_deref().map_or(Ok(()), netns::remove)
     }

@@ -14,14 +14,19 @@ use crate::error::{Error, Result};
 /// The host's ports that this manager's containers have.
 #[derive(Default)]
 pub(super) struct HostPorts {
-    taken: Mutex<HashMap<(Protocol, u16), Vec<Ipv4Addr>>>,
+    taken: Mutex<Taken>,
     /// The ephemeral port that was chosen last. The next one is sought after it, so that a port
     /// isn't given to another container right after the last one has left it.
     last_ephemeral: AtomicU16,
 }
 
+/// On which addresses of the host a port is taken, each with the endpoint that has it.
+type Taken = HashMap<(Protocol, u16), Vec<(Ipv4Addr, String)>>;
+
 /// What [`HostPorts::publish`] has to know beside the requests.
-pub(super) struct Target {
+pub(super) struct Target<'a> {
+    /// Whose the ports will be.
+    pub(super) endpoint_id: &'a str,
     /// The host's address for requests that name none.
     pub(super) default_bind: Ipv4Addr,
     /// The container's address, for what people read.
@@ -39,14 +44,14 @@ impl HostPorts {
     pub(super) fn publish(
         &self,
         requests: &[PortRequest],
-        target: &Target,
+        target: &Target<'_>,
     ) -> Result<Vec<Reserved>> {
         let mut reserved: Vec<Reserved> = Vec::with_capacity(requests.len());
         for request in requests {
             match self.publish_one(request, target) {
                 Ok(port) => reserved.push(port),
                 Err(error) => {
-                    self.release(reserved.iter().map(|(port, _)| port));
+                    self.release(target.endpoint_id, reserved.iter().map(|(port, _)| port));
                     return Err(error);
                 }
             }
@@ -54,21 +59,26 @@ impl HostPorts {
         Ok(reserved)
     }
 
-    /// Counts these ports as taken.
-    pub(super) fn adopt(&self, ports: &[PublishedPort]) {
+    /// Counts these ports as taken by an endpoint.
+    pub(super) fn adopt(&self, endpoint_id: &str, ports: &[PublishedPort]) {
         let mut taken = self.taken();
         for port in ports {
-            taken.entry((port.protocol, port.host_port)).or_default().push(port.host_ip);
+            let key = (port.protocol, port.host_port);
+            taken.entry(key).or_default().push((port.host_ip, endpoint_id.to_owned()));
         }
     }
 
-    /// Frees these ports.
-    pub(super) fn release<'a>(&self, ports: impl IntoIterator<Item = &'a PublishedPort>) {
+    /// Frees those of these ports that the endpoint still has.
+    pub(super) fn release<'a>(
+        &self,
+        endpoint_id: &str,
+        ports: impl IntoIterator<Item = &'a PublishedPort>,
+    ) {
         let mut taken = self.taken();
         for port in ports {
             let key = (port.protocol, port.host_port);
             if let Some(addresses) = taken.get_mut(&key) {
-                addresses.retain(|address| *address != port.host_ip);
+                addresses.retain(|(ip, owner)| *ip != port.host_ip || owner != endpoint_id);
                 if addresses.is_empty() {
                     taken.remove(&key);
                 }
@@ -76,7 +86,7 @@ impl HostPorts {
         }
     }
 
-    fn publish_one(&self, request: &PortRequest, target: &Target) -> Result<Reserved> {
+    fn publish_one(&self, request: &PortRequest, target: &Target<'_>) -> Result<Reserved> {
         let host_ip = match request.host_ip {
             None => target.default_bind,
             Some(IpAddr::V4(address)) => address,
@@ -89,7 +99,7 @@ impl HostPorts {
         let publish = |host_port| {
             let PortRequest { container_port, protocol, .. } = *request;
             let port = PublishedPort { container_port, protocol, host_ip, host_port };
-            self.take(&port, target.container).map(|socket| (port, socket))
+            self.take(&port, target).map(|socket| (port, socket))
         };
         let mut failure = None;
         for host_port in self.candidates(request.host_port)? {
@@ -127,11 +137,11 @@ impl HostPorts {
         }
     }
 
-    fn take(&self, port: &PublishedPort, container: Ipv4Addr) -> Result<OwnedFd> {
+    fn take(&self, port: &PublishedPort, target: &Target<'_>) -> Result<OwnedFd> {
         let PublishedPort { host_ip, host_port, protocol, container_port } = port;
         let mut taken = self.taken();
         let others = taken.get(&(*protocol, *host_port)).map_or(&[][..], Vec::as_slice);
-        let overlaps = |other: &Ipv4Addr| {
+        let overlaps = |(other, _): &(Ipv4Addr, String)| {
             other == host_ip || other.is_unspecified() || host_ip.is_unspecified()
         };
         if others.iter().any(overlaps) {
@@ -141,16 +151,20 @@ impl HostPorts {
         }
         let socket =
             reservation::bind(*protocol, *host_ip, *host_port).map_err(|Unbound(reason)| {
+                let container = target.container;
                 Error::system(format!(
                     "failed to bind host port for \
                      {host_ip}:{host_port}:{container}:{container_port}/{protocol}: {reason}"
                 ))
             })?;
-        taken.entry((*protocol, *host_port)).or_default().push(*host_ip);
+        taken
+            .entry((*protocol, *host_port))
+            .or_default()
+            .push((*host_ip, target.endpoint_id.to_owned()));
         Ok(socket)
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<(Protocol, u16), Vec<Ipv4Addr>>> {
+    fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -62,7 +62,7 @@ impl Bridge {
             default_bind,
             addresses: Addresses::new(subnet),
             ports,
-            firewall: Firewall::new(&settings.name, subnet),
+            firewall: Firewall::new(&settings.name, subnet)?,
         };
         for endpoint in endpoints {
             bridge.adopt(endpoint);
@@ -79,7 +79,7 @@ impl Bridge {
     fn adopt(&self, endpoint: &Endpoint) {
         if let Some(interface) = &endpoint.interface {
             self.addresses.adopt(interface.address);
-            self.ports.adopt(&endpoint.ports);
+            self.ports.adopt(&endpoint.endpoint_id, &endpoint.ports);
             self.firewall.adopt(&endpoint.container, interface.address, &endpoint.ports);
         }
     }
@@ -162,7 +162,7 @@ impl Driver for Bridge {
             ));
         }
         let address = self.addresses.take_free()?;
-        let target = Target { default_bind: self.default_bind, container: address };
+        let target = Target { endpoint_id, default_bind: self.default_bind, container: address };
         let reserved = self.ports.publish(&request.ports, &target).map_err(|error| {
             self.addresses.release(address);
             error.while_doing(format!(
@@ -190,17 +190,22 @@ impl Driver for Bridge {
         self.firewall.publish(&endpoint.container, interface.address, &endpoint.ports)
     }
 
+    fn cut_off(&self, endpoint: &Endpoint) -> Result<()> {
+        self.firewall.withdraw(&endpoint.container)?;
+        self.ports.release(&endpoint.endpoint_id, &endpoint.ports);
+        Ok(())
+    }
+
     fn detach(&self, endpoint: &Endpoint) -> Result<()> {
         let interface = endpoint.interface.as_ref();
         to_the_end([
-            self.firewall.withdraw(&endpoint.container),
+            self.cut_off(endpoint),
             interface.map_or(Ok(()), |interface| self.unplug(interface)),
             endpoint.netns.as_deref().map_or(Ok(()), netns::remove),
         ])?;
         if let Some(interface) = interface {
             self.addresses.release(interface.address);
         }
-        self.ports.release(&endpoint.ports);
         Ok(())
     }
 

@@ -35,16 +35,26 @@ struct Published {
 pub(super) struct Firewall {
     bridge: String,
     subnet: Subnet,
-    /// What the table must have, by container. The lock is held while the table is changed, so
-    /// that it never differs from this for longer.
-    published: Mutex<BTreeMap<String, Vec<Published>>>,
+    /// Locked while the table is changed, so that it never differs from what it must be for
+    /// longer.
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Stays open: the kernel lets go of what was removed before it lets close a socket, and that
+    /// takes it milliseconds.
+    netlink: Netlink,
+    /// What the table must have, by container.
+    published: BTreeMap<String, Vec<Published>>,
 }
 
 impl Firewall {
     /// The packet filter of the bridge with this name and these addresses; [`Firewall::lay`] makes
     /// it.
-    pub(super) fn new(bridge: &str, subnet: Subnet) -> Self {
-        Self { bridge: bridge.to_owned(), subnet, published: Mutex::default() }
+    pub(super) fn new(bridge: &str, subnet: Subnet) -> Result<Self> {
+        let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
+        let state = Mutex::new(State { netlink, published: BTreeMap::new() });
+        Ok(Self { bridge: bridge.to_owned(), subnet, state })
     }
 
     /// The name of its table.
@@ -54,7 +64,8 @@ impl Firewall {
 
     /// Counts these ports among what the table must have, for [`Firewall::lay`] to put there.
     pub(super) fn adopt(&self, container: &str, address: Ipv4Addr, ports: &[PublishedPort]) {
-        self.published().insert(container.to_owned(), leading_to(container, address, ports));
+        let ports = leading_to(container, address, ports);
+        self.state().published.insert(container.to_owned(), ports);
     }
 
     /// Makes the table, or replaces it, in one transaction.
@@ -62,7 +73,7 @@ impl Firewall {
     /// # Errors
     /// [`Kind::Unavailable`] if there is no `nft`; [`Kind::System`] if it fails.
     pub(super) fn lay(&self) -> Result<()> {
-        self.lay_with(&self.published())
+        self.lay_with(&self.state().published)
     }
 
     /// Lets the world reach these ports of a container.
@@ -73,26 +84,26 @@ impl Firewall {
         ports: &[PublishedPort],
     ) -> Result<()> {
         let ports = leading_to(container, address, ports);
-        let mut published = self.published();
+        let mut state = self.state();
+        let State { netlink, published } = &mut *state;
         published.insert(container.to_owned(), ports.clone());
-        let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        if elements::table_exists(&netlink, &self.table())? {
-            elements::add(&netlink, &self.table(), &ports)?;
+        if elements::table_exists(netlink, &self.table())? {
+            elements::add(netlink, &self.table(), &ports)?;
         } else {
             tracing::warn!(table = self.table(), "the packet filter was flushed; making it again");
-            self.lay_with(&published)?;
+            self.lay_with(published)?;
         }
-        forget_earlier_flows(&netlink, &ports)
+        forget_earlier_flows(netlink, &ports)
     }
 
     /// Takes back what [`Firewall::publish`] did; it is no error if that is nothing.
     pub(super) fn withdraw(&self, container: &str) -> Result<()> {
-        let mut published = self.published();
+        let mut state = self.state();
+        let State { netlink, published } = &mut *state;
         let Some(ports) = published.get(container) else { return Ok(()) };
-        let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        elements::remove(&netlink, &self.table(), ports)?;
-        if let Some(Published { address, .. }) = ports.first() {
-            flows::forget_led_to(&netlink, *address)?;
+        elements::remove(netlink, &self.table(), ports)?;
+        if let Some(port) = ports.iter().find(|port| has_no_connections(port)) {
+            flows::forget_led_to(netlink, port.address)?;
         }
         published.remove(container);
         Ok(())
@@ -103,8 +114,8 @@ impl Firewall {
             .map_err(|error| error.while_doing(format!("make the nftables table {}", self.table())))
     }
 
-    fn published(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Published>>> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,19 +130,23 @@ fn leading_to(container: &str, address: Ipv4Addr, ports: &[PublishedPort]) -> Ve
 
 /// Lets clients that were sending to these ports before find the container.
 fn forget_earlier_flows(netlink: &Netlink, ports: &[Published]) -> Result<()> {
-    let without_connections: Vec<_> = ports
-        .iter()
-        .map(|ports| &ports.port)
-        .filter(|port| port.protocol == Protocol::Udp)
-        .collect();
-    if without_connections.is_empty() {
+    if !ports.iter().any(has_no_connections) {
         return Ok(());
     }
     let links = Netlink::open(libc::NETLINK_ROUTE)?;
     let local: Vec<_> = links.addresses()?.into_iter().map(|(_, address, _)| address).collect();
-    without_connections
-        .into_iter()
-        .try_for_each(|port| flows::forget_sent_to(netlink, port, &local))
+    ports
+        .iter()
+        .filter(|port| has_no_connections(port))
+        .try_for_each(|port| flows::forget_sent_to(netlink, &port.port, &local))
+}
+
+/// Whether flows to the port have no end that the kernel could see.
+fn has_no_connections(published: &Published) -> bool {
+    match published.port.protocol {
+        Protocol::Tcp => false,
+        Protocol::Udp => true,
+    }
 }
 
 fn run_nft(script: &str) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -99,6 +99,17 @@ impl Host {
             run("ip route add 172.17.0.0/16 via 10.9.0.1");
         });
         path
+    }
+
+    /// Disconnects a container and waits until the kernel is done with it.
+    pub(super) fn disconnect(&self, networks: &Arc<Networks>, container: &str) {
+        self.wait(networks.disconnect(container)).unwrap();
+        assert!(networks.endpoint(container).is_none());
+        let record = self.config.endpoint_directory().join(format!("{container}.json"));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while record.exists() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// What there is in the kernel that containers could leave behind.

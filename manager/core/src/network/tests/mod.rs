@@ -103,10 +103,8 @@ fn udp_is_published_too_and_its_flows_end_with_the_container() {
 
         // The same client's flow must find the container that has the port next.
         drop(first.reservations);
-        let _other = {
-            host.wait(networks.disconnect("first")).unwrap();
-            host.connect(&networks, "takes-the-address", &[]).unwrap()
-        };
+        host.disconnect(&networks, "first");
+        host.connect(&networks, "takes-the-address", &[]).unwrap();
         let second = host.connect(&networks, "second", &ports).unwrap();
         serve_udp(&second.endpoint.netns.unwrap(), 53, b"second");
         assert_eq!(ask().unwrap(), b"second");
@@ -120,8 +118,8 @@ fn nothing_is_left_after_disconnect_or_a_failed_connect() {
         assert!(host.leftovers().is_empty());
         host.connect(&networks, "web", &[tcp("", 8080, 80), tcp("127.0.0.1", 8081, 81)]).unwrap();
         assert_eq!(host.leftovers().len(), 6, "{:?}", host.leftovers());
-        host.wait(networks.disconnect("web")).unwrap();
-        host.wait(networks.disconnect("web")).unwrap();
+        host.disconnect(&networks, "web");
+        host.disconnect(&networks, "web");
         assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
 
         // The bridge can't be used: the connection fails half way.
@@ -210,7 +208,7 @@ fn the_next_manager_takes_over() {
         // Before it is known who runs, nothing is taken from anybody.
         let other = host.connect(&networks, "other", &[]).unwrap().endpoint.interface.unwrap();
         assert_eq!(other.address, Ipv4Addr::new(172, 17, 0, 4));
-        host.wait(networks.disconnect("other")).unwrap();
+        host.disconnect(&networks, "other");
         run("ip link add tare-stranger type bridge");
         let alias = ["link", "set", "lost", "alias", "tare bridge0 unknown"];
         run("ip link add lost type bridge");
@@ -239,7 +237,7 @@ fn what_others_delete_is_made_again() {
         host.connect(&networks, "other", &[]).unwrap();
         assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
         run("nft flush ruleset");
-        host.wait(networks.disconnect("other")).unwrap();
+        host.disconnect(&networks, "other");
         run("ip link delete bridge0");
         let networks = host.open().unwrap();
         host.connect(&networks, "other", &[]).unwrap();
@@ -304,7 +302,7 @@ fn networks_without_interfaces() {
         assert_eq!((none.driver, none.endpoints.len()), ("null", 1));
         assert_eq!(networks.find(&none.id[..12]).unwrap().name, "none");
         for container in ["shared", "alone"] {
-            host.wait(networks.disconnect(container)).unwrap();
+            host.disconnect(&networks, container);
         }
         assert!(host.leftovers().is_empty());
     });

@@ -9,7 +9,7 @@ use tare_core::host::{Finding, Verdict};
 use crate::options::Format;
 
 /// Prints what was found; success means that containers can run.
-pub fn check(config: &Config, format: Format) -> ExitCode {
+pub(crate) fn check(config: &Config, format: Format) -> ExitCode {
     let findings = tare_core::host::check(config);
     match format {
         Format::Text => findings.iter().for_each(|finding| println!("{}", line(finding))),

@@ -16,7 +16,7 @@ use crate::error::Error;
 const ROOT_MODE: u32 = 0o710;
 
 /// Makes the directory, or closes the one that is there.
-pub fn root_directory(path: &Path) -> Result<(), Error> {
+pub(crate) fn root_directory(path: &Path) -> Result<(), Error> {
     let mut builder = DirBuilder::new();
     builder
         .recursive(true)
@@ -29,7 +29,7 @@ pub fn root_directory(path: &Path) -> Result<(), Error> {
 
 /// The file with this process's id. It is locked as long as this lives, and removed at its end: a
 /// file that is there but not locked was left by a process that was killed.
-pub struct Pidfile {
+pub(crate) struct Pidfile {
     path: std::path::PathBuf,
     _locked: File,
 }
@@ -39,7 +39,7 @@ impl Pidfile {
     ///
     /// # Errors
     /// [`Error::Taken`] when another daemon that runs has it.
-    pub fn claim(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn claim(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::system(format!("write {}", path.display()), error);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
@@ -75,7 +75,7 @@ impl Drop for Pidfile {
 }
 
 /// Lets this process have as many open files as it may: each connection is one.
-pub fn all_open_files() {
+pub(crate) fn all_open_files() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Each says what was asked, what is wrong and, where that helps, what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The configuration file is missing, or is no JSON of the right kind.
     #[error("unable to configure tared with file {}: {reason}", file.display())]
     File {
@@ -39,12 +39,12 @@ pub enum Error {
 
 impl Error {
     /// A failed system call; `doing` says what was tried.
-    pub fn system(doing: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+    pub(crate) fn system(doing: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
         Self::System { doing: doing.into(), source: source.into() }
     }
 
     /// A setting with a wrong value.
-    pub fn setting(setting: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn setting(setting: &'static str, reason: impl Into<String>) -> Self {
         Self::Setting { setting, reason: reason.into() }
     }
 }

@@ -20,7 +20,7 @@ const MAX_PATH: usize = 107;
 
 /// The path of a socket to serve on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address(pub PathBuf);
+pub(crate) struct Address(pub PathBuf);
 
 impl FromStr for Address {
     type Err = Error;
@@ -41,7 +41,7 @@ impl FromStr for Address {
 }
 
 /// A socket that is listened on; its file is removed when this is dropped.
-pub struct Socket {
+pub(crate) struct Socket {
     path: PathBuf,
     listener: UnixListener,
 }
@@ -52,7 +52,7 @@ impl Socket {
     /// # Errors
     /// [`Error::Taken`] when another program listens there. A file left by one that was killed is
     /// replaced.
-    pub fn bind(address: &Address, group: &Group) -> Result<Self, Error> {
+    pub(crate) fn bind(address: &Address, group: &Group) -> Result<Self, Error> {
         let path = &address.0;
         let failed = |error| Error::system(format!("listen on {}", path.display()), error);
         if let Some(parent) = path.parent() {
@@ -69,7 +69,7 @@ impl Socket {
     }
 
     /// The listening socket, ready for the runtime to take over.
-    pub fn listener(&self) -> Result<tokio::net::UnixListener, Error> {
+    pub(crate) fn listener(&self) -> Result<tokio::net::UnixListener, Error> {
         let listener = self.listener.try_clone();
         listener
             .and_then(|listener| {

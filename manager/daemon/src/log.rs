@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 use crate::settings::{LogFormat, LogLevel};
 
 /// Starts it. Of the libraries that we use, only warnings are logged.
-pub fn start(level: LogLevel, format: LogFormat) {
+pub(crate) fn start(level: LogLevel, format: LogFormat) {
     let level = match level {
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",

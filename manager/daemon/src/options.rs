@@ -21,7 +21,7 @@ use crate::settings::Values;
         tared &\n  docker run --rm busybox echo hello\n\n\
         `tared check` tells whether this machine has what containers need."
 )]
-pub struct Options {
+pub(crate) struct Options {
     /// The configuration file; that the default one is missing is no error
     #[arg(
         long,
@@ -40,7 +40,7 @@ pub struct Options {
 
 /// What else `tared` can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Tell whether this machine has what containers need, and what to do where it has not
     #[command(
         long_about = "Tells whether this machine has what containers need, one line each, and what \
@@ -55,7 +55,7 @@ pub enum Command {
 
 /// How `check` tells what it found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Lines for people.
     Text,
     /// A JSON array for programs.

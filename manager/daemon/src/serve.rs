@@ -15,7 +15,7 @@ use crate::log;
 use crate::settings::Settings;
 
 /// Serves until a signal comes.
-pub fn serve(settings: Settings) -> Result<ExitCode, Error> {
+pub(crate) fn serve(settings: Settings) -> Result<ExitCode, Error> {
     log::start(settings.log_level, settings.log_format);
     claim::all_open_files();
     claim::root_directory(&settings.config.data_root)?;

@@ -18,7 +18,7 @@ const MAX_INTERFACE_NAME: usize = 15;
 ///
 /// # Errors
 /// [`Error::Setting`] names the first setting whose value cannot be.
-pub fn config(values: Values) -> Result<Config, Error> {
+pub(super) fn config(values: Values) -> Result<Config, Error> {
     refuse_what_cannot_be(&values)?;
     let data_root = absolute("data-root", values.data_root, DATA_ROOT)?;
     let exec_root = absolute("exec-root", values.exec_root, EXEC_ROOT)?;

@@ -17,7 +17,7 @@ const DEFAULT_FILE: &str = "/etc/tare/daemon.json";
 /// # Errors
 /// [`Error::File`] names what is wrong: no JSON, a key that isn't one of ours, a setting that
 /// stands on the command line, too.
-pub fn gather(flags: Values, file: Option<&Path>) -> Result<Values, Error> {
+pub(crate) fn gather(flags: Values, file: Option<&Path>) -> Result<Values, Error> {
     let path = file.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_owned);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use tare_core::config::Config;
 
-pub use gather::gather;
-pub use values::{LogFormat, LogLevel, Values};
+pub(crate) use gather::gather;
+pub(crate) use values::{LogFormat, LogLevel, Values};
 
 use crate::error::Error;
 use crate::listen::Address;
@@ -25,7 +25,7 @@ const DEFAULT_GROUP: &str = "docker";
 
 /// All that the program must know.
 #[derive(Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// What the domain must know.
     pub config: Config,
     /// Where to serve.
@@ -42,7 +42,7 @@ pub struct Settings {
 
 /// A group of users.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Group {
+pub(crate) enum Group {
     /// It was asked for, and must be there.
     Named(String),
     /// Nothing was asked for; root's group if this one is not there.
@@ -54,7 +54,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Setting`] names the first setting whose value cannot be.
-    pub fn from_values(mut values: Values) -> Result<Self, Error> {
+    pub(crate) fn from_values(mut values: Values) -> Result<Self, Error> {
         let hosts = values.hosts.take().unwrap_or_else(|| vec![DEFAULT_HOST.to_owned()]);
         let hosts = hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
         let level = values.log_level.unwrap_or_default();

@@ -8,7 +8,7 @@ use tare_core::config::Runtime;
 
 /// `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
+pub(crate) struct Pair {
     pub key: String,
     pub value: String,
 }
@@ -16,7 +16,7 @@ pub struct Pair {
 /// An OCI runtime and its name: `NAME=PATH` on the command line, and in the file
 /// `"NAME": {"path": "PATH", "runtimeArgs": ["ARGUMENT", ...]}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedRuntime {
+pub(crate) struct NamedRuntime {
     pub name: String,
     pub runtime: Runtime,
 }
@@ -45,7 +45,7 @@ impl FromStr for NamedRuntime {
 }
 
 /// An entry of an object in the file.
-pub trait Entry: Sized {
+pub(super) trait Entry: Sized {
     /// The value that goes with the name.
     type Value: Serialize + for<'a> Deserialize<'a>;
     /// Puts a name and its value together.
@@ -83,21 +83,21 @@ impl Entry for NamedRuntime {
 /// A runtime as the file has it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FileRuntime {
+pub(super) struct FileRuntime {
     path: PathBuf,
     #[serde(default)]
     runtime_args: Vec<String>,
 }
 
 /// Reads and writes a list of entries as an object, for serde.
-pub mod option_map {
+pub(super) mod option_map {
     use std::collections::BTreeMap;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::Entry;
 
-    pub fn serialize<E: Entry, S: Serializer>(
+    pub(crate) fn serialize<E: Entry, S: Serializer>(
         entries: &Option<Vec<E>>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -106,7 +106,7 @@ pub mod option_map {
         object.serialize(serializer)
     }
 
-    pub fn deserialize<'a, E: Entry, D: Deserializer<'a>>(
+    pub(crate) fn deserialize<'a, E: Entry, D: Deserializer<'a>>(
         deserializer: D,
     ) -> Result<Option<Vec<E>>, D::Error> {
         let object: Option<BTreeMap<String, E::Value>> = Option::deserialize(deserializer)?;

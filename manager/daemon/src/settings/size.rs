@@ -1,7 +1,7 @@
 //! Sizes as people write them.
 
 /// Bytes of `64m`, `1g`, `512k`, `4096`; `b` may follow. Steps are of 1024, as docker has them.
-pub fn bytes(text: &str) -> Result<u64, String> {
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let lower = text.trim().to_ascii_lowercase();
     let number = lower.trim_end_matches('b');
     let (digits, shift) = match number.as_bytes().last() {

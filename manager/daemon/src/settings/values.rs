@@ -12,7 +12,7 @@ use super::pairs::{NamedRuntime, Pair, option_map};
 /// What was set; nothing of it is checked yet. The field names are the file's, with `-` for `_`.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
-pub struct Values {
+pub(crate) struct Values {
     /// A socket to serve on: unix:///PATH; may be given several times
     /// [default: unix:///var/run/docker.sock]
     #[arg(short = 'H', long = "host", value_name = "unix://PATH", global = true)]
@@ -117,7 +117,7 @@ pub struct Values {
 /// Which lines the daemon's own log gets: those of this level and of the worse ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// Everything, each request too.
     Debug,
     /// What the daemon does.
@@ -132,7 +132,7 @@ pub enum LogLevel {
 /// How the lines of the daemon's own log look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     #[default]
     Text,

@@ -13,7 +13,7 @@ use super::driver::Stage;
 use super::hierarchy::{self, Hierarchy, Holds};
 use super::placement::{Host, Placement};
 use super::v2::{Wanted, hand_down};
-use super::{Cgroup, Group, Request, processes, v1, v2};
+use super::{Cgroup, Group, Request, processes, systemd, v1, v2};
 use crate::error::{Error, Kind, Result};
 
 /// How often a directory is tried again whose parent vanishes because another container, which
@@ -22,17 +22,18 @@ const RACES_WITH_CLEANERS: u32 = 8;
 
 /// Makes the container's cgroups and sets its limits.
 pub(super) fn create(request: &Request<'_>) -> Result<Cgroup> {
-    if request.systemd {
-        return Err(Error::unsupported(
-            "--systemd-cgroup: cgroups made by systemd are not supported; leave the flag out and \
-             give linux.cgroupsPath as a path",
-        ));
-    }
-    let placement = Placement::new(request.cgroups_path, request.container_id)?;
     let nothing = LinuxResources::default();
     let resources = request.resources.unwrap_or(&nothing);
     let devices = DeviceList::of_container(resources.devices().as_deref().unwrap_or_default())?;
 
+    if request.systemd {
+        let group = systemd::create(request)?;
+        let fresh = vec![(Group::Systemd(group.clone()), Stage::New)];
+        return limit(fresh, request.rootless, resources, &devices).inspect_err(|_| {
+            let _ = group.release();
+        });
+    }
+    let placement = Placement::new(request.cgroups_path, request.container_id)?;
     let mut made = Made::default();
     let outcome = make_groups(request, &placement, resources, &mut made)
         .and_then(|groups| limit(groups, request.rootless, resources, &devices));

@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{retry_on_intr, write};
 
 use super::Group;
-use crate::error::Result;
+use crate::error::{Context, Result};
 
 /// Open descriptors for entering each of a container's cgroups.
 ///
@@ -27,8 +27,21 @@ impl Entry {
             let fd = group.driver().open()?;
             match group {
                 Group::V1(_) => entry.v1_tasks.push(fd),
-                Group::V2(_) => entry.v2 = Some(fd),
+                Group::V2(_) | Group::Systemd(_) => entry.v2 = Some(fd),
             }
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn open_beside(groups: &[Group], init: u32) -> Result<Entry> {
+        let mut entry = Entry::open(groups)?;
+        if let Some(group) = groups.iter().find_map(Group::v2)
+            && let Some(inner) = group.place_of(init)?
+        {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(&inner, flags, Mode::empty())
+                .context(|| format!("open {}", inner.display()))?;
+            entry.v2 = Some(directory);
         }
         Ok(entry)
     }

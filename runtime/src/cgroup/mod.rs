@@ -23,6 +23,7 @@ mod processes;
 mod rdma;
 mod remove;
 pub(crate) mod stats;
+mod systemd;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,7 @@ pub(crate) struct Cgroup {
 enum Group {
     V1(v1::Group),
     V2(v2::Group),
+    Systemd(systemd::Group),
 }
 
 impl Group {
@@ -78,6 +80,16 @@ impl Group {
         match self {
             Group::V1(group) => group,
             Group::V2(group) => group,
+            Group::Systemd(group) => group,
+        }
+    }
+
+    /// The group in the v2 hierarchy, if this is one.
+    fn v2(&self) -> Option<&v2::Group> {
+        match self {
+            Group::V1(_) => None,
+            Group::V2(group) => Some(group),
+            Group::Systemd(group) => Some(&group.cgroup),
         }
     }
 }
@@ -99,6 +111,16 @@ impl Cgroup {
     /// A cgroup is gone or cannot be opened.
     pub(crate) fn entry(&self) -> Result<Entry> {
         Entry::open(&self.groups)
+    }
+
+    /// The same for a process that joins a running container whose first process is `init`. A v2
+    /// cgroup that has handed its controllers to cgroups inside takes no more processes itself;
+    /// then the newcomer goes where `init` is.
+    ///
+    /// # Errors
+    /// A cgroup is gone or cannot be opened.
+    pub(crate) fn entry_beside(&self, init: u32) -> Result<Entry> {
+        Entry::open_beside(&self.groups, init)
     }
 
     /// Changes limits; what `resources` does not name stays. Device rules replace all earlier ones.
@@ -181,6 +203,11 @@ impl Cgroup {
     /// # Errors
     /// All failures, in one text.
     pub(crate) fn remove(&self) -> Result<()> {
+        for group in &self.groups {
+            if let Group::Systemd(group) = group {
+                group.release()?;
+            }
+        }
         remove::remove(self.groups.iter().map(|group| group.driver().directory()))
     }
 
@@ -194,7 +221,7 @@ impl Cgroup {
             (Group::V1(group), None) => {
                 controller == "name=systemd" && group.controllers.is_empty()
             }
-            (Group::V2(_), None) => controller.is_empty(),
+            (Group::V2(_) | Group::Systemd(_), None) => controller.is_empty(),
         })?;
         Some(group.driver().directory())
     }
@@ -216,7 +243,7 @@ impl Cgroup {
 
     /// A hierarchy that all processes of the container are in: v2 where there is one.
     fn populated(&self) -> Result<&Path> {
-        let v2 = self.groups.iter().find(|group| matches!(group, Group::V2(_)));
+        let v2 = self.groups.iter().find(|group| group.v2().is_some());
         let group = v2.or_else(|| self.groups.first()).ok_or_else(|| {
             Error::state("the container has no cgroup: its processes cannot be listed")
         })?;

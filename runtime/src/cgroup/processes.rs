@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::{Cgroup, Group, file};
+use super::{Cgroup, file};
 use crate::error::{Context, Error, Result};
 
 /// How long processes may take to go away after SIGKILL, where they have to be killed one by one.
@@ -101,7 +101,7 @@ fn kill(cgroup: &Cgroup) -> Result<()> {
 /// Lets the kernel kill a whole v2 cgroup (Linux 5.14); says whether it could.
 fn kill_at_once(cgroup: &Cgroup) -> Result<bool> {
     for group in &cgroup.groups {
-        let Group::V2(group) = group else { continue };
+        let Some(group) = group.v2() else { continue };
         let name = "cgroup.kill";
         return match file::try_write(&group.directory, name, "1") {
             Ok(()) => Ok(true),

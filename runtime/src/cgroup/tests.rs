@@ -355,7 +355,7 @@ fn a_caller_without_rights_may_go_without_cgroups() {
 }
 
 #[test]
-fn systemd_is_refused_by_name() {
+fn a_host_without_systemd_says_so() {
     let request = Request {
         container_id: "box",
         cgroups_path: Some("system.slice:tare:box"),
@@ -363,8 +363,10 @@ fn systemd_is_refused_by_name() {
         rootless: false,
         resources: None,
     };
+    if Path::new("/run/systemd/private").exists() {
+        return;
+    }
     let error = Cgroup::create(&request).unwrap_err();
-    assert_eq!(error.kind(), Kind::Unsupported);
     assert!(error.to_string().contains("--systemd-cgroup"), "{error}");
 }
 

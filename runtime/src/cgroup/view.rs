@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Group;
+use super::{Group, v2};
 
 /// How the mount inside the container is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +51,8 @@ pub(super) fn view(groups: &[Group]) -> View<'_> {
 
 fn visible(group: &Group) -> Visible<'_> {
     match group {
-        Group::V2(group) => Visible {
-            name: last_name(&group.mount_point),
-            links: Vec::new(),
-            fstype: "cgroup2",
-            data: String::new(),
-            directory: &group.directory,
-        },
+        Group::V2(group) => visible_v2(group),
+        Group::Systemd(group) => visible_v2(&group.cgroup),
         Group::V1(group) => {
             let name = last_name(&group.mount_point);
             let names: Vec<&str> =
@@ -73,6 +68,16 @@ fn visible(group: &Group) -> Visible<'_> {
     }
 }
 
+fn visible_v2(group: &v2::Group) -> Visible<'_> {
+    Visible {
+        name: last_name(&group.mount_point),
+        links: Vec::new(),
+        fstype: "cgroup2",
+        data: String::new(),
+        directory: &group.directory,
+    }
+}
+
 fn last_name(mount_point: &Path) -> &str {
     mount_point.file_name().and_then(|name| name.to_str()).unwrap_or("cgroup")
 }
@@ -82,7 +87,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::controller::Controller;
-    use super::super::{v1, v2};
+    use super::super::v1;
     use super::*;
 
     fn v1_at(mount: &str, controllers: &[Controller]) -> Group {

@@ -63,8 +63,7 @@ fn create_and_leave(global: &Global, mut common: Common) -> Result<()> {
     if let Some(file) = &common.pid_file {
         streams::write_pid_file(file, prepared.record().init.pid)?;
     }
-    prepared.leave();
-    Ok(())
+    prepared.leave()
 }
 
 impl Common {

@@ -173,8 +173,10 @@ impl Prepared {
     }
 
     /// Leaves the program waiting for `start`.
-    pub(crate) fn leave(mut self) {
+    pub(crate) fn leave(mut self) -> Result<()> {
+        self.channel.answer(&Answer::Proceed)?;
         self.making.keep = true;
+        Ok(())
     }
 
     /// Lets the program run, and gives what is left to do when it has ended.

@@ -57,24 +57,25 @@ impl Spawn<'_> {
         let home = self.enter_pid_namespace(by_helper)?;
         let forked = fork(new, self.entry.v2_dir(), Kinship::Child)
             .context(|| "unable to start the container's init: clone");
+        if let Ok(Forked::Child) = forked {
+            drop(ours);
+            live(&theirs, |channel| {
+                self.entry.join_self().context(|| "enter the container's cgroup")?;
+                match by_helper {
+                    true => self.help(channel, inside),
+                    false => {
+                        self.settle_ids(channel)?;
+                        inside(channel)
+                    }
+                }
+            })
+        }
         if let Some(home) = home {
             setns(home, CloneFlags::CLONE_NEWPID).context(|| "setns pid")?;
         }
         match forked? {
             Forked::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd, channel: ours }),
-            Forked::Child => {
-                drop(ours);
-                live(&theirs, |channel| {
-                    self.entry.join_self().context(|| "enter the container's cgroup")?;
-                    match by_helper {
-                        true => self.help(channel, inside),
-                        false => {
-                            self.settle_ids(channel)?;
-                            inside(channel)
-                        }
-                    }
-                })
-            }
+            Forked::Child => exit(255),
         }
     }
 

@@ -19,10 +19,11 @@ pub(in super::super) fn hand_down(
     directory: &Path,
     wanted: Wanted<'_>,
 ) -> Result<Vec<Controller>> {
-    let wanted = match wanted {
-        Wanted::All => listed(mount_point)?,
-        Wanted::These(controllers) => controllers.to_vec(),
-    };
+    let mut offered = listed(mount_point)?;
+    if let Wanted::These(controllers) = wanted {
+        offered.retain(|controller| controllers.contains(controller));
+    }
+    let wanted = offered;
     let mut present = listed(directory)?;
     if wanted.iter().all(|controller| present.contains(controller)) {
         return Ok(present);

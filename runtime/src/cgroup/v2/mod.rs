@@ -21,7 +21,7 @@ use super::controller::Controller;
 use super::devices::DeviceList;
 use super::driver::{Driver, Stage};
 use super::stats::Stats;
-use super::{hugetlb, rdma, tasks};
+use super::{file, hugetlb, rdma, tasks};
 use crate::error::{Context, Error, Result};
 
 pub(super) use delegate::{Wanted, hand_down};
@@ -36,6 +36,21 @@ pub(super) struct Group {
     pub(super) mount_point: PathBuf,
     /// The container's directory.
     pub(super) directory: PathBuf,
+}
+
+impl Group {
+    /// Where a process has to go that joins the container's process `init`, if that is not the
+    /// container's cgroup itself: one that hands out controllers holds no processes.
+    pub(super) fn place_of(&self, init: u32) -> Result<Option<PathBuf>> {
+        if file::read(&self.directory, "cgroup.subtree_control")?.is_empty() {
+            return Ok(None);
+        }
+        let path = PathBuf::from(format!("/proc/{init}/cgroup"));
+        let text = file::read_path(&path).context(|| format!("open {}", path.display()))?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
+        let place = own.map(|own| self.mount_point.join(own));
+        Ok(place.filter(|place| place.starts_with(&self.directory)))
+    }
 }
 
 impl Driver for Group {

@@ -62,17 +62,4 @@ impl Entry {
         }
         Ok(())
     }
-
-    /// Moves the calling process into the v2 cgroup, for kernels or sandboxes in which it could not
-    /// be started there. Allocates nothing, so it may be called after a fork.
-    ///
-    /// # Errors
-    /// The kernel's reason not to let it in.
-    pub(crate) fn join_v2_self(&self) -> io::Result<()> {
-        let Some(directory) = &self.v2 else { return Ok(()) };
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let procs = rustix::fs::openat(directory, c"cgroup.procs", flags, Mode::empty())?;
-        retry_on_intr(|| write(&procs, b"0"))?;
-        Ok(())
-    }
 }

@@ -12,7 +12,7 @@ use crate::init::spawn::{Spawn, Spawned};
 use crate::process::rlimits;
 use crate::process::terminal::Terminal;
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{LinuxSeccomp, Process};
+use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, Process};
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -54,6 +54,7 @@ impl Container {
         launch.preserve_fds = request.preserve_fds;
         launch.streams = request.streams;
         launch.groups = groups(kinds, launch.process())?;
+        launch.limits = rlimits::from_inside(kinds, launch.process()).to_vec();
         let affinity = process.exec_cpu_affinity().as_ref();
         let affinity = affinity.and_then(|affinity| {
             affinity.cpu_affinity_final().clone().or(affinity.initial().clone())
@@ -66,13 +67,14 @@ impl Container {
             affinity,
             launch,
         };
-        let entry = self.record.cgroup.entry()?;
+        let entry = self.record.cgroup.entry_beside(self.record.init.pid)?;
         let spawn = Spawn { namespaces: &namespaces, entry: &entry, time_offsets: "" };
         let mut joining = Joining {
             container: self,
             spawned: spawn.run(|channel| plan.run(channel))?,
             seccomp: linux.seccomp().clone(),
             process: &process,
+            limits: rlimits::from_outside(kinds, &process),
             keep: false,
         };
         drop(plan);
@@ -89,6 +91,8 @@ struct Joining<'a> {
     spawned: Spawned,
     seccomp: Option<LinuxSeccomp>,
     process: &'a Process,
+    /// Resource limits that the process may not set itself.
+    limits: Option<&'a [PosixRlimit]>,
     keep: bool,
 }
 
@@ -108,7 +112,10 @@ impl Joining<'_> {
         loop {
             match self.spawned.channel.next_report()? {
                 None => return Err(ended()),
-                Some(Report::Forked { pid }) => self.hold(pid)?,
+                Some(Report::Forked { pid }) => {
+                    self.hold(pid)?;
+                    continue;
+                }
                 Some(Report::SeccompListener { number }) => self.hand_over_listener(number)?,
                 Some(Report::Ready) => return self.let_go(),
                 Some(Report::Failed(error)) => return Err(error),
@@ -144,8 +151,9 @@ impl Joining<'_> {
 
     /// Lets the program run; from then on only its failure to is heard of.
     fn let_go(&self) -> Result<()> {
-        let limits = self.process.rlimits().as_deref().unwrap_or_default();
-        rlimits::apply(self.spawned.pid, limits)?;
+        if let Some(limits) = self.limits {
+            rlimits::apply(self.spawned.pid, limits)?;
+        }
         self.spawned.channel.answer(&Answer::Proceed)?;
         match self.spawned.channel.next_report()? {
             None => Ok(()),

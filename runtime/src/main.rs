@@ -9,6 +9,7 @@ mod linux;
 mod log;
 mod process;
 mod rootfs;
+mod shield;
 
 use std::process::ExitCode;
 

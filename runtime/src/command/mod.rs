@@ -90,6 +90,7 @@ struct Global {
 
 /// Does what the command line asks, and says how it went.
 pub(crate) fn run() -> ExitCode {
+    let shield = crate::shield::raise();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -102,12 +103,13 @@ pub(crate) fn run() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let log = Log { file: cli.log.clone(), format: cli.log_format };
-    let done = log.check().and_then(|()| Global::new(&cli, log.clone())).and_then(|global| {
-        let command = cli.command.ok_or_else(|| {
-            Error::invalid("no command was given: `tare --help` lists the commands")
-        })?;
-        Ok(command.run(&global))
-    });
+    let done =
+        log.check().and(shield).and_then(|()| Global::new(&cli, log.clone())).and_then(|global| {
+            let command = cli.command.ok_or_else(|| {
+                Error::invalid("no command was given: `tare --help` lists the commands")
+            })?;
+            Ok(command.run(&global))
+        });
     match done {
         Ok(Outcome::Done(status)) => ExitCode::from(status),
         Ok(Outcome::Failed { error, status }) => {

@@ -152,7 +152,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         mounts,
         seccomp: linux.seccomp().clone(),
         hooks: &hooks,
-        limits: process.rlimits().as_deref().unwrap_or_default(),
+        limits: rlimits::from_outside(namespaces.all(), &process),
         oom_score_adj: process.oom_score_adj(),
     };
     maker.converse().map_err(|error| maker.explain(error))?;
@@ -215,7 +215,8 @@ struct Maker<'a> {
     mounts: Vec<MountPlan>,
     seccomp: Option<LinuxSeccomp>,
     hooks: &'a Hooks,
-    limits: &'a [PosixRlimit],
+    /// Resource limits that the init may not set itself.
+    limits: Option<&'a [PosixRlimit]>,
     oom_score_adj: Option<i32>,
 }
 
@@ -226,7 +227,10 @@ impl Maker<'_> {
         loop {
             let report = self.spawned.channel.next_report()?;
             match report.ok_or_else(ended)? {
-                Report::Forked { pid } => self.hold(pid)?,
+                Report::Forked { pid } => {
+                    self.hold(pid)?;
+                    continue;
+                }
                 Report::MapIds => self.maps.write(self.spawned.pid)?,
                 Report::MountSource { index } => {
                     let mount = self.mounts.get(index as usize).ok_or_else(unexpected)?;
@@ -282,7 +286,9 @@ impl Maker<'_> {
     }
 
     fn finish(&mut self) -> Result<()> {
-        rlimits::apply(self.spawned.pid, self.limits)?;
+        if let Some(limits) = self.limits {
+            rlimits::apply(self.spawned.pid, limits)?;
+        }
         self.making.record.phase = Phase::Ready;
         self.making.dir.save(&self.making.record)
     }
@@ -399,6 +405,7 @@ fn plan_launch(
     launch.preserve_fds = request.preserve_fds;
     launch.streams = request.streams;
     launch.groups = groups(namespaces.all(), launch.process())?;
+    launch.limits = rlimits::from_inside(namespaces.all(), launch.process()).to_vec();
     for entry in &request.extra_env {
         launch.add_env(crate::process::env::c_string(entry, "environment variable")?);
     }

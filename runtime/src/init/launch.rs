@@ -6,10 +6,11 @@ use crate::linux::descriptor::{close_on_exec_from, keep_on_exec};
 use crate::linux::system::restore_default_signals;
 use crate::process::capabilities::Capabilities;
 use crate::process::lsm::Confinement;
+use crate::process::rlimits::{self, OWN};
 use crate::process::user::{self, Groups};
 use crate::process::{env, schedule, seccomp};
 use crate::rootfs::procfs::Procfs;
-use oci_spec::runtime::{LinuxMemoryPolicy, LinuxPersonality, Process};
+use oci_spec::runtime::{LinuxMemoryPolicy, LinuxPersonality, PosixRlimit, Process};
 use rustix::fs::Mode;
 use rustix::thread::{
     CapabilitySets, capabilities, set_capabilities, set_keep_capabilities, set_no_new_privs,
@@ -43,6 +44,8 @@ pub(crate) struct Launch {
     pub(crate) groups: Groups,
     /// Whose the standard streams are.
     pub(crate) streams: Streams,
+    /// Resource limits that this process sets itself.
+    pub(crate) limits: Vec<PosixRlimit>,
     /// How many descriptors after the standard streams the program inherits.
     pub(crate) preserve_fds: u32,
 }
@@ -69,6 +72,7 @@ impl Launch {
             memory_policy: None,
             groups: Groups::Set,
             streams: Streams::Container,
+            limits: Vec::new(),
             preserve_fds: 0,
         })
     }
@@ -110,6 +114,7 @@ impl Launch {
                 [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
             user::own_standard_streams(self.process.user().uid(), &streams)?;
         }
+        rlimits::apply(OWN, &self.limits)?;
         user::become_user(self.process.user(), self.groups).context(|| "unable to setup user")?;
         if !entered && !self.enter_directory()? {
             return Err(Error::system(self.directory_error(), rustix::io::Errno::ACCESS));

@@ -1,6 +1,7 @@
 //! Signals, names and the end of a process.
 
 use super::check;
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -46,4 +47,16 @@ pub(crate) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> io::Result<()>
         )
     })?;
     Ok(())
+}
+
+/// The name by which the kernel was asked to execute this program.
+pub(crate) fn executed_name() -> &'static CStr {
+    // SAFETY: getauxval reads the vector that the kernel put on this process's stack. Its AT_EXECFN
+    // entry is the address of a C string there, which lives as long as the process.
+    unsafe {
+        match libc::getauxval(libc::AT_EXECFN) {
+            0 => c"",
+            address => CStr::from_ptr(address as *const libc::c_char),
+        }
+    }
 }

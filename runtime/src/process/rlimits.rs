@@ -1,19 +1,37 @@
 //! Resource limits of a process.
 
-use crate::error::{Context, Error, Result};
-use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
+use crate::error::{Context, Result};
+use nix::sched::CloneFlags;
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-/// Sets `limits` on the process `pid`, from outside: the process itself may lack the right.
+/// This process, for [`apply`].
+pub(crate) const OWN: u32 = 0;
+
+/// Sets `limits` on the process `pid`.
 pub(crate) fn apply(pid: u32, limits: &[PosixRlimit]) -> Result<()> {
-    let process = Pid::from_raw(pid as i32)
-        .ok_or_else(|| Error::invalid("no process to set resource limits of"))?;
+    let process = Pid::from_raw(pid as i32);
     for limit in limits {
         let value = Rlimit { current: bound(limit.soft()), maximum: bound(limit.hard()) };
-        prlimit(Some(process), resource(limit.typ()), value)
+        prlimit(process, resource(limit.typ()), value)
             .context(|| format!("error setting rlimit type {}", limit.typ()))?;
     }
     Ok(())
+}
+
+/// The limits that the process sets itself, while it still is root. In a user namespace it may not
+/// raise any.
+pub(crate) fn from_inside(namespaces: CloneFlags, process: &Process) -> &[PosixRlimit] {
+    match namespaces.contains(CloneFlags::CLONE_NEWUSER) {
+        true => &[],
+        false => process.rlimits().as_deref().unwrap_or_default(),
+    }
+}
+
+/// The limits that are set from outside: those that [`from_inside`] leaves out.
+pub(crate) fn from_outside(namespaces: CloneFlags, process: &Process) -> Option<&[PosixRlimit]> {
+    let limits = process.rlimits().as_deref();
+    limits.filter(|_| namespaces.contains(CloneFlags::CLONE_NEWUSER))
 }
 
 /// The largest number stands for no limit.

@@ -1,7 +1,7 @@
 //! `containerd-shim-tare-v2`: supervises a container, and outlives whoever had it started.
 //!
-//! It speaks containerd's Task API (version 3, over gRPC) to its manager, and runc's command line
-//! to the OCI runtime. It is started by `start`, which leaves a server behind; `delete` cleans up
+//! It speaks containerd's Task API (version 3, over gRPC or ttrpc) to its manager, and runc's command
+//! line to the OCI runtime. It is started by `start`, which leaves a server behind; `delete` cleans up
 //! after one that died.
 //!
 //! The server has one thread. `service` translates requests, `task` decides, `io` moves bytes,
@@ -26,6 +26,7 @@ mod server;
 mod service;
 mod start;
 mod task;
+mod ttrpc;
 
 use std::io::Write;
 use std::process::ExitCode;

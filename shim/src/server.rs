@@ -11,8 +11,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustix::net::{RecvFlags, recv};
 use tare_proto::containerd::task::v3::task_server::{SERVICE_NAME as TASK, TaskServer};
 use tare_proto::tare::shim::v1::streams_server::{SERVICE_NAME as STREAMS, StreamsServer};
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tonic::Status;
@@ -25,6 +27,7 @@ use crate::publish::Publisher;
 use crate::reaper::Reaper;
 use crate::service::{StreamsService, TaskService};
 use crate::task::{Environment, Tasks};
+use crate::ttrpc;
 
 /// Calls that one client may have open at a time: waits and attachments stay open for long.
 const MAX_STREAMS: u32 = 4096;
@@ -75,8 +78,10 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
     let tasks = Arc::new(Tasks::new(Arc::new(environment), config.reservations));
     let shutdown = watch::Sender::new(false);
     let mut ending = shutdown.subscribe();
+    let service = TaskService::new(Arc::clone(&tasks), shutdown);
     let services = Services {
-        task: TaskServer::new(TaskService::new(Arc::clone(&tasks), shutdown)),
+        task: TaskServer::new(service.clone()),
+        service,
         streams: StreamsServer::new(StreamsService::new(tasks)),
     };
     ready();
@@ -101,12 +106,24 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
 /// What a connection can call.
 #[derive(Clone)]
 struct Services {
+    /// For ttrpc.
+    service: TaskService,
+    /// The same, for gRPC.
     task: TaskServer<TaskService>,
     streams: StreamsServer<StreamsService>,
 }
 
 impl Services {
     async fn serve(self, stream: UnixStream) {
+        match first_byte(&stream).await {
+            Ok(Some(byte)) if ttrpc::is_spoken(byte) => ttrpc::serve(stream, self.service).await,
+            Ok(Some(_)) => self.serve_grpc(stream).await,
+            // Someone only looked whether we are here.
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    async fn serve_grpc(self, stream: UnixStream) {
         let service = service_fn(move |request| self.clone().answer(request));
         let served = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -130,6 +147,22 @@ impl Services {
             TASK => self.task.call(request).await,
             STREAMS => self.streams.call(request).await,
             other => Ok(Status::unimplemented(format!("unknown service {other}")).into_http()),
+        }
+    }
+}
+
+/// Waits for the first byte of a connection, and leaves it there.
+async fn first_byte(stream: &UnixStream) -> std::io::Result<Option<u8>> {
+    let mut byte = [0];
+    loop {
+        stream.readable().await?;
+        let peeked = stream
+            .try_io(Interest::READABLE, || Ok(recv(stream, byte.as_mut_slice(), RecvFlags::PEEK)?));
+        match peeked {
+            Ok((0, _)) => return Ok(None),
+            Ok(_) => return Ok(byte.first().copied()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -20,11 +20,33 @@ use crate::server;
 
 /// containerd's way of learning where a shim is and what it speaks.
 #[derive(Serialize)]
-struct Bootstrap<'a> {
+struct Bootstrap {
     version: u32,
-    /// A bare path: containerd puts `unix://` before it where the protocol is gRPC.
-    address: &'a Path,
+    address: String,
     protocol: &'static str,
+}
+
+/// The newest shim protocol there is.
+const PROTOCOL_VERSION: u32 = 3;
+
+/// What to print for the manager that called.
+///
+/// containerd gives itself away by its ttrpc address, and is told to speak ttrpc: its gRPC client
+/// (2.1 and later) takes a shim for dead before the first call. Before 1.7 it wants the address
+/// alone; from then on it says which versions it knows. Anyone else speaks gRPC.
+fn bootstrap(socket: &Path) -> Result<String> {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let parameters = if variable("TTRPC_ADDRESS").is_none() {
+        // A bare path: where the protocol is gRPC, `unix://` is the reader's to put before it.
+        let address = socket.display().to_string();
+        Bootstrap { version: PROTOCOL_VERSION, address, protocol: "grpc" }
+    } else {
+        let address = format!("unix://{}", socket.display());
+        let Some(newest) = variable("MAX_SHIM_VERSION") else { return Ok(address) };
+        let newest = newest.parse().unwrap_or(PROTOCOL_VERSION);
+        Bootstrap { version: newest.min(PROTOCOL_VERSION), address, protocol: "ttrpc" }
+    };
+    serde_json::to_string(&parameters).context(|| "write the address".to_owned())
 }
 
 /// Starts a server for the bundle in the working directory, and returns what to print when it
@@ -32,8 +54,7 @@ struct Bootstrap<'a> {
 pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<String>> {
     let bundle = std::env::current_dir().context(|| "find the working directory".to_owned())?;
     let socket = socket_path(flags, &flags.id);
-    let printed = Bootstrap { version: 3, address: &socket, protocol: "grpc" };
-    let printed = serde_json::to_string(&printed).context(|| "write the address".to_owned())?;
+    let printed = bootstrap(&socket)?;
     let Some(listener) = listen(&socket)? else {
         return Ok(Some(printed));
     };

@@ -5,8 +5,10 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -142,6 +144,43 @@ fn with_descriptor_3(command: &Command, listener: &std::net::TcpListener) -> Com
         shell.env(name, value.unwrap());
     }
     shell
+}
+
+#[tokio::test]
+async fn containerd_is_answered_in_ttrpc() {
+    let home = Home::new("ttrpc");
+    bundle::write(&home.bundle(), &home.id, "true");
+    let mut shim = home.shim();
+    shim.arg("start").env("TTRPC_ADDRESS", "/run/containerd.sock.ttrpc");
+    let old = String::from_utf8(shim.output().unwrap().stdout).unwrap();
+    let socket = PathBuf::from(old.strip_prefix("unix://").unwrap());
+    shim.env("MAX_SHIM_VERSION", "2");
+    let printed: serde_json::Value =
+        serde_json::from_slice(&shim.output().unwrap().stdout).unwrap();
+    let expected = serde_json::json!({"version": 2, "address": old, "protocol": "ttrpc"});
+    assert_eq!(printed, expected);
+
+    let mut connection = UnixStream::connect(&socket).unwrap();
+    // Request { service: ..., method: "Connect", payload: ConnectRequest {} }
+    let mut request = vec![0x0a, 23];
+    request.extend_from_slice(b"containerd.task.v2.Task");
+    request.extend_from_slice(b"\x12\x07Connect");
+    let mut message = vec![0, 0, 0, u8::try_from(request.len()).unwrap(), 0, 0, 0, 1, 1, 0];
+    message.extend_from_slice(&request);
+    connection.write_all(&message).unwrap();
+    let mut header = [0; 10];
+    connection.read_exact(&mut header).unwrap();
+    assert_eq!(header[4..9], [0, 0, 0, 1, 2]);
+    let mut response = vec![0; usize::from(header[3])];
+    connection.read_exact(&mut response).unwrap();
+    // Response { status: Status {}, payload: ConnectResponse }
+    assert_eq!(response[..3], [0x0a, 0, 0x12]);
+    let connected = api::ConnectResponse::decode(&response[4..]).unwrap();
+
+    // gRPC is spoken on the same socket.
+    let client = Client::connect(home, &socket).await;
+    assert_eq!(client.shim_pid(), i32::try_from(connected.shim_pid).unwrap());
+    client.shutdown().await;
 }
 
 #[test]

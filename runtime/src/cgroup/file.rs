@@ -1,9 +1,11 @@
 //! Reading and writing the small files by which cgroups are steered.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -82,10 +84,17 @@ pub(super) fn try_read(directory: &Path, name: &str) -> io::Result<String> {
 /// are nearly always short, so asking for the size first would be two calls for nothing.
 pub(super) fn read_path(path: &Path) -> io::Result<String> {
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_open(file.as_fd())
+}
+
+/// The text of an open file of the kernel, from its start. For a file that is watched with
+/// poll(2), this is also what tells the kernel that its change has been seen.
+pub(super) fn read_open(file: BorrowedFd<'_>) -> io::Result<String> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
-        let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut chunk))?;
+        let at = bytes.len() as u64;
+        let length = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut chunk, at))?;
         match chunk.get(..length) {
             None | Some([]) => break,
             Some(read) => bytes.extend_from_slice(read),
@@ -135,6 +144,22 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
         let (key, value) = line.split_once(' ')?;
         Some((key, value.parse().ok()?))
     })
+}
+
+/// Waits until one of `files` has something to say; whether it had before `limit` was over.
+///
+/// # Errors
+/// poll(2)'s.
+pub(super) fn wait_for_change(files: &mut [PollFd<'_>], limit: Duration) -> Result<bool> {
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    };
+    match rustix::event::poll(files, Some(&limit)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(errno) => Err(Error::system("poll", errno)),
+    }
 }
 
 /// Calls `attempt` until it gives a value or `limit` has passed, with pauses that grow from

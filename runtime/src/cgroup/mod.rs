@@ -18,6 +18,7 @@ mod entry;
 mod file;
 mod hierarchy;
 mod hugetlb;
+mod oom;
 mod placement;
 mod processes;
 mod rdma;
@@ -40,6 +41,7 @@ use self::controller::Controller;
 use self::devices::DeviceList;
 use self::driver::{Driver, Stage};
 pub(crate) use self::entry::Entry;
+pub(crate) use self::oom::{Heard, Watch};
 use self::stats::Stats;
 pub(crate) use self::view::{Layout, View, Visible};
 use crate::error::{Error, Result};
@@ -195,6 +197,19 @@ impl Cgroup {
             group.driver().measure(&mut stats)?;
         }
         Ok(stats)
+    }
+
+    /// Watches for the container running out of memory.
+    ///
+    /// # Errors
+    /// The host does not count memory, or the cgroup is gone.
+    pub(crate) fn watch_memory(&self) -> Result<Watch> {
+        let has_memory = |group: &&Group| group.driver().has(Controller::Memory);
+        match self.groups.iter().find(has_memory) {
+            Some(Group::V1(group)) => Watch::v1(&group.directory),
+            Some(group) => Watch::v2(group.driver().directory()),
+            None => Err(Error::unsupported("the container has no memory cgroup to watch")),
+        }
     }
 
     /// Removes the container's cgroups and those that it made inside. Goes on past a failure, and

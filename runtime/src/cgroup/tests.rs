@@ -301,6 +301,23 @@ fn a_device_program_works_on_v2() {
 }
 
 #[test]
+fn running_out_of_memory_is_heard_of_and_so_is_the_end() {
+    let Some(mut parent) = Parent::new() else { return };
+    let cgroup = parent.create(r#"{"memory": {"limit": 8388608, "swap": 8388608}}"#).unwrap();
+    let mut watch = cgroup.watch_memory().unwrap();
+    parent.start(&cgroup, "sleep 0.2; (head -c 100m /dev/zero | tail); sleep 0.5");
+    assert_eq!(watch.wait(Duration::from_millis(1)).unwrap(), oom::Heard::Nothing);
+    assert_eq!(watch.wait(Duration::from_secs(20)).unwrap(), oom::Heard::OutOfMemory);
+    cgroup.kill_all(libc::SIGKILL).unwrap();
+    parent.reap();
+    cgroup.remove().unwrap();
+    // The counter of v1 may have more to tell from before.
+    eventually("the end is heard", || {
+        watch.wait(Duration::from_secs(5)).unwrap() == oom::Heard::Gone
+    });
+}
+
+#[test]
 fn a_unified_host_has_every_option_in_its_own_terms() {
     let Some(parent) = Parent::new() else { return };
     if !hierarchy::detect().unwrap().iter().all(|found| found.holds == hierarchy::Holds::V2) {

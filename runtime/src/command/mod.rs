@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -60,7 +61,7 @@ enum Command {
     Checkpoint(unsupported::Arguments),
     Create(create::Arguments),
     Delete(delete::Arguments),
-    Events(unsupported::Arguments),
+    Events(events::Arguments),
     Exec(exec::Arguments),
     Features(features::Arguments),
     Kill(kill::Arguments),
@@ -153,7 +154,7 @@ impl Command {
             Command::Checkpoint(_) => unsupported::refuse("checkpoint").into(),
             Command::Create(arguments) => create::run(global, arguments).into(),
             Command::Delete(arguments) => delete::run(global, &arguments).into(),
-            Command::Events(_) => unsupported::refuse("events").into(),
+            Command::Events(arguments) => events::run(global, &arguments).into(),
             Command::Exec(arguments) => exec::run(global, arguments),
             Command::Features(_) => features::run().into(),
             Command::Kill(arguments) => kill::run(global, &arguments).into(),

@@ -18,6 +18,8 @@ pub(crate) mod status;
 pub(crate) mod store;
 mod validate;
 
+use crate::cgroup::Watch;
+use crate::cgroup::stats::Stats;
 use crate::error::Result;
 use bundle::parse;
 use hooks::DefaultEnv;
@@ -114,6 +116,16 @@ impl Container {
     pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
         self.status()?.allows(Action::Update)?;
         self.record.cgroup.update(resources)
+    }
+
+    /// What it has used.
+    pub(crate) fn stats(&self) -> Result<Stats> {
+        self.record.cgroup.stats()
+    }
+
+    /// A watch for its running out of memory.
+    pub(crate) fn watch_memory(&self) -> Result<Watch> {
+        self.record.cgroup.watch_memory()
     }
 
     /// The ids of all its processes.

@@ -349,7 +349,7 @@ mod tests {
         let mut body = Writer::default();
         body.properties(&[("ab", Value::Number(1)), ("PIDs", Value::Numbers(vec![5]))]);
         let expected: Vec<u8> = [
-            &[44, 0, 0, 0, 0, 0, 0, 0][..],
+            &[48, 0, 0, 0, 0, 0, 0, 0][..],
             &[2, 0, 0, 0, b'a', b'b', 0, 1, b't', 0, 0, 0, 0, 0, 0, 0],
             &[1, 0, 0, 0, 0, 0, 0, 0],
             &[4, 0, 0, 0, b'P', b'I', b'D', b's', 0, 2, b'a', b'u', 0, 0, 0, 0],

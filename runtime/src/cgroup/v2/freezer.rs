@@ -1,10 +1,11 @@
 //! The v2 freezer.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags};
 
 use super::super::file;
 use crate::error::{Context, Error, Result};
@@ -33,7 +34,9 @@ pub(super) fn freeze(directory: &Path) -> Result<()> {
 fn wait_until_frozen(directory: &Path, events: &File) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if says_frozen(directory)? {
+        let text = file::read_open(events.as_fd())
+            .map_err(|error| file::unreadable(directory, EVENTS, error))?;
+        if file::pairs(&text).any(|(key, value)| key == "frozen" && value == 1) {
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -44,20 +47,8 @@ fn wait_until_frozen(directory: &Path, events: &File) -> Result<()> {
                 PATIENCE.as_secs()
             )));
         }
-        let mut watched = [PollFd::new(events, PollFlags::PRI)];
-        // Looking again ten times a second costs nothing and leaves no way to sleep through it.
-        let pause = left.min(Duration::from_millis(100));
-        let pause = Timespec { tv_sec: 0, tv_nsec: i64::from(pause.subsec_nanos()) };
-        match poll(&mut watched, Some(&pause)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::system("poll cgroup.events", errno)),
-        }
+        file::wait_for_change(&mut [PollFd::new(events, PollFlags::PRI)], left)?;
     }
-}
-
-fn says_frozen(directory: &Path) -> Result<bool> {
-    let text = file::read(directory, EVENTS)?;
-    Ok(file::pairs(&text).any(|(key, value)| key == "frozen" && value == 1))
 }
 
 /// Lets all processes go on.

@@ -31,7 +31,8 @@ pub(crate) struct Blobs {
 pub(crate) struct Ingest {
     file: File,
     path: Passing,
-    hasher: Hasher,
+    /// None: someone else hashes the same bytes.
+    hasher: Option<Hasher>,
     size: u64,
 }
 
@@ -70,7 +71,7 @@ impl Blobs {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file =
             file.map_err(|error| Error::io(format_args!("create {}", path.display()), error))?;
-        Ok(Ingest { file, path: Passing(path), hasher: Hasher::default(), size: 0 })
+        Ok(Ingest { file, path: Passing(path), hasher: Some(Hasher::default()), size: 0 })
     }
 
     /// Stores a small blob.
@@ -152,7 +153,21 @@ impl Blobs {
 impl Ingest {
     /// The blob is whole.
     pub(crate) fn finish(self) -> Ingested {
-        Ingested { path: self.path, digest: self.hasher.finish(), size: self.size }
+        let digest = self.hasher.unwrap_or_default().finish();
+        Ingested { path: self.path, digest, size: self.size }
+    }
+
+    /// Leaves the hashing of what comes to someone else; before the first byte.
+    pub(crate) fn leave_hashing(&mut self) {
+        self.hasher = None;
+    }
+
+    /// The blob is whole; `digest` is that of its content, should it have been hashed elsewhere.
+    pub(crate) fn finish_hashed(self, digest: Digest) -> Ingested {
+        match self.hasher {
+            Some(_) => self.finish(),
+            None => Ingested { path: self.path, digest, size: self.size },
+        }
     }
 
     /// Says what a failed write was about.
@@ -164,7 +179,9 @@ impl Ingest {
 impl Write for Ingest {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..count]);
+        }
         self.size += count as u64;
         Ok(count)
     }

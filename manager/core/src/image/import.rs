@@ -10,6 +10,7 @@ use super::archive::Archive;
 use super::blobs::Ingest;
 use super::catalog::{Catalog, NewImage};
 use super::changes;
+use super::compression::Compression;
 use super::config::{Defaults, HistoryStep, ImageConfig, RootFs};
 use super::digest::{ChainId, DiffId, ImageId};
 use super::image::{Blob, Layer};
@@ -48,10 +49,11 @@ impl Catalog {
         name: Option<super::Reference>,
     ) -> Result<ImageId> {
         let mut ingest = self.blobs.create()?;
-        let source = Tee { source: archive, copy: &mut ingest };
+        let source = Tee { source: archive, copy: &mut ingest, begun: false };
         let done =
             decoded(source, |chunks| self.layers.unpack(None, &[], &mut Archive::new(chunks)))?;
-        let blob = ingest.finish();
+        // Uncompressed, the blob is the layer.
+        let blob = ingest.finish_hashed(done.digest);
         let diff_id = DiffId(done.digest);
         let chain = ChainId::extend(None, diff_id);
 
@@ -116,12 +118,23 @@ fn configuration(
 struct Tee<'a, R> {
     source: R,
     copy: &'a mut Ingest,
+    begun: bool,
 }
 
 impl<R: Read> Read for Tee<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.source.read(buffer)?;
-        self.copy.write_all(&buffer[..count])?;
+        let piece = &buffer[..count];
+        // A header's block tells for sure that nothing is compressed: then the layer's own hash
+        // is the blob's.
+        if !self.begun
+            && count >= 512
+            && matches!(Compression::detect(piece), Ok(Compression::None))
+        {
+            self.copy.leave_hashing();
+        }
+        self.begun = true;
+        self.copy.write_all(piece)?;
         Ok(count)
     }
 }

@@ -1,6 +1,7 @@
 //! The bridge as a device of the host, and the links that carry its mark.
 
 use std::collections::HashSet;
+use std::net::Ipv4Addr;
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -68,50 +69,74 @@ pub(super) fn check(settings: &config::Bridge) -> Result<()> {
 }
 
 /// Makes the bridge, or brings the one that we have made before to these settings, and lets the
-/// host forward packets.
+/// host forward packets. A bridge that someone else has made is used as it is, if it has the
+/// address.
 ///
 /// # Errors
-/// `Conflict` if an interface that isn't ours has the bridge's name or its addresses.
+/// `Conflict` if the bridge can't have its name or its addresses because something else does.
 pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subnet) -> Result<()> {
     let name = &settings.name;
     let mark = mark_of(name, "");
-    match netlink.link(name)? {
-        Some(link) if link.is_bridge && link.alias.as_deref() == Some(&mark) => {}
-        Some(_) => {
+    let is_ours = match netlink.link(name)? {
+        Some(link) if !link.is_bridge => {
             return Err(Error::conflict(format!(
-                "the host has an interface {name} that tared has not made; delete it, or give the \
-                 bridge another name"
+                "the interface {name} of this host is no bridge; give the bridge another name"
             )));
         }
-        None => make(netlink, settings, &mark)?,
-    }
+        Some(link) => link.alias.as_deref() == Some(&mark),
+        None => {
+            make(netlink, settings, &mark)?;
+            true
+        }
+    };
     let index = netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))?;
-    let mut repair = Batch::default();
-    let mut has_address = false;
-    for (link, address, prefix_length) in netlink.addresses()? {
-        if link == index && (address, prefix_length) == (settings.address, subnet.prefix_length) {
-            has_address = true;
-        } else if link == index {
-            repair.delete_address(index, address, prefix_length);
-        } else if Subnet::of(address, prefix_length).overlaps(&subnet) {
+    let (own, others): (Vec<_>, Vec<_>) =
+        netlink.addresses()?.into_iter().partition(|(link, ..)| *link == index);
+    for (_, address, prefix_length) in others {
+        if Subnet::of(address, prefix_length).overlaps(&subnet) {
             return Err(Error::conflict(format!(
-                "the bridge's subnet {subnet} overlaps with the address {address}/{prefix_length} \
-                 that another interface of this host has; give the bridge another address"
+                "the bridge's subnet {subnet} overlaps with {address}/{prefix_length}, which \
+                 another interface of this host has; give the bridge another address (bip)"
             )));
         }
     }
-    if !has_address {
-        repair.add_address(index, settings.address, subnet.prefix_length);
+    let own: Vec<_> = own.into_iter().map(|(_, address, length)| (address, length)).collect();
+    let wanted = (settings.address, subnet.prefix_length);
+    if is_ours {
+        repair(netlink, settings, index, &own)?;
+    } else if !own.contains(&wanted) {
+        return Err(Error::conflict(format!(
+            "the bridge {name} was not made by tared and does not have the address {}/{}; give it \
+             that, or give tared one that it has (bip) or another bridge",
+            wanted.0, wanted.1
+        )));
     }
-    if let Some(mtu) = settings.mtu {
-        repair.set_mtu(name, mtu);
-    }
-    repair.set_up(name);
-    netlink.run(&repair)?;
 
     sysctl::set("ipv4/ip_forward", "1")?;
     // Lets packets from 127.0.0.1 to a published port go on to the container.
     sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1")
+}
+
+/// Brings our own bridge, which has these addresses, to the settings.
+fn repair(
+    netlink: &Netlink,
+    settings: &config::Bridge,
+    index: u32,
+    addresses: &[(Ipv4Addr, u8)],
+) -> Result<()> {
+    let config::Bridge { name, address, prefix_length, mtu, .. } = settings;
+    let mut batch = Batch::default();
+    for (other, length) in addresses.iter().filter(|own| **own != (*address, *prefix_length)) {
+        batch.delete_address(index, *other, *length);
+    }
+    if !addresses.contains(&(*address, *prefix_length)) {
+        batch.add_address(index, *address, *prefix_length);
+    }
+    if let Some(mtu) = mtu {
+        batch.set_mtu(name, *mtu);
+    }
+    batch.set_up(name);
+    Ok(netlink.run(&batch)?)
 }
 
 fn make(netlink: &Netlink, settings: &config::Bridge, mark: &str) -> Result<()> {

@@ -25,11 +25,12 @@ table ip {table} {{
   map {BY_ADDRESS} {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
   map {EVERYWHERE} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
 
-  # Containers don't reach the host's loopback, and nobody outside reaches a container but by a
-  # published port, whatever routes there are.
+  # Containers neither reach the host's loopback nor pretend to be there, and nobody outside reaches
+  # a container but by a published port, whatever routes there are.
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
     iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+    iifname "{bridge}" ip saddr 127.0.0.0/8 drop
     iifname != {{ "lo", "{bridge}" }} ip daddr {subnet} fib daddr type != local drop
   }}
 

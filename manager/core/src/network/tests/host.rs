@@ -170,8 +170,18 @@ pub(super) fn serve_udp(path: &Path, port: u16, answer: &'static [u8]) {
 
 /// What the server at `address` says to the calling thread; none if it can't be reached.
 pub(super) fn call(address: &str) -> Option<String> {
+    call_within(address, LOST)
+}
+
+/// The same without much patience, for many tries.
+pub(super) fn call_briefly(address: &str) -> Option<String> {
+    call_within(address, LOST / 30)
+}
+
+fn call_within(address: &str, patience: Duration) -> Option<String> {
     let address: SocketAddr = address.parse().unwrap();
-    let mut stream = TcpStream::connect_timeout(&address, LOST).ok()?;
+    let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
+    stream.set_read_timeout(Some(10 * LOST)).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)

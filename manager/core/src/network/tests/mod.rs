@@ -5,8 +5,10 @@ mod host;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use host::{call, inside, on_a_host, output, run, serve, serve_udp, tcp};
+use host::{call, call_briefly, inside, on_a_host, output, run, serve, serve_udp, tcp};
 
 use crate::error::Kind;
 use crate::network::{Connect, PortChoice, PortRequest, Protocol};
@@ -227,6 +229,63 @@ fn the_next_manager_takes_over() {
 }
 
 #[test]
+fn laying_the_rules_anew_opens_nothing_and_closes_nothing() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let neighbour = host.neighbour();
+        let mapped = [tcp("", 8080, 80), tcp("127.0.0.1", 8081, 80), tcp("10.9.0.1", 8082, 80)];
+        let web = host.connect(&networks, "web", &mapped).unwrap().endpoint.netns.unwrap();
+        serve(&web, 80, "web");
+        serve(&web, 83, "web");
+        let table = output("nft list ruleset");
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let unpublished = scope.spawn(|| {
+                inside(&neighbour, || {
+                    let mut tries = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        assert_eq!(call_briefly("172.17.0.2:83"), None);
+                        assert_eq!(call("10.9.0.1:8080").unwrap(), "web 10.9.0.2");
+                        tries += 1;
+                    }
+                    tries
+                })
+            });
+            for _ in 0..30 {
+                host.open().unwrap();
+                assert_eq!(call("127.0.0.1:8081").unwrap(), "web 172.17.0.1");
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(unpublished.join().unwrap() > 10);
+        });
+        let sorted = |table: &str| {
+            let mut lines: Vec<_> = table.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&output("nft list ruleset")), sorted(&table));
+    });
+}
+
+#[test]
+fn the_hosts_loopback_is_out_of_reach() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let program = TcpListener::bind("127.0.0.1:9000").unwrap();
+        let container = host.connect(&networks, "hostile", &[]).unwrap().endpoint.netns.unwrap();
+        inside(&container, || {
+            // All that root in a container could do to send packets for 127.0.0.1 to the host.
+            std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap();
+            run("ip address flush dev lo");
+            run("ip route add 127.0.0.1/32 via 172.17.0.1");
+            assert_eq!(call("127.0.0.1:9000"), None);
+        });
+        program.set_nonblocking(true).unwrap();
+        assert!(program.accept().is_err());
+    });
+}
+
+#[test]
 fn what_others_delete_is_made_again() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
@@ -251,13 +310,24 @@ fn the_settings_of_the_bridge_are_checked() {
         run("ip address add 172.17.5.5/24 dev stranger");
         let error = host.open().err().unwrap();
         assert_eq!(error.kind(), Kind::Conflict);
-        assert!(error.to_string().contains("overlaps with the address 172.17.5.5/24"), "{error}");
+        assert!(error.to_string().contains("overlaps with 172.17.5.5/24"), "{error}");
         host.config.bridge.address = Ipv4Addr::new(192, 168, 7, 1);
         host.config.bridge.prefix_length = 24;
+        host.config.bridge.name = "lo".to_owned();
+        let error = host.open().err().unwrap();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains("lo of this host is no bridge"), "{error}");
+
+        // Someone else's bridge is used, but not changed.
         host.config.bridge.name = "stranger".to_owned();
         let error = host.open().err().unwrap();
         assert_eq!(error.kind(), Kind::Conflict);
-        assert!(error.to_string().contains("stranger that tared has not made"), "{error}");
+        assert!(error.to_string().contains("does not have the address 192.168.7.1/24"), "{error}");
+        run("ip address add 192.168.7.1/24 dev stranger");
+        let before = output("ip address show dev stranger");
+        host.open().unwrap();
+        assert_eq!(output("ip address show dev stranger"), before);
+        run("ip link delete stranger");
 
         host.config.bridge.name = "bridge1".to_owned();
         host.config.bridge.mtu = Some(1400);

@@ -49,11 +49,11 @@ impl Containers {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         to_the_end(async move {
             let doing = entry.doing.lock().await;
+            check_state(&entry.container().state)?;
             let outcome = containers.start_locked(&entry).await;
             drop(doing);
             // What removes itself when it ends does so too if it never came up.
-            let failed = outcome.as_ref().is_err_and(is_failure);
-            if failed && entry.container().host.auto_remove {
+            if outcome.is_err() && entry.container().host.auto_remove {
                 let options = RemoveOptions { force: true, volumes: true };
                 containers.remove_logged(&entry, options).await;
             }
@@ -62,10 +62,9 @@ impl Containers {
         .await
     }
 
-    /// The same for whoever holds the container already.
+    /// The same for whoever holds the container already, and knows that it can be started.
     pub(super) async fn start_locked(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
         let container = entry.container();
-        check_state(&container.state)?;
         let mut undo = Undo::default();
         match self.bring_up(entry, &container, &mut undo).await {
             Ok((running, shim)) => {
@@ -361,7 +360,8 @@ struct Prepared {
     endpoint: Option<Endpoint>,
 }
 
-fn check_state(state: &State) -> Result<()> {
+/// Whether a container in this state can be started.
+pub(super) fn check_state(state: &State) -> Result<()> {
     match state {
         State::Created { .. } | State::Exited(_) => Ok(()),
         State::Paused(_) => {
@@ -372,11 +372,6 @@ fn check_state(state: &State) -> Result<()> {
             Err(Error::conflict("container is marked for removal and cannot be started"))
         }
     }
-}
-
-/// Whether a start was tried and failed, as against one that was refused.
-fn is_failure(error: &Error) -> bool {
-    !matches!(error.kind(), Kind::NotModified | Kind::Conflict | Kind::NotFound)
 }
 
 /// Sources of binds may have gone since the container was made.

@@ -8,6 +8,7 @@ use super::id::ContainerId;
 use super::options::{StopOptions, WaitCondition};
 use super::record::Container;
 use super::signal::Signal;
+use super::start::check_state;
 use super::state::State;
 use super::work::to_the_end;
 use super::{Containers, announce};
@@ -59,6 +60,7 @@ impl Containers {
                 containers.stop_running(&entry, options).await?;
             }
             let doing = entry.doing.lock().await;
+            check_state(&entry.container().state)?;
             containers.start_locked(&entry).await?;
             drop(doing);
             announce::announce(&containers.events, &entry.container(), "restart");

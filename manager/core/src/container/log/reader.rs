@@ -125,7 +125,7 @@ impl Reader {
             }
             if open.current {
                 let identity = open.identity;
-                if files::identity(&self.path).is_none_or(|now| now == identity) {
+                if files::identity(&self.path) == Some(identity) {
                     return Ok(None);
                 }
                 // It was rotated away, and may have got more until then: it is read to its end as

@@ -103,8 +103,14 @@ impl Profile {
     /// # Errors
     /// Invalid if it is no profile, or says the same thing in two ways.
     pub(crate) fn parse(json: &str) -> Result<Self> {
-        let profile: Self = serde_json::from_str(json)
-            .map_err(|error| Error::invalid(format!("Decoding seccomp profile failed: {error}")))?;
+        let wrong = |why: &dyn std::fmt::Display| {
+            Error::invalid(format!("Decoding seccomp profile failed: {why}"))
+        };
+        // A list would be taken for an object that says nothing, and so for no filter at all.
+        if !json.trim_start().starts_with('{') {
+            return Err(wrong(&"it is no JSON object"));
+        }
+        let profile: Self = serde_json::from_str(json).map_err(|error| wrong(&error))?;
         if !profile.architectures.is_empty() && !profile.arch_map.is_empty() {
             return Err(Error::invalid(
                 "both 'architectures' and 'archMap' are specified in the seccomp profile, use \

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Cgroup, file};
 use crate::error::{Context, Error, Result};
+use crate::linux::system::pidfd_send_signal;
 
 /// How long processes may take to go away after SIGKILL, where they have to be killed one by one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -131,14 +132,16 @@ fn kill_stragglers(cgroup: &Cgroup) -> Result<()> {
 
 /// Signals one process, which may be gone by now: a descriptor for it cannot mean another one that
 /// got its number since.
-fn signal_one(pid: u32, signal: i32) -> Result<(), Errno> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let signal = Signal::from_named_raw(signal).ok_or(Errno::INVAL)?;
-    let outcome = pidfd_open(pid, PidfdFlags::empty())
-        .and_then(|process| pidfd_send_signal(&process, signal));
-    match outcome {
-        // EINVAL: a thread that is no process, as `cgroup.threads` lists; its process is signalled.
-        Ok(()) | Err(Errno::SRCH | Errno::INVAL) => Ok(()),
-        Err(errno) => Err(errno),
+fn signal_one(pid: u32, signal: i32) -> io::Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        // Gone, or a thread that is no process, as `cgroup.threads` lists; its process is signalled.
+        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    match pidfd_send_signal(&process, signal) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        outcome => outcome,
     }
 }

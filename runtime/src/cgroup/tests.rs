@@ -200,6 +200,15 @@ fn a_signal_other_than_kill_reaches_each_process() {
     let ended = parent.children[0].wait().unwrap();
     assert_eq!(ended.code(), Some(0), "the trap ran");
     eventually("all are gone", || cgroup.pids(true).unwrap().is_empty());
+
+    // The numbers of the realtime signals have no names.
+    parent.start(&cgroup, "exec sleep 60");
+    cgroup.kill_all(libc::SIGRTMIN() + 3).unwrap();
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(parent.children[1].wait().unwrap().signal(), Some(libc::SIGRTMIN() + 3));
+    cgroup.kill_all(1000).unwrap();
+    parent.start(&cgroup, "exec sleep 60");
+    assert!(cgroup.kill_all(1000).unwrap_err().to_string().contains("invalid argument"));
 }
 
 #[test]

@@ -175,13 +175,17 @@ fn bind(parent: &OwnedFd, name: &OsStr, device: &Device) -> Result<()> {
     attach(&tree, &place).context(|| "bind the host's")
 }
 
-/// Opens the host's /dev/null as a place, having checked that it is the null device.
-pub(crate) fn open_null() -> Result<OwnedFd> {
-    let null = super::attach::open_host(Path::new("/dev/null")).context(|| "open /dev/null")?;
-    if is_null(&null).context(|| "look at /dev/null")? {
-        Ok(null)
-    } else {
-        Err(Error::new(Kind::System, "/dev/null is not the null device"))
+/// Opens the container's own /dev/null as a place, having checked that it is the null device.
+///
+/// Not the host's: a container's root may change the mode and owner of what it can name, and must
+/// never be able to name an inode of the host.
+pub(crate) fn open_null(root: &Root) -> Result<OwnedFd> {
+    match root.find(Path::new("/dev/null"))? {
+        Some(null) if is_null(&null).context(|| "look at /dev/null")? => Ok(null),
+        Some(_) => {
+            Err(Error::new(Kind::System, "the container's /dev/null is not the null device"))
+        }
+        None => Err(Error::new(Kind::System, "the container has no /dev/null")),
     }
 }
 
@@ -228,7 +232,9 @@ mod tests {
 
     #[test]
     fn only_the_null_device_is_null() {
-        assert!(open_null().is_ok());
+        let open = |path: &str| Root::new(std::fs::File::open(path).unwrap().into());
+        assert!(open_null(&open("/")).is_ok());
+        assert!(open_null(&open("/proc")).is_err());
         assert!(!is_null(std::fs::File::open("/dev/zero").unwrap()).unwrap());
     }
 }

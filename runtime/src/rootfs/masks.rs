@@ -2,7 +2,7 @@
 
 use super::attach::{attach, clone_at, new_file_system};
 use super::devices::open_null;
-use super::options::{Parameter, RDONLY};
+use super::options::{NOEXEC, NOSUID, Parameter, RDONLY};
 use super::place::{Root, file_type};
 use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// What covers masked paths: the null device over a file, an empty directory over a directory.
+/// What covers masked paths: the container's null device over a file, an empty directory over a directory.
 #[derive(Debug)]
 pub(crate) struct Masks {
     null: OwnedFd,
@@ -19,9 +19,9 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    /// Takes hold of the host's null device.
-    pub(crate) fn new(label: Option<&str>) -> Result<Masks> {
-        Ok(Masks { null: open_null()?, empty: None, label: label.map(str::to_owned) })
+    /// Takes hold of the null device of the container in `root`.
+    pub(crate) fn new(root: &Root, label: Option<&str>) -> Result<Masks> {
+        Ok(Masks { null: open_null(root)?, empty: None, label: label.map(str::to_owned) })
     }
 
     /// Covers `path`; one that is not there needs no cover.
@@ -32,6 +32,10 @@ impl Masks {
             FileType::Directory => self.cover_directory(&place).context(what),
             _ => {
                 let cover = clone_at(&self.null, Depth::One).context(what)?;
+                // With the host's /dev bound in, the null device is the host's: read-only keeps its
+                // mode and owner as they are. Reading and writing the device goes on.
+                let change = Change { set: RDONLY | NOSUID | NOEXEC, ..Change::default() };
+                set_attributes(&cover, Depth::One, change).context(what)?;
                 attach(&cover, &place).context(what)
             }
         }

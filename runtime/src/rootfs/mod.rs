@@ -142,7 +142,7 @@ impl Built {
             masks::make_read_only(&self.root, path)?;
         }
         if !plan.masked.is_empty() {
-            let mut masks = Masks::new(plan.label.as_deref())?;
+            let mut masks = Masks::new(&self.root, plan.label.as_deref())?;
             for path in &plan.masked {
                 masks.cover(&self.root, path)?;
             }

@@ -88,8 +88,11 @@ impl std::error::Error for Error {}
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if self.status.is_server_error() {
-            tracing::error!(status = self.status.as_u16(), "{}", self.message);
+        let status = self.status.as_u16();
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(status, "{}", self.message);
+        } else {
+            tracing::debug!(status, "{}", self.message);
         }
         match (self.status, self.plain) {
             (StatusCode::NOT_MODIFIED, _) => self.status.into_response(),

@@ -28,7 +28,6 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-
     /// The first value of `name`, unless it is empty.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.all(name).next().filter(|value| !value.is_empty())

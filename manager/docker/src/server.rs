@@ -21,7 +21,8 @@ use tower::ServiceExt;
 
 use crate::api::{Api, Closing};
 use crate::error::Error;
-use crate::stream::hangup::Hangup;
+use crate::stream::client::ClientSocket;
+use crate::stream::hangup::hangup;
 use crate::version::{self, ApiVersion};
 use crate::{routes, system};
 
@@ -73,21 +74,21 @@ pub async fn serve(
 
 /// Serves one connection.
 async fn connection(stream: UnixStream, router: Router, closing: Closing) {
-    let mut closing = pin!(closing.wait());
     // Buffers are made only when there is something to read: an idle connection costs next to
     // nothing.
     tokio::select! {
         readable = timeout(HEAD_TIMEOUT, stream.readable()) => {
-            if !matches!(readable, Ok(Ok(()))) {
-                return;
+            if matches!(readable, Ok(Ok(()))) {
+                Box::pin(requests(ClientSocket::new(stream), router, closing)).await;
             }
         }
-        () = &mut closing => return,
+        () = closing.clone().wait() => {}
     }
-    let hangup = match Hangup::of(&stream) {
-        Ok(hangup) => hangup,
-        Err(error) => return tracing::warn!("can't watch a connection: {error}"),
-    };
+}
+
+/// Serves the requests of a connection, until the client or the server ends it.
+async fn requests(socket: ClientSocket, router: Router, closing: Closing) {
+    let gone = hangup(socket.clone());
     let service = service_fn(move |request| answer(router.clone(), request));
     // A client that ends its side still gets its answer; one that is gone ends its request.
     let connection = http1::Builder::new()
@@ -95,10 +96,10 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
         .header_read_timeout(HEAD_TIMEOUT)
         .half_close(true)
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    let mut connection = pin!(connection);
-    let mut hangup = pin!(hangup.wait());
+    let (mut connection, mut gone) = (pin!(connection), pin!(gone));
+    let mut closing = pin!(closing.wait());
     let mut is_closing = false;
     loop {
         tokio::select! {
@@ -108,7 +109,7 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
                 }
                 return;
             }
-            () = &mut hangup => return,
+            () = &mut gone => return,
             () = &mut closing, if !is_closing => {
                 is_closing = true;
                 connection.as_mut().graceful_shutdown();

@@ -2,6 +2,7 @@
 //! address in docker.
 
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream;
 use tare_core::image::{Import, Reference};
@@ -55,9 +56,11 @@ fn pulling(image: &str, tag: Option<&str>) -> Error {
         None => image.to_owned(),
     };
     let name = Reference::parse(&name).map_or(name, |reference| reference.familiar());
-    Error::unsupported(format_args!(
-        "pulling {name} from a registry (bring images in with `docker load` or `docker import`)"
-    ))
+    let text = format!(
+        "pulling {name} from a registry is not supported by this version of tared; bring images \
+         in with `docker load` or `docker import`"
+    );
+    Error::new(StatusCode::NOT_IMPLEMENTED, text)
 }
 
 #[cfg(test)]

@@ -27,10 +27,13 @@ pub(super) async fn handle(
     let mut images = select(&api, &all, &filters)?;
     images.sort_by_key(|image| std::cmp::Reverse(image.config.created));
     let shared = query.flag("shared-size").then(|| Shared::of(&all));
-    let users = users(&api);
+    let users = (version >= ApiVersion::new(1, 51)).then(|| users(&api));
     let summaries = images.iter().map(|image| {
+        let containers = |users: &HashMap<String, i64>| {
+            users.get(&image.id.to_string()).copied().unwrap_or_default()
+        };
         let counted = Counted {
-            containers: users.get(&image.id.to_string()).copied().unwrap_or_default(),
+            containers: users.as_ref().map_or(-1, containers),
             shared_size: shared.as_ref().map_or(-1, |shared| shared.with(image)),
         };
         Summary::of(image, counted, version)

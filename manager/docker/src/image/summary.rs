@@ -45,7 +45,7 @@ impl Summary {
             repo_digests.push("<none>@<none>".to_owned());
         }
         Self {
-            containers: if version < ApiVersion::new(1, 51) { -1 } else { counted.containers },
+            containers: counted.containers,
             created: image.config.created.map_or(0, |created| created.as_second()),
             id: image.id.to_string(),
             labels: image.config.defaults.labels.clone(),

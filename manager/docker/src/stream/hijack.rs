@@ -16,13 +16,12 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tare_core::container::{Attachment, OutputStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::oneshot;
 
 use super::body_reader::BodyReader;
+use super::client::ClientSocket;
 use super::frame::{self, Framing};
-use super::hangup::Hangup;
+use super::hangup::hangup;
 use super::session::{self, Client, ClientInput, Ended};
 use crate::version::ApiVersion;
 
@@ -131,15 +130,14 @@ fn upgraded(media_type: &'static str) -> Response {
 /// Waits until the answer has been sent and takes the connection.
 async fn take(
     upgrade: OnUpgrade,
-) -> io::Result<Client<OwnedReadHalf, OwnedWriteHalf, impl Future<Output = ()>>> {
+) -> io::Result<Client<ClientSocket, ClientSocket, impl Future<Output = ()>>> {
     let upgraded = upgrade.await.map_err(io::Error::other)?;
     let parts = upgraded
-        .downcast::<TokioIo<UnixStream>>()
+        .downcast::<TokioIo<ClientSocket>>()
         .map_err(|_| io::Error::other("the connection is no unix socket"))?;
-    let stream = parts.io.into_inner();
-    let hangup = Hangup::of(&stream)?.wait();
-    let (reader, writer) = stream.into_split();
-    Ok(Client { early: parts.read_buf, reader, writer, hangup })
+    let socket = parts.io.into_inner();
+    let hangup = hangup(socket.clone());
+    Ok(Client { early: parts.read_buf, reader: socket.clone(), writer: socket, hangup })
 }
 
 /// Output as the body of an answer.

@@ -2,6 +2,7 @@
 //! directions, and lines of JSON.
 
 pub(crate) mod body_reader;
+pub(crate) mod client;
 pub(crate) mod detach;
 pub(crate) mod frame;
 pub(crate) mod hangup;

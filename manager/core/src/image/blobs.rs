@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::digest::{Digest, Hasher};
+use super::image::Blob;
 use crate::error::{Error, Result};
 use crate::snapshot::{Hold, Holds, private_directory};
 
@@ -192,6 +193,11 @@ impl Write for Ingest {
 }
 
 impl Ingested {
+    /// Describes it as a blob of this type.
+    pub(crate) fn describe(&self, media_type: &str) -> Blob {
+        Blob { digest: self.digest, size: self.size, media_type: media_type.to_owned() }
+    }
+
     /// Opens it, wherever it is by now.
     pub(crate) fn read(&self, blobs: &Blobs) -> Result<File> {
         match File::open(&self.path.0) {

@@ -49,7 +49,7 @@ impl Compression {
     pub(crate) fn decoder<R: BufRead>(self, source: R) -> Result<Decoder<R>> {
         Ok(match self {
             Self::None => Decoder::None(source),
-            Self::Gzip => Decoder::Gzip(MultiGzDecoder::new(source)),
+            Self::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(source))),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(source)
                     .map_err(|error| Error::io("start zstd", error))?;
@@ -65,7 +65,7 @@ impl Compression {
 /// A stream that is uncompressed while it is read.
 pub(crate) enum Decoder<R: BufRead> {
     None(R),
-    Gzip(MultiGzDecoder<R>),
+    Gzip(Box<MultiGzDecoder<R>>),
     Zstd(zstd::stream::read::Decoder<'static, R>),
 }
 

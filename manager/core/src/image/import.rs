@@ -5,22 +5,28 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Import;
 use super::archive::Archive;
-use super::blobs::Ingest;
+use super::blobs::{Ingest, Ingested};
 use super::catalog::{Catalog, NewImage};
 use super::changes;
 use super::compression::Compression;
 use super::config::{Defaults, HistoryStep, ImageConfig, RootFs};
 use super::digest::{ChainId, DiffId, ImageId};
-use super::image::{Blob, Layer};
+use super::image::Layer;
 use super::pipeline::decoded;
 use super::platform::Platform;
-use super::record::ImageRecord;
+use super::record::{CONFIG, ImageRecord};
+use super::reference::Reference;
+use super::{Import, taggable};
 use crate::error::{Error, Result};
 use crate::snapshot::NewLayer;
 
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// A layer that has come in whole: its blob, and what is unpacked of it.
+struct Received {
+    blob: Ingested,
+    media_type: &'static str,
+    layer: NewLayer,
+}
 
 impl Catalog {
     /// Makes an image of `archive`, which is unpacked while it comes in.
@@ -31,61 +37,62 @@ impl Catalog {
             Some(platform) => Platform::parse(platform)?,
             None => Platform::host(),
         };
-        let imported = self.import_layer(
-            archive,
-            |diff_id| configuration(diff_id, &platform, defaults, &request.message),
-            request.reference,
-        );
+        let name = request.reference.map(taggable).transpose()?;
+        let received = self.receive(archive)?;
+        let config = configuration(received.layer.diff_id, &platform, defaults, &request.message);
+        let imported = self.record(received, config, name.clone());
         self.collect();
         let id = imported?;
+        if let Some(name) = name {
+            self.tell("tag", id, &name.familiar());
+        }
         self.tell("import", id, &id.to_string());
         Ok(id)
     }
 
-    fn import_layer(
-        &self,
-        archive: impl Read + Send,
-        configure: impl FnOnce(DiffId) -> ImageConfig,
-        name: Option<super::Reference>,
-    ) -> Result<ImageId> {
+    fn receive(&self, archive: impl Read + Send) -> Result<Received> {
         let mut ingest = self.blobs.create()?;
         let source = Tee { source: archive, copy: &mut ingest, begun: false };
         let done =
             decoded(source, |chunks| self.layers.unpack(None, &[], &mut Archive::new(chunks)))?;
-        // Uncompressed, the blob is the layer.
-        let blob = ingest.finish_hashed(done.digest);
         let diff_id = DiffId(done.digest);
         let chain = ChainId::extend(None, diff_id);
+        Ok(Received {
+            // Uncompressed, the blob is the layer.
+            blob: ingest.finish_hashed(done.digest),
+            media_type: done.compression.layer_media_type(),
+            layer: NewLayer { chain, diff_id, unpacked: done.outcome },
+        })
+    }
 
-        let config = configure(diff_id);
+    fn record(
+        &self,
+        received: Received,
+        config: ImageConfig,
+        name: Option<Reference>,
+    ) -> Result<ImageId> {
+        let Received { blob, media_type, layer } = received;
         let content = serde_json::to_vec(&config)
             .map_err(|error| Error::system(format!("encode the configuration: {error}")))?;
         let config_blob = self.blobs.add(&content)?;
         let _blobs = self.blobs.hold([blob.digest, config_blob.digest]);
-        let _layers = self.layers.hold([chain]);
+        let _layers = self.layers.hold([layer.chain]);
         self.blobs.adopt(&blob)?;
         self.blobs.adopt(&config_blob)?;
-
-        let media_type = done.compression.layer_media_type().to_owned();
-        let layer = Layer {
-            diff_id,
-            chain_id: chain,
-            blob: Blob { digest: blob.digest, size: blob.size, media_type },
-            size: done.outcome.size,
-        };
         let record = ImageRecord {
-            config: Blob {
-                digest: config_blob.digest,
-                size: config_blob.size,
-                media_type: CONFIG.to_owned(),
-            },
-            layers: vec![layer],
+            config: config_blob.describe(CONFIG),
+            layers: vec![Layer {
+                diff_id: layer.diff_id,
+                chain_id: layer.chain,
+                blob: blob.describe(media_type),
+                size: layer.unpacked.size,
+            }],
             manifest: None,
         };
         let id = record.id();
-        let names = name.into_iter().map(super::Reference::or_latest).collect();
+        let names = name.into_iter().collect();
         let image = NewImage { record, config: Arc::new(config), names };
-        self.commit(vec![image], vec![NewLayer { chain, diff_id, unpacked: done.outcome }])?;
+        self.commit(vec![image], vec![layer])?;
         Ok(id)
     }
 }

@@ -184,7 +184,7 @@ impl Images {
 
     /// Gives the image `source` the name `target`, taking it from the image that has it.
     pub async fn tag(&self, source: &str, target: &str) -> Result<()> {
-        let name = taggable(target)?;
+        let name = taggable(Reference::parse(target)?)?;
         let source = source.to_owned();
         self.blocking(move |catalog| catalog.tag(&source, name)).await
     }
@@ -233,8 +233,8 @@ impl Images {
 }
 
 /// A name that can be given to an image: with a tag, not a digest.
-fn taggable(name: &str) -> Result<Reference> {
-    let reference = Reference::parse(name)?.or_latest();
+fn taggable(reference: Reference) -> Result<Reference> {
+    let reference = reference.or_latest();
     if reference.digest().is_some() {
         return Err(Error::invalid("refusing to create a tag with a digest reference"));
     }

@@ -7,6 +7,9 @@ use super::digest::ImageId;
 use super::image::{Blob, Layer};
 use crate::store::Table;
 
+/// The media type of an image's configuration.
+pub(super) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
 /// Images, by id.
 pub(super) const IMAGES: Table<ImageRecord> = Table::new("images");
 

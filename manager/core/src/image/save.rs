@@ -19,7 +19,6 @@ use crate::error::{Error, Result};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// An image to be saved, and those of its names that were asked for.
 type Chosen = BTreeMap<ImageId, (Arc<Image>, BTreeSet<Reference>)>;
@@ -178,8 +177,7 @@ impl<W: Write> Writer<W> {
 
     /// Makes a manifest for an image that came without one.
     fn manifest(&mut self, image: &Image, config: &Blob) -> Result<Blob> {
-        let mut config = descriptor(config);
-        config["mediaType"] = json!(CONFIG);
+        let config = descriptor(config);
         let layers: Vec<_> = image.layers.iter().map(|layer| descriptor(&layer.blob)).collect();
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers,

@@ -286,7 +286,14 @@ async fn listeners_are_told() {
     let id = id.as_str();
     assert_eq!(
         told,
-        [("import", id), ("tag", "other:latest"), ("untag", id), ("untag", id), ("delete", id)]
+        [
+            ("tag", "web:latest"),
+            ("import", id),
+            ("tag", "other:latest"),
+            ("untag", id),
+            ("untag", id),
+            ("delete", id)
+        ]
     );
     assert_eq!(past[0].attributes["a"], "b");
 }

@@ -3,10 +3,18 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
+use rustix::fs::CWD;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+};
+use serde_json::json;
+
 use super::*;
 use crate::events::Events;
+use crate::image::Digest;
 use crate::image::archive::testing::{Member, tar_of};
-use crate::image::testing::{import, open};
+use crate::image::testing::{import, load, open};
 
 #[tokio::test]
 async fn a_writable_layer_lives_upon_its_image() {
@@ -81,4 +89,137 @@ fn a_data_root_that_overlay_cannot_name_is_refused() {
     let store = Arc::new(Store::open(&root.path().join("state.redb")).unwrap());
     let error = crate::image::Images::open(&config, store, Events::new()).err().unwrap();
     assert_eq!(error.kind(), crate::Kind::Invalid);
+}
+
+/// A container's root, mounted as the shim does it for many layers.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(mounts: &[Mount], at: PathBuf) -> Self {
+        std::fs::create_dir(&at).unwrap();
+        let [mount] = mounts else { panic!("one mount, not {mounts:?}") };
+        let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+        fsconfig_set_string(&context, "source", mount.source.as_str()).unwrap();
+        for option in &mount.options {
+            match option.split_once('=').unwrap() {
+                ("lowerdir", layers) => {
+                    for layer in layers.split(':') {
+                        fsconfig_set_string(&context, "lowerdir+", layer).unwrap();
+                    }
+                }
+                (key, value) => fsconfig_set_string(&context, key, value).unwrap(),
+            }
+        }
+        fsconfig_create(&context).unwrap();
+        let none = MountAttrFlags::empty();
+        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none).unwrap();
+        move_mount(&mount, "", CWD, &at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).unwrap();
+        Self(at)
+    }
+
+    fn names(&self, directory: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.join(directory)).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        unmount(&self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+/// An archive in docker's form with one image of these layers.
+fn image_of(layers: &[Vec<u8>], tag: &str) -> Vec<u8> {
+    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}.tar")).collect();
+    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
+    let config = json!({ "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids } });
+    let manifest = json!([{ "Config": "config", "RepoTags": [tag], "Layers": names }]);
+    let mut members: Vec<Member> =
+        names.iter().zip(layers).map(|(name, layer)| Member::file(name, layer)).collect();
+    members.push(Member::file("config", config.to_string().as_bytes()));
+    members.push(Member::file("manifest.json", manifest.to_string().as_bytes()));
+    tar_of(&members)
+}
+
+#[tokio::test]
+async fn the_kernel_sees_what_the_layers_say() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let layers = [
+        tar_of(&[
+            Member::directory("./").mode(0o755),
+            Member::directory("etc").mode(0o750).owner(1, 2),
+            Member::file("etc/kept", b"1"),
+            Member::file("etc/gone", b"1"),
+            Member::directory("opaque"),
+            Member::file("opaque/hidden", b"1"),
+            Member::directory("again"),
+            Member::file("again/hidden", b"1"),
+            Member::symlink("lib", "etc"),
+        ]),
+        tar_of(&[
+            Member::file("etc/.wh.gone", b""),
+            Member::file("opaque/.wh..wh..opq", b""),
+            Member::file("opaque/new", b"2"),
+            Member::file(".wh.again", b""),
+            Member::directory("again"),
+            Member::file("again/new", b"2"),
+            Member::file("lib/through", b"2"),
+        ]),
+        tar_of(&[Member::hard_link("etc/linked", "etc/kept"), Member::file("etc/kept", b"3")]),
+    ];
+    load(&images, image_of(&layers, "a:b")).await.unwrap();
+    let image = images.resolve("a:b").unwrap();
+    images.snapshots().prepare("box", &image).await.unwrap();
+    let mounts = images.snapshots().mounts("box").unwrap();
+    let merged = Mounted::new(&mounts, root.path().join("merged"));
+    assert_eq!(merged.names(""), ["again", "etc", "lib", "opaque"]);
+    assert_eq!(merged.names("etc"), ["kept", "linked", "through"]);
+    assert_eq!(merged.names("opaque"), ["new"]);
+    assert_eq!(merged.names("again"), ["new"]);
+    assert_eq!(std::fs::read(merged.0.join("etc/kept")).unwrap(), b"3");
+    assert_eq!(std::fs::read(merged.0.join("etc/linked")).unwrap(), b"1");
+    let etc = merged.0.join("etc").metadata().unwrap();
+    assert_eq!((etc.mode() & 0o7777, etc.uid(), etc.gid()), (0o750, 1, 2));
+    std::fs::write(merged.0.join("etc/kept"), "mine").unwrap();
+    std::fs::remove_file(merged.0.join("opaque/new")).unwrap();
+    assert_eq!(images.snapshots().usage("box").await.unwrap().bytes, 4);
+}
+
+#[tokio::test]
+async fn a_hundred_and_twenty_layers_are_one_root() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let layers: Vec<Vec<u8>> = (0..120)
+        .map(|number| {
+            tar_of(&[
+                Member::file(format!("d/{number:03}"), b""),
+                Member::file("top", number.to_string().as_bytes()),
+            ])
+        })
+        .collect();
+    load(&images, image_of(&layers, "many:layers")).await.unwrap();
+    let image = images.resolve("many:layers").unwrap();
+    images.snapshots().prepare("box", &image).await.unwrap();
+    let mounts = images.snapshots().mounts("box").unwrap();
+    let merged = Mounted::new(&mounts, root.path().join("merged"));
+    assert_eq!(merged.names("d").len(), 120);
+    assert_eq!(std::fs::read(merged.0.join("top")).unwrap(), b"119");
+}
+
+#[tokio::test]
+async fn an_image_without_layers_has_an_empty_root() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    load(&images, image_of(&[], "from:scratch")).await.unwrap();
+    let image = images.resolve("from:scratch").unwrap();
+    images.snapshots().prepare("box", &image).await.unwrap();
+    let mounts = images.snapshots().mounts("box").unwrap();
+    let merged = Mounted::new(&mounts, root.path().join("merged"));
+    assert!(merged.names("").is_empty());
+    std::fs::write(merged.0.join("file"), "x").unwrap();
 }

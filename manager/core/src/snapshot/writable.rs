@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{Gid, Mode, Uid};
@@ -170,7 +170,7 @@ fn graph_directories(own: &Path) -> GraphDirs {
 }
 
 /// What is seen as the root's owner and mode is the upper directory's: they are the image's.
-fn imitate_root(original: &Path, made: &PathBuf) -> Result<()> {
+fn imitate_root(original: &Path, made: &Path) -> Result<()> {
     let open = |path: &Path| -> Result<OwnedFd> {
         let opened = File::open(path).map(OwnedFd::from);
         opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))

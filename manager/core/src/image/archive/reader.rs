@@ -117,6 +117,7 @@ impl<R: BufRead> Archive<R> {
         match self.fill(&mut block)? {
             0 => return Ok(None),
             BLOCK => {}
+            _ if at == 0 => return Err(Error::invalid("this is not a tar archive")),
             _ => return Err(cut_off()),
         }
         if block.iter().all(|byte| *byte == 0) {

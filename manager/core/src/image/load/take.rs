@@ -13,14 +13,12 @@ use crate::image::archive::{Archive, unreadable};
 use crate::image::catalog::{Catalog, NewImage};
 use crate::image::config::ImageConfig;
 use crate::image::digest::{ChainId, DiffId};
-use crate::image::image::{Blob, Layer};
+use crate::image::image::Layer;
 use crate::image::pipeline::decoded;
-use crate::image::record::ImageRecord;
+use crate::image::record::{CONFIG, ImageRecord};
 use crate::image::{Loaded, Progress};
 use crate::snapshot::NewLayer;
 
-/// A configuration's media type.
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Bytes between two reports of progress.
 const REPORT_EVERY: u64 = 1 << 20;
 
@@ -71,16 +69,11 @@ impl Found {
     }
 
     fn image(&self, layers: Vec<Layer>, config: Arc<ImageConfig>) -> NewImage {
-        let describe = |blob: &Spooled, media_type: &str| Blob {
-            digest: blob.digest,
-            size: blob.size,
-            media_type: media_type.to_owned(),
-        };
         let manifest = self.manifest.as_ref();
         let record = ImageRecord {
-            config: describe(&self.config, CONFIG),
+            config: self.config.describe(CONFIG),
             layers,
-            manifest: manifest.map(|manifest| describe(&manifest.blob, &manifest.media_type)),
+            manifest: manifest.map(|manifest| manifest.blob.describe(&manifest.media_type)),
         };
         NewImage { record, config, names: self.names.clone() }
     }
@@ -118,7 +111,7 @@ impl Work<'_> {
                 unpacked.insert(chain_id, new);
             }
             stack.insert(0, directory);
-            let blob = Blob { digest: blob.digest, size: blob.size, media_type };
+            let blob = blob.describe(media_type);
             layers.push(Layer { diff_id: *diff_id, chain_id, blob, size });
         }
         Ok(layers)
@@ -139,23 +132,23 @@ impl Work<'_> {
         below: Option<ChainId>,
         stack: &[u64],
         position: usize,
-    ) -> Result<(NewLayer, String)> {
+    ) -> Result<(NewLayer, &'static str)> {
         let layers = &self.catalog.layers;
         let source = self.source(blob, diff_id)?;
         let done = decoded(source, |chunks| layers.unpack(below, stack, &mut Archive::new(chunks)))
             .map_err(|error| error.while_doing(format_args!("layer {position}")))?;
         check(diff_id, DiffId(done.digest), position)?;
         let chain = ChainId::extend(below, diff_id);
-        let media_type = done.compression.layer_media_type().to_owned();
+        let media_type = done.compression.layer_media_type();
         Ok((NewLayer { chain, diff_id, unpacked: done.outcome }, media_type))
     }
 
     /// Makes sure that a blob is the layer that it is said to be, without unpacking it.
-    fn verify(&self, blob: &Spooled, diff_id: DiffId, position: usize) -> Result<String> {
+    fn verify(&self, blob: &Spooled, diff_id: DiffId, position: usize) -> Result<&'static str> {
         let source = self.source(blob, diff_id)?;
         let done = decoded(source, |chunks| io::copy(chunks, &mut io::sink()).map_err(unreadable))?;
         check(diff_id, DiffId(done.digest), position)?;
-        Ok(done.compression.layer_media_type().to_owned())
+        Ok(done.compression.layer_media_type())
     }
 
     fn source(&self, blob: &Spooled, layer: DiffId) -> Result<impl Read + Send + use<>> {

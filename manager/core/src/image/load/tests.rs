@@ -196,7 +196,7 @@ async fn ocis_form_is_loaded_through_nested_indexes() {
 #[tokio::test]
 async fn archives_that_are_none_are_refused() {
     assert_refused_bytes(Vec::new(), "it is empty").await;
-    assert_refused_bytes(b"hello".to_vec(), "cut off").await;
+    assert_refused_bytes(b"hello".to_vec(), "not a tar archive").await;
     assert_refused_bytes(vec![b'x'; 4096], "invalid tar header").await;
     assert_refused(&[], "does not contain a manifest.json").await;
     assert_refused(&[Member::file("manifest.json", b"null")], "cannot be null").await;

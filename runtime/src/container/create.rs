@@ -417,7 +417,9 @@ pub(super) fn compile_filter(
     root: &Path,
     profile: Option<&LinuxSeccomp>,
 ) -> Result<Option<seccomp::Program>> {
-    profile.map(|profile| seccomp::compile_cached(profile, &root.join(".seccomp"))).transpose()
+    /// No container has this name.
+    const CACHE: &str = "@seccomp";
+    profile.map(|profile| seccomp::compile_cached(profile, &root.join(CACHE))).transpose()
 }
 
 /// Who is not root on the host cannot set groups in the namespaces that they make.

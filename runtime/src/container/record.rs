@@ -84,8 +84,14 @@ impl Record {
                 Status::Running | Status::Paused => ContainerState::Running,
                 Status::Stopped => ContainerState::Stopped,
             })
-            .bundle(self.bundle.clone())
-            .annotations(self.annotations.clone().into_iter().collect::<HashMap<_, _>>());
+            .bundle(self.bundle.clone());
+        let builder = match self.annotations.is_empty() {
+            true => builder,
+            false => {
+                let annotations: HashMap<_, _> = self.annotations.clone().into_iter().collect();
+                builder.annotations(annotations)
+            }
+        };
         match pid {
             0 => builder,
             pid => builder.pid(pid as i32),

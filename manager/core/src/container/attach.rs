@@ -70,7 +70,7 @@ impl Containers {
             return Ok(());
         }
         let listening = entry.shim()?.attach(Target::Init, wanted, peer).await?;
-        tokio::spawn(listening.carry());
+        entry.clients.carry(listening);
         Ok(())
     }
 

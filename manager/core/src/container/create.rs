@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 use crate::image::Image;
 use crate::volume::Volume;
 
+/// The file by which programs find out that they run in a container.
+const MARK: &str = ".dockerenv";
+
 impl Containers {
     /// Makes a container. Either all of it is there on return, or nothing.
     ///
@@ -135,9 +138,22 @@ impl Containers {
         if container.host.log.driver == "json-file" {
             container.log_path = Some(container.directory.join(format!("{id}-json.log")));
         }
+        self.mark_root(&container).await?;
         let volumes = self.provide_mounts(&mut container, undo).await?;
         self.fill_root(&container, &volumes).await?;
         self.commit(container, volumes).await
+    }
+
+    /// Leaves the file by which programs find out that they run in a container. The layer is empty
+    /// still: nothing of the image's is written through.
+    async fn mark_root(&self, container: &Container) -> Result<()> {
+        let upper = self.images.snapshots().directories(container.id.as_str())?.upper;
+        let path = upper.join(MARK);
+        blocking(move || {
+            std::fs::write(&path, "")
+                .map_err(|error| Error::io(format!("write {}", path.display()), error))
+        })
+        .await
     }
 
     /// Provides what the container's user wants mounted; gives the volumes among it.

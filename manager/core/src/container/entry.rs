@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::attachment::Peer;
+use super::linger::Clients;
 use super::options::{ExitOutcome, WaitCondition};
 use super::record::Container;
 use super::state::State;
@@ -19,7 +20,9 @@ pub(super) struct Entry {
     pub(super) doing: tokio::sync::Mutex<()>,
     shim: Mutex<Option<Shim>>,
     waiters: Mutex<Vec<Waiter>>,
-    clients: Mutex<Vec<Client>>,
+    waiting: Mutex<Vec<Client>>,
+    /// Clients that get output.
+    pub(super) clients: Clients,
 }
 
 /// Somebody who waits.
@@ -42,7 +45,8 @@ impl Entry {
             doing: tokio::sync::Mutex::new(()),
             shim: Mutex::new(None),
             waiters: Mutex::new(Vec::new()),
-            clients: Mutex::new(Vec::new()),
+            waiting: Mutex::new(Vec::new()),
+            clients: Clients::default(),
         }
     }
 
@@ -122,12 +126,14 @@ impl Entry {
 
     /// Keeps a client until there is a process.
     pub(super) fn add_client(&self, client: Client) {
-        lock(&self.clients).push(client);
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|client| !client.peer.output.is_closed());
+        waiting.push(client);
     }
 
     /// The clients that came before there was a process.
     pub(super) fn take_clients(&self) -> Vec<Client> {
-        std::mem::take(&mut *lock(&self.clients))
+        std::mem::take(&mut *lock(&self.waiting))
     }
 }
 

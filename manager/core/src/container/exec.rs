@@ -262,7 +262,7 @@ impl Containers {
                     stderr: config.attach_stderr,
                 };
                 let listening = shim.attach(Target::Exec(&exec.id), wanted, peer).await?;
-                tokio::spawn(listening.carry());
+                entry.clients.carry(listening);
             }
             Ok(shim)
         };

@@ -28,6 +28,7 @@ mod files;
 #[cfg(test)]
 mod fixture;
 mod index;
+mod linger;
 mod log;
 mod merge;
 mod monitor;

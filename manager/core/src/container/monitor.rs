@@ -59,7 +59,7 @@ impl Containers {
         if let Some(error) = &lost {
             tracing::warn!(container = %container.id, %error, "the shim has gone");
         }
-        self.take_down(&container, shim).await;
+        self.take_down(entry, &container, shim).await;
         entry.set_shim(None);
         self.end_execs(&container.id);
 
@@ -95,38 +95,55 @@ impl Containers {
     }
 
     /// Takes down all that a running container has, past whatever fails.
-    async fn take_down(&self, container: &Container, shim: Option<Shim>) {
-        let log = |what: &'static str, outcome: Result<()>| {
-            if let Err(error) = outcome {
-                tracing::error!(container = %container.id, %error, "{what}");
+    async fn take_down(
+        self: &Arc<Self>,
+        entry: &Entry,
+        container: &Arc<Container>,
+        shim: Option<Shim>,
+    ) {
+        let deleted = match &shim {
+            Some(shim) => {
+                let outcome = shim.delete(Target::Init).await.map(drop);
+                let deleted = outcome.is_ok();
+                log(container, "delete the task", outcome);
+                deleted
             }
-        };
-        let answered = match shim {
-            Some(shim) => match shim.delete(Target::Init).await {
-                Ok(_) => shim.shut_down().await.is_ok(),
-                Err(error) => {
-                    log("delete the task", Err(error));
-                    let _ = shim.shut_down().await;
-                    false
-                }
-            },
             None => false,
         };
-        let bundle = Bundle::of(&self.config, &container.id);
-        if !answered && bundle.path.exists() {
-            log("clean up after the shim", self.clean_up(container, &bundle).await);
-        }
-        log("disconnect from the network", self.networks.disconnect(container.id.as_str()).await);
+        let id = container.id.as_str();
+        log(container, "disconnect from the network", self.networks.disconnect(id).await);
         if let Some(endpoint) = &container.network {
             self.events.publish(network_event(endpoint, "disconnect"));
         }
-        log("take the bundle away", blocking(move || bundle.remove()).await);
+        let (containers, container) = (Arc::clone(self), Arc::clone(container));
+        entry
+            .clients
+            .then(async move { containers.end_shim(&container, shim, deleted).await })
+            .await;
+    }
+
+    /// Ends the shim, or cleans up after one that has gone; then its bundle goes.
+    async fn end_shim(&self, container: &Container, shim: Option<Shim>, deleted: bool) {
+        let bundle = Bundle::of(&self.config, &container.id);
+        if let Some(shim) = shim {
+            log(container, "end the shim", shim.shut_down().await);
+        }
+        if !deleted && bundle.path.exists() {
+            log(container, "clean up after the shim", self.clean_up(container, &bundle).await);
+        }
+        log(container, "take the bundle away", blocking(move || bundle.remove()).await);
     }
 
     /// Lets the shim's program kill and take away what a shim that has gone left.
     pub(super) async fn clean_up(&self, container: &Container, bundle: &Bundle) -> Result<()> {
         let sockets = self.config.socket_directory();
         shim::clean_up(&self.config.shim, container.id.as_str(), &bundle.path, &sockets).await
+    }
+}
+
+fn log(container: &Container, what: &'static str, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(container = %container.id, %error, "{what}");
     }
 }
 

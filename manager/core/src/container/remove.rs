@@ -74,6 +74,7 @@ impl Containers {
         container: &Container,
         options: RemoveOptions,
     ) -> Result<()> {
+        entry.clients.hurry().await;
         let exit = container.state.exit().cloned();
         let with = |state: State| Container { state, ..container.clone() };
         let removing = self.save(with(State::Removing { exit: exit.clone() })).await?;

@@ -64,6 +64,7 @@ impl Containers {
 
     /// The same for whoever holds the container already, and knows that it can be started.
     pub(super) async fn start_locked(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        entry.clients.hurry().await;
         let container = entry.container();
         let mut undo = Undo::default();
         match self.bring_up(entry, &container, &mut undo).await {
@@ -100,7 +101,7 @@ impl Containers {
         for client in entry.take_clients() {
             let attached = shim.attach(Target::Init, client.wanted, client.peer).await;
             let listening = attached.map_err(failure::of_preparation)?;
-            tokio::spawn(listening.carry());
+            entry.clients.carry(listening);
         }
         shim.start(Target::Init).await.map_err(failure::of_runtime)?;
         let life = Life { pid, started_at: self.start_time(container).await };

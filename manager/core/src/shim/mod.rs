@@ -5,12 +5,13 @@
 
 mod address;
 mod launch;
+mod process;
 mod streams;
 mod task;
 
 pub(crate) use address::Address;
 pub(crate) use launch::{Launch, clean_up, launch};
-pub(crate) use streams::Wanted;
+pub(crate) use streams::{Listening, Wanted};
 pub(crate) use task::{CreateTask, ExecTask, Shim, TaskExit};
 
 /// The process that a request is about.

@@ -16,7 +16,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Status};
 
 use super::Target;
-use super::address::Address;
+use super::{address::Address, process};
 use crate::container::options::Output;
 use crate::error::{Error, Kind, Result};
 
@@ -216,10 +216,20 @@ impl Shim {
         self.shut_down().await
     }
 
-    /// Ends the shim. A shim that has gone already has nothing to say to it.
+    /// Ends the shim, and waits until it has gone: the next one of this container listens at the
+    /// same place. A shim that has gone already has nothing to say to it.
     pub(crate) async fn shut_down(&self) -> Result<()> {
-        let request = api::ShutdownRequest { id: self.id.clone(), now: false };
-        match self.tasks.clone().shutdown(within(SOON, request)).await.map_err(failed) {
+        let connect = api::ConnectRequest { id: self.id.clone() };
+        let server = match self.tasks.clone().connect(within(SOON, connect)).await {
+            Ok(response) => process::open(response.into_inner().shim_pid),
+            Err(_) => None,
+        };
+        let request = api::ShutdownRequest { id: self.id.clone(), now: true };
+        let asked = self.tasks.clone().shutdown(within(SOON, request)).await.map_err(failed);
+        if let Some(server) = server {
+            process::wait(server, SOON).await?;
+        }
+        match asked {
             Err(error) if error.kind() != Kind::Unavailable => Err(error),
             _ => Ok(()),
         }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -15,6 +17,8 @@ use crate::network::mac::MacAddress;
 pub(super) const DEFAULT_MTU: u32 = 1500;
 /// The longest name that an interface can have, in bytes.
 const LONGEST_NAME: usize = 15;
+/// How long a new port may take to open before a container is started without waiting for it.
+const LONGEST_OPENING: Duration = Duration::from_millis(200);
 /// How the names of our ends of containers' cables begin.
 const CABLE: &str = "tare-";
 
@@ -148,6 +152,25 @@ fn make(netlink: &Netlink, settings: &config::Bridge, mark: &str) -> Result<()> 
     });
     batch.set_alias(&settings.name, mark);
     Ok(netlink.run(&batch)?)
+}
+
+/// Waits until packets pass between the port `port` and the host.
+///
+/// The kernel opens a port some time after both ends of its cable are up, or at once when it is
+/// asked about it (since Linux 6.8). Without this a container's first packet may be lost, and it is
+/// a second until it is sent again.
+pub(super) fn await_passing(netlink: &Netlink, port: &str, bridge: &str) -> Result<()> {
+    let deadline = Instant::now() + LONGEST_OPENING;
+    for link in [port, bridge] {
+        while !netlink.link(link)?.is_some_and(|link| link.is_passing) {
+            if Instant::now() > deadline {
+                tracing::warn!(link, "packets don't pass yet; the container may have to wait");
+                return Ok(());
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the link `name`; it is no error if there is none.

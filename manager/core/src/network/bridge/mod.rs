@@ -114,7 +114,15 @@ impl Bridge {
         batch.add_address(index, interface.address, interface.prefix_length);
         batch.set_up(INTERFACE);
         batch.add_default_route(interface.gateway);
-        inside.run(&batch)
+        inside.run(&batch)?;
+        device::await_passing(host, &interface.host_name, &self.settings.name)?;
+
+        // Neighbours may know the address by another hardware address, if its last owner had a
+        // fixed one. Setting ours, though it is set, makes the kernel tell them.
+        sysctl::set(&format!("ipv4/conf/{INTERFACE}/arp_notify"), "1")?;
+        let mut announcement = Batch::default();
+        announcement.set_mac(INTERFACE, interface.mac);
+        inside.run(&announcement)
     }
 
     /// The number of the bridge, which is made again if someone has deleted it.

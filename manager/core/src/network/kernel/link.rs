@@ -8,8 +8,8 @@ use netlink_packet_core::{Emitable, Parseable};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkFlags, LinkInfo, LinkMessage,
+    BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -24,6 +24,8 @@ pub(in crate::network) struct Link {
     pub(in crate::network) name: String,
     pub(in crate::network) is_bridge: bool,
     pub(in crate::network) alias: Option<String>,
+    /// Whether it passes packets on: it is up at both ends and, on a bridge, its port is open.
+    pub(in crate::network) is_passing: bool,
 }
 
 /// A bridge to make.
@@ -115,6 +117,16 @@ impl Batch {
         message.attributes = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Mtu(mtu)];
         let doing = format!("set the MTU of {name} to {mtu}");
         self.push(doing, libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
+    /// Gives the link `name` a hardware address.
+    pub(in crate::network) fn set_mac(&mut self, name: &str, mac: MacAddress) {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Address(mac.octets().to_vec()),
+        ];
+        self.push(format!("give {name} the address {mac}"), libc::RTM_SETLINK, 0, &bytes(&message));
     }
 
     /// Puts the link `name` up.
@@ -229,17 +241,26 @@ fn address_message(index: u32, address: Ipv4Addr, prefix: u8) -> AddressMessage 
 
 fn read_link(body: &[u8]) -> Option<Link> {
     let message = LinkMessage::parse(body).ok()?;
-    let mut link = Link { name: String::new(), is_bridge: false, alias: None };
+    let mut link = Link { name: String::new(), is_bridge: false, alias: None, is_passing: false };
+    let mut is_closed = false;
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
             LinkAttribute::LinkInfo(info) => {
                 link.is_bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge));
+                is_closed = info.iter().any(|info| match info {
+                    LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
+                        !port.contains(&InfoBridgePort::State(BridgePortState::Forwarding))
+                    }
+                    _ => false,
+                });
             }
+            LinkAttribute::OperState(state) => link.is_passing = state == State::Up,
             _ => {}
         }
     }
+    link.is_passing &= !is_closed;
     Some(link)
 }
 

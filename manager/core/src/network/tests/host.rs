@@ -18,8 +18,10 @@ use crate::error::Result;
 use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Protocol};
 use crate::store::Store;
 
-/// How long a packet may be on its way before it counts as lost.
-pub(super) const LOST: Duration = Duration::from_millis(300);
+/// How long an answer may take, also on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for an answer that must not come.
+pub(super) const LOST: Duration = Duration::from_millis(200);
 
 /// The host, with its manager's directories.
 pub(super) struct Host {
@@ -71,14 +73,7 @@ impl Host {
         container: &str,
         ports: &[PortRequest],
     ) -> Result<Connected> {
-        self.wait(networks.connect(Connect {
-            container: container.to_owned(),
-            name: format!("name-of-{container}"),
-            network: "bridge".to_owned(),
-            requested_ip: None,
-            mac: None,
-            ports: ports.to_vec(),
-        }))
+        self.wait(networks.connect(Connect { ports: ports.to_vec(), ..request(container) }))
     }
 
     /// A neighbour: another host on a cable, 10.9.0.2 to our 10.9.0.1, that sends what is for
@@ -98,6 +93,8 @@ impl Host {
             run("ip link set uplink up");
             run("ip route add 172.17.0.0/16 via 10.9.0.1");
         });
+        // Being asked about it, the kernel opens the link at once.
+        run("ip link show cable");
         path
     }
 
@@ -170,21 +167,33 @@ pub(super) fn serve_udp(path: &Path, port: u16, answer: &'static [u8]) {
 
 /// What the server at `address` says to the calling thread; none if it can't be reached.
 pub(super) fn call(address: &str) -> Option<String> {
-    call_within(address, LOST)
+    call_within(address, PATIENCE)
 }
 
-/// The same without much patience, for many tries.
-pub(super) fn call_briefly(address: &str) -> Option<String> {
-    call_within(address, LOST / 30)
+/// Whether the calling thread can't reach a server at `address`, for all that it waits.
+pub(super) fn is_out_of_reach(address: &str) -> bool {
+    call_within(address, LOST).is_none()
 }
 
 fn call_within(address: &str, patience: Duration) -> Option<String> {
     let address: SocketAddr = address.parse().unwrap();
     let mut stream = TcpStream::connect_timeout(&address, patience).ok()?;
-    stream.set_read_timeout(Some(10 * LOST)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     Some(answer)
+}
+
+/// A wish to put a container on the bridge.
+pub(super) fn request(container: &str) -> Connect {
+    Connect {
+        container: container.to_owned(),
+        name: format!("name-of-{container}"),
+        network: "bridge".to_owned(),
+        requested_ip: None,
+        mac: None,
+        ports: Vec::new(),
+    }
 }
 
 pub(super) fn run(command: &str) {

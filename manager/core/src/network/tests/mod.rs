@@ -5,10 +5,13 @@ mod host;
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use host::{call, call_briefly, inside, on_a_host, output, run, serve, serve_udp, tcp};
+use host::{
+    LOST, PATIENCE, call, inside, is_out_of_reach, on_a_host, output, request, run, serve,
+    serve_udp, tcp,
+};
 
 use crate::error::Kind;
 use crate::network::{Connect, PortChoice, PortRequest, Protocol};
@@ -46,9 +49,9 @@ fn reach_what_is_published(filtered: bool) {
         assert_eq!(call("127.0.0.1:8081").unwrap(), "web 172.17.0.1");
         assert_eq!(call("10.9.0.1:8082").unwrap(), "web 10.9.0.1");
         assert_eq!(call("172.17.0.2:83").unwrap(), "web 172.17.0.1");
-        assert_eq!(call("10.9.0.1:8081"), None);
-        assert_eq!(call("127.0.0.1:8082"), None);
-        assert_eq!(call("127.0.0.1:8083"), None);
+        assert!(is_out_of_reach("10.9.0.1:8081"));
+        assert!(is_out_of_reach("127.0.0.1:8082"));
+        assert!(is_out_of_reach("127.0.0.1:8083"));
 
         // From a container: its neighbour by address, published ports by the host's, itself too.
         inside(&other, || {
@@ -56,7 +59,7 @@ fn reach_what_is_published(filtered: bool) {
             assert_eq!(call("10.9.0.1:8080").unwrap(), "web 172.17.0.1");
             assert_eq!(call("172.17.0.1:8080").unwrap(), "web 172.17.0.1");
             assert_eq!(call("10.9.0.1:8082").unwrap(), "web 172.17.0.1");
-            assert_eq!(call("10.9.0.1:8081"), None);
+            assert!(is_out_of_reach("10.9.0.1:8081"));
         });
         inside(&web, || {
             assert_eq!(call("10.9.0.1:8080").unwrap(), "web 172.17.0.1");
@@ -67,9 +70,9 @@ fn reach_what_is_published(filtered: bool) {
         inside(&neighbour, || {
             assert_eq!(call("10.9.0.1:8080").unwrap(), "web 10.9.0.2");
             assert_eq!(call("10.9.0.1:8082").unwrap(), "web 10.9.0.2");
-            assert_eq!(call("10.9.0.1:8081"), None);
+            assert!(is_out_of_reach("10.9.0.1:8081"));
             for port in [80, 81, 82, 83] {
-                assert_eq!(call(&format!("172.17.0.2:{port}")), None, "{port}");
+                assert!(is_out_of_reach(&format!("172.17.0.2:{port}")), "{port}");
             }
         });
 
@@ -83,22 +86,23 @@ fn reach_what_is_published(filtered: bool) {
 fn udp_is_published_too_and_its_flows_end_with_the_container() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
-        let request = PortRequest {
+        let port = PortRequest {
             container_port: 53,
             protocol: Protocol::Udp,
             host_ip: None,
             host_port: PortChoice::Fixed(5353),
         };
-        let ports = [request];
+        let ports = [port];
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.set_read_timeout(Some(host::LOST)).unwrap();
+        client.set_read_timeout(Some(LOST)).unwrap();
         let ask = || {
             client.send_to(b"?", "127.0.0.1:5353").unwrap();
             let mut answer = [0; 16];
             client.recv(&mut answer).ok().map(|length| answer[..length].to_vec())
         };
         // The client has begun before the port is published.
-        assert_eq!(ask(), None);
+        assert_eq!(ask(), None, "nobody is there yet");
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         let first = host.connect(&networks, "first", &ports).unwrap();
         serve_udp(&first.endpoint.netns.unwrap(), 53, b"first");
         assert_eq!(ask().unwrap(), b"first");
@@ -170,19 +174,18 @@ fn a_port_in_use_is_refused_in_dockers_words() {
 fn ports_are_chosen_from_ranges() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
-        let request = |host_port| {
+        let port = |host_port| {
             let (container_port, protocol, host_ip) = (80, Protocol::Tcp, None);
             PortRequest { container_port, protocol, host_ip, host_port }
         };
         let range = PortChoice::Range { first: 8000, last: 8001 };
         let _program = TcpListener::bind("0.0.0.0:8000").unwrap();
-        let choices =
-            [request(range), request(PortChoice::Ephemeral), request(PortChoice::Ephemeral)];
+        let choices = [port(range), port(PortChoice::Ephemeral), port(PortChoice::Ephemeral)];
         let web = host.connect(&networks, "web", &choices).unwrap();
         let chosen: Vec<_> = web.endpoint.ports.iter().map(|port| port.host_port).collect();
         assert_eq!(chosen, [8001, 32768, 32769]);
-        assert!(host.connect(&networks, "other", &[request(range)]).is_err());
-        let v6 = PortRequest { host_ip: Some("::1".parse().unwrap()), ..request(range) };
+        assert!(host.connect(&networks, "other", &[port(range)]).is_err());
+        let v6 = PortRequest { host_ip: Some("::1".parse().unwrap()), ..port(range) };
         let error = host.connect(&networks, "other", &[v6]).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
         assert!(error.to_string().contains("IPv6 address ::1"), "{error}");
@@ -238,25 +241,21 @@ fn laying_the_rules_anew_opens_nothing_and_closes_nothing() {
         serve(&web, 80, "web");
         serve(&web, 83, "web");
         let table = output("nft list ruleset");
-        let done = AtomicBool::new(false);
+        let tries = AtomicUsize::new(0);
         thread::scope(|scope| {
-            let unpublished = scope.spawn(|| {
+            let neighbour = scope.spawn(|| {
                 inside(&neighbour, || {
-                    let mut tries = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        assert_eq!(call_briefly("172.17.0.2:83"), None);
+                    while tries.fetch_add(1, Ordering::Relaxed) < 10 {
+                        assert!(is_out_of_reach("172.17.0.2:83"));
                         assert_eq!(call("10.9.0.1:8080").unwrap(), "web 10.9.0.2");
-                        tries += 1;
                     }
-                    tries
                 })
             });
-            for _ in 0..30 {
+            while !neighbour.is_finished() {
                 host.open().unwrap();
                 assert_eq!(call("127.0.0.1:8081").unwrap(), "web 172.17.0.1");
             }
-            done.store(true, Ordering::Relaxed);
-            assert!(unpublished.join().unwrap() > 10);
+            neighbour.join().unwrap();
         });
         let sorted = |table: &str| {
             let mut lines: Vec<_> = table.lines().map(str::to_owned).collect();
@@ -278,10 +277,50 @@ fn the_hosts_loopback_is_out_of_reach() {
             std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap();
             run("ip address flush dev lo");
             run("ip route add 127.0.0.1/32 via 172.17.0.1");
-            assert_eq!(call("127.0.0.1:9000"), None);
+            assert!(is_out_of_reach("127.0.0.1:9000"));
         });
         program.set_nonblocking(true).unwrap();
         assert!(program.accept().is_err());
+    });
+}
+
+#[test]
+fn an_address_is_reached_at_once_by_its_new_owner() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let mac = Some("02:00:00:00:00:01".parse().unwrap());
+        let first = host.wait(networks.connect(Connect { mac, ..request("first") })).unwrap();
+        serve(&first.endpoint.netns.unwrap(), 80, "first");
+        assert_eq!(call("172.17.0.2:80").unwrap(), "first 172.17.0.1");
+        host.disconnect(&networks, "first");
+        let second = host.connect(&networks, "second", &[]).unwrap().endpoint;
+        assert_eq!(second.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
+        serve(&second.netns.unwrap(), 80, "second");
+        assert_eq!(call("172.17.0.2:80").unwrap(), "second 172.17.0.1");
+    });
+}
+
+#[test]
+fn what_a_manager_that_was_killed_left_half_way_is_swept() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
+        drop(networks);
+        // Killed before anything was in the kernel, and after the records were lost.
+        let record =
+            |container: &str| host.config.endpoint_directory().join(format!("{container}.json"));
+        let written = std::fs::read_to_string(record("web")).unwrap();
+        let begun = written.replace("web", "begun").replace("tare-", "tare_");
+        std::fs::write(record("begun"), begun).unwrap();
+        std::fs::write(record("torn"), &written[..40]).unwrap();
+        std::fs::remove_file(record("web")).unwrap();
+        drop(web);
+
+        let networks = host.open().unwrap();
+        host.wait(networks.retain(&HashSet::new())).unwrap();
+        assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap().endpoint;
+        assert_eq!(web.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
     });
 }
 
@@ -292,7 +331,7 @@ fn what_others_delete_is_made_again() {
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
         serve(&web.endpoint.netns.unwrap(), 80, "web");
         run("nft flush ruleset");
-        assert_eq!(call("127.0.0.1:8080"), None);
+        assert!(is_out_of_reach("127.0.0.1:8080"));
         host.connect(&networks, "other", &[]).unwrap();
         assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
         run("nft flush ruleset");
@@ -353,14 +392,8 @@ fn networks_without_interfaces() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
         let connect = |container: &str, network: &str| {
-            host.wait(networks.connect(Connect {
-                container: container.to_owned(),
-                name: container.to_owned(),
-                network: network.to_owned(),
-                requested_ip: None,
-                mac: None,
-                ports: Vec::new(),
-            }))
+            let network = network.to_owned();
+            host.wait(networks.connect(Connect { network, ..request(container) }))
         };
         assert_eq!(connect("lost", "nowhere").unwrap_err().kind(), Kind::NotFound);
         let shared = connect("shared", "host").unwrap().endpoint;

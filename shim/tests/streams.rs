@@ -193,6 +193,31 @@ async fn an_exec_that_can_not_run_says_why() {
 }
 
 #[tokio::test]
+async fn many_execs_at_once_get_all_of_their_own() {
+    let mut client = sleeper("many").await;
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..20_u32 {
+        let exec_id = format!("e{number}");
+        let script = format!("seq 1 {}; exit {number}", number * 500);
+        let options = if number % 5 == 0 { &TERMINAL } else { &STDIN };
+        client.exec(&exec_id, bundle::process(&["sh", "-c", &script]), options).await.unwrap();
+        let attached = client.attach(&exec_id).await;
+        let (mut task, id) = (client.task.clone(), client.id());
+        running.spawn(async move {
+            let start = api::StartRequest { id: id.clone(), exec_id: exec_id.clone() };
+            task.start(start).await.unwrap();
+            let lines = attached.read_to_end().await.text().lines().count();
+            let ended = task.wait(api::WaitRequest { id, exec_id }).await.unwrap().into_inner();
+            assert_eq!((ended.exit_status, lines), (number, number as usize * 500));
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
+    }
+    finish(client).await;
+}
+
+#[tokio::test]
 async fn what_an_exec_leaves_behind_does_not_hold_up_its_end() {
     let mut client = sleeper("daemon").await;
     let script = "(sleep 1; echo late; touch /tmp/alive; sleep 1000) & echo now";
@@ -203,7 +228,8 @@ async fn what_an_exec_leaves_behind_does_not_hold_up_its_end() {
     assert_eq!(client.wait("d").await, 0);
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert_eq!(attached.read_to_end().await.text(), "now\n");
-    // The daemon's own writing doesn't kill it.
+    // The daemon's own writing doesn't kill it, even when the exec is forgotten.
+    client.delete("d").await.unwrap();
     let alive = client.home.bundle().join("rootfs/tmp/alive");
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert!(alive.exists());

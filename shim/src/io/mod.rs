@@ -248,11 +248,12 @@ impl ProcessIo {
         self.hub.end();
     }
 
-    /// Lets go of everything: nobody will ask for this process again.
+    /// Lets go of everything: nobody will ask for this process again. A pump whose output is
+    /// complete isn't stopped: it only reads, to nowhere, what the process left behind writes.
     pub(crate) fn close(&self) {
         self.stdin.close_now();
         self.hub.end();
-        for pump in self.lock_pumps().drain(..) {
+        for pump in self.lock_pumps().drain(..).filter(|pump| !pump.is_complete) {
             pump.task.abort();
         }
         self.stdin_fifo.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -1,6 +1,8 @@
 //! The containers under this shim: one, or the several of a pod.
 
 mod container;
+mod create;
+mod delete;
 mod exec;
 mod leftovers;
 mod options;
@@ -13,7 +15,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use container::{CreateRequest, Task};
+pub(crate) use container::Task;
+pub(crate) use create::CreateRequest;
 pub(crate) use exec::Exec;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use options::TaskOptions;

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tare_proto::tare::shim::v1::Log as LogConfig;
 
+use super::escape::append_escaped;
 use super::lines::Line;
 use super::options::Limits;
 use super::rotation::Rotation;
@@ -151,97 +152,11 @@ fn encode_attributes(config: &LogConfig) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Appends `text` as the inside of a JSON string, with docker's escapes: those that HTML needs
-/// included, and U+FFFD for every byte that is no UTF-8.
-fn append_escaped(text: &[u8], out: &mut Vec<u8>) {
-    if text.is_ascii() {
-        return append_escaped_utf8(text, out);
-    }
-    for chunk in text.utf8_chunks() {
-        append_escaped_utf8(chunk.valid().as_bytes(), out);
-        for _ in chunk.invalid() {
-            out.extend_from_slice(b"\\ufffd");
-        }
-    }
-}
-
-/// Bytes that can't be copied as they are, or (0xe2) begin a character that might not.
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        special[byte] = true;
-        byte += 1;
-    }
-    special[b'"' as usize] = true;
-    special[b'\\' as usize] = true;
-    special[b'<' as usize] = true;
-    special[b'>' as usize] = true;
-    special[b'&' as usize] = true;
-    special[0xe2] = true;
-    special
-};
-
-fn append_escaped_utf8(mut text: &[u8], out: &mut Vec<u8>) {
-    while let Some(at) = text.iter().position(|byte| SPECIAL[usize::from(*byte)]) {
-        let (plain, rest) = text.split_at(at);
-        out.extend_from_slice(plain);
-        let used = match rest {
-            [0xe2, 0x80, last @ (0xa8 | 0xa9), ..] => {
-                out.extend_from_slice(if *last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
-                3
-            }
-            [first, ..] => {
-                append_escaped_byte(*first, out);
-                1
-            }
-            [] => 0,
-        };
-        text = rest.get(used..).unwrap_or_default();
-    }
-    out.extend_from_slice(text);
-}
-
-fn append_escaped_byte(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    match byte {
-        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-        b'\n' => out.extend_from_slice(b"\\n"),
-        b'\r' => out.extend_from_slice(b"\\r"),
-        0xe2 => out.push(byte),
-        _ => {
-            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashMap;
     use std::time::Duration;
-
-    fn escaped(text: &[u8]) -> String {
-        let mut out = Vec::new();
-        append_escaped(text, &mut out);
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn escapes_as_docker_does() {
-        assert_eq!(escaped(b"plain"), "plain");
-        assert_eq!(escaped(b"a\"b\\c\nd\re\tf\x00"), "a\\\"b\\\\c\\nd\\re\\u0009f\\u0000");
-        assert_eq!(escaped(b"<a> & \x7f"), "\\u003ca\\u003e \\u0026 \x7f");
-        assert_eq!(
-            escaped("🚀 ψ \u{2028}\u{2029}\u{2026}".as_bytes()),
-            "🚀 ψ \\u2028\\u2029\u{2026}"
-        );
-        assert_eq!(
-            escaped(b"\xaf \xe2\x80 \xed\xa0\x80"),
-            "\\ufffd \\ufffd\\ufffd \\ufffd\\ufffd\\ufffd"
-        );
-    }
 
     fn config(path: &std::path::Path, options: &[(&str, &str)]) -> LogConfig {
         LogConfig {

@@ -1,5 +1,6 @@
 //! Logs that the shim writes itself, so that no line depends on anyone else being alive.
 
+mod escape;
 mod json_file;
 mod lines;
 mod options;

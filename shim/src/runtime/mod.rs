@@ -1,19 +1,18 @@
 //! Calls of the OCI runtime, by runc's command line.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{Read, Seek};
+mod call;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::MemfdFlags;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
 use crate::io::ChildStdio;
 use crate::reaper::Launch;
+use call::{Call, command, global_args};
 
 /// Which runtime it is, and how it is to be called. Kept in the bundle for `delete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +56,7 @@ impl Runtime {
         let pid_file = self.scratch("pid");
         let mut call = self.call("create");
         call.option("--bundle", &self.bundle);
-        call.option("--pid-file", &pid_file.path);
+        call.option("--pid-file", pid_file.path());
         if let Some(console) = console {
             call.option("--console-socket", console);
         }
@@ -69,7 +68,7 @@ impl Runtime {
         }
         call.flag(&self.container);
         call.run_with(launch, stdio).await?;
-        read_pid(&pid_file.path)
+        read_pid(pid_file.path())
     }
 
     /// `start`: lets the container's init go.
@@ -89,15 +88,15 @@ impl Runtime {
         let pid_file = self.scratch("pid");
         let spec = self.scratch_with("process", spec)?;
         let mut call = self.call("exec");
-        call.option("--process", &spec.path);
-        call.option("--pid-file", &pid_file.path);
+        call.option("--process", spec.path());
+        call.option("--pid-file", pid_file.path());
         call.flag("--detach");
         if let Some(console) = console {
             call.option("--console-socket", console);
         }
         call.flag(&self.container);
         call.run_with(launch, stdio).await?;
-        read_pid(&pid_file.path)
+        read_pid(pid_file.path())
     }
 
     /// `kill`: sends a signal to the container's init, or to all of its processes.
@@ -131,7 +130,7 @@ impl Runtime {
     pub(crate) async fn update(&self, launch: &Launch, resources: &[u8]) -> Result<()> {
         let resources = self.scratch_with("resources", resources)?;
         let mut call = self.call("update");
-        call.option("--resources", &resources.path);
+        call.option("--resources", resources.path());
         call.flag(&self.container);
         call.run(launch).await.map(drop)
     }
@@ -158,16 +157,7 @@ impl Runtime {
     }
 
     fn call(&self, verb: &'static str) -> Call {
-        let log = self.scratch("log");
-        let mut args = global_args(&self.config);
-        args.extend([
-            "--log".into(),
-            log.path.clone().into_os_string(),
-            "--log-format".into(),
-            "json".into(),
-            verb.into(),
-        ]);
-        Call { program: self.config.program.clone(), verb, args, log }
+        Call::new(&self.config, verb, self.scratch("log"))
     }
 
     /// A file in the bundle that nobody else uses.
@@ -178,33 +168,10 @@ impl Runtime {
 
     fn scratch_with(&self, purpose: &str, content: &[u8]) -> Result<Scratch> {
         let file = self.scratch(purpose);
-        std::fs::write(&file.path, content).context(|| format!("write {}", file.path.display()))?;
+        std::fs::write(file.path(), content)
+            .context(|| format!("write {}", file.path().display()))?;
         Ok(file)
     }
-}
-
-/// What every call begins with.
-fn global_args(config: &RuntimeConfig) -> Vec<OsString> {
-    let mut args = Vec::new();
-    if let Some(root) = &config.root {
-        args.extend(["--root".into(), root.clone().into_os_string()]);
-    }
-    if config.systemd_cgroup {
-        args.push("--systemd-cgroup".into());
-    }
-    args
-}
-
-/// Variables that were meant for this process alone.
-const OWN_VARIABLES: [&str; 4] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET"];
-
-fn command(program: &Path, args: &[OsString]) -> Command {
-    let mut command = Command::new(program);
-    command.args(args);
-    for variable in OWN_VARIABLES {
-        command.env_remove(variable);
-    }
-    command
 }
 
 /// `delete --force`, waited for on the spot: for a process that does nothing else.
@@ -223,109 +190,6 @@ pub(crate) fn delete_by_force(config: &RuntimeConfig, container: &str) -> Result
     Err(Error::unknown(format!("OCI runtime delete failed: {}", text.trim())))
 }
 
-/// One call of the runtime.
-struct Call {
-    program: PathBuf,
-    verb: &'static str,
-    args: Vec<OsString>,
-    log: Scratch,
-}
-
-impl Call {
-    fn option(&mut self, name: &str, value: impl AsRef<OsStr>) {
-        self.args.extend([name.into(), value.as_ref().to_owned()]);
-    }
-
-    fn flag(&mut self, flag: impl AsRef<OsStr>) {
-        self.args.push(flag.as_ref().to_owned());
-    }
-
-    /// Runs it with streams of its own; returns what it printed.
-    async fn run(self, launch: &Launch) -> Result<Vec<u8>> {
-        let what = || "make a file in memory for the OCI runtime's output".to_owned();
-        let stdout =
-            File::from(rustix::fs::memfd_create("stdout", MemfdFlags::CLOEXEC).context(what)?);
-        let stderr =
-            File::from(rustix::fs::memfd_create("stderr", MemfdFlags::CLOEXEC).context(what)?);
-        let stdio = ChildStdio {
-            stdin: Stdio::null(),
-            stdout: stdout.try_clone().context(what)?.into(),
-            stderr: stderr.try_clone().context(what)?.into(),
-        };
-        match self.wait(launch, stdio).await? {
-            0 => Ok(read_from_start(stdout)),
-            status => Err(self.failure(status, &read_from_start(stderr))),
-        }
-    }
-
-    /// Runs it with the streams of the process that it is to make.
-    async fn run_with(self, launch: &Launch, stdio: ChildStdio) -> Result<()> {
-        match self.wait(launch, stdio).await? {
-            0 => Ok(()),
-            status => Err(self.failure(status, b"")),
-        }
-    }
-
-    async fn wait(&self, launch: &Launch, stdio: ChildStdio) -> Result<u32> {
-        let mut command = command(&self.program, &self.args);
-        command.stdin(stdio.stdin).stdout(stdio.stdout).stderr(stdio.stderr);
-        let ended = launch.spawn(&mut command).map_err(|error| {
-            let program = self.program.display();
-            Error::unknown(format!(
-                "OCI runtime {} failed: can't run {program}: {error}",
-                self.verb
-            ))
-        })?;
-        // Our copies of the process's ends of its pipes: they would never end otherwise.
-        drop(command);
-        let ended = ended.await.context(|| format!("wait for the OCI runtime's {}", self.verb))?;
-        Ok(ended.status)
-    }
-
-    /// What went wrong, in the runtime's own words where it left any.
-    fn failure(&self, status: u32, stderr: &[u8]) -> Error {
-        let log = std::fs::read(&self.log.path).unwrap_or_default();
-        let stderr = String::from_utf8_lossy(stderr);
-        let message = last_error(&log)
-            .or_else(|| stderr.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned))
-            .unwrap_or_else(|| format!("{} exited with status {status}", self.program.display()));
-        Error::unknown(format!("OCI runtime {} failed: {message}", self.verb))
-    }
-}
-
-/// The last message of level error (or worse) in a runtime's JSON log; the last of any level where
-/// there is none.
-fn last_error(log: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Entry {
-        #[serde(default)]
-        level: String,
-        #[serde(default)]
-        msg: String,
-    }
-    let entries = log
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Entry>(line).ok())
-        .filter(|entry| !entry.msg.is_empty());
-    let (mut last, mut worst) = (None, None);
-    for entry in entries {
-        if matches!(entry.level.as_str(), "error" | "fatal" | "panic") {
-            worst = Some(entry.msg.clone());
-        }
-        last = Some(entry.msg);
-    }
-    worst.or(last)
-}
-
-fn read_from_start(mut file: File) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if file.rewind().is_ok() {
-        // What was read before an error is all there is to be had.
-        let _ = file.read_to_end(&mut bytes);
-    }
-    bytes
-}
-
 fn read_pid(path: &Path) -> Result<Pid> {
     let what = || format!("read the pid that the OCI runtime left in {}", path.display());
     let text = std::fs::read_to_string(path).context(what)?;
@@ -338,25 +202,14 @@ struct Scratch {
     path: PathBuf,
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+impl Scratch {
+    fn path(&self) -> &Path {
+        &self.path
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_what_went_wrong() {
-        let log = br#"{"level":"warning","msg":"hm","time":"x"}
-{"level":"error","msg":"exec: \"nope\": executable file not found in $PATH"}
-not json
-{"level":"debug","msg":"bye"}"#;
-        let expected = "exec: \"nope\": executable file not found in $PATH";
-        assert_eq!(last_error(log).as_deref(), Some(expected));
-        assert_eq!(last_error(br#"{"msg":"only this"}"#).as_deref(), Some("only this"));
-        assert_eq!(last_error(b""), None);
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.path());
     }
 }

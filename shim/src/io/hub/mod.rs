@@ -5,10 +5,12 @@
 //! doesn't read at all is given up on after a while: the process goes on, what the client misses
 //! is counted, and it is told. It is held back for again as soon as it has caught up.
 
-use std::collections::{BTreeMap, VecDeque};
+mod client;
+
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,19 +19,11 @@ use tokio::sync::futures::Notified;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 
-/// How many bytes may wait for one client.
-const QUEUE_LIMIT: usize = 1 << 20;
+use client::Client;
+pub(crate) use client::{Channel, Output, Wants};
+
 /// How long a process waits for one of several clients, where it would wait for a single one.
 const SEVERAL_CLIENTS_PATIENCE: Duration = Duration::from_secs(10);
-
-/// An output stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Channel {
-    /// Standard output, and all of a terminal's.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// What a full queue means for the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,24 +32,6 @@ pub(crate) enum Pressure {
     Bounded(Duration),
     /// It waits for its client, if it has but one: there is no other record of what it writes.
     OneClientIsEnough,
-}
-
-/// What a client receives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Output {
-    /// The process wrote this.
-    Data(Channel, Bytes),
-    /// So many bytes are missing here.
-    Dropped(u64),
-}
-
-/// Which streams a client wants.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Wants {
-    /// Standard output.
-    pub(crate) stdout: bool,
-    /// Standard error.
-    pub(crate) stderr: bool,
 }
 
 /// The meeting place of one process's output and its clients.
@@ -76,17 +52,6 @@ struct Inner {
     ended: bool,
 }
 
-#[derive(Debug)]
-struct Client {
-    wants: Wants,
-    queue: VecDeque<Output>,
-    queued: usize,
-    dropped: u64,
-    /// The process isn't held back for it, until it catches up.
-    given_up: bool,
-    waker: Option<Waker>,
-}
-
 impl Hub {
     /// A hub without clients.
     pub(crate) fn new(pressure: Pressure) -> Arc<Self> {
@@ -98,15 +63,7 @@ impl Hub {
         let mut inner = self.lock();
         let key = inner.next_key;
         inner.next_key += 1;
-        let client = Client {
-            wants,
-            queue: VecDeque::new(),
-            queued: 0,
-            dropped: 0,
-            given_up: false,
-            waker: None,
-        };
-        inner.clients.insert(key, client);
+        inner.clients.insert(key, Client::new(wants));
         Attachment { hub: Arc::clone(self), key }
     }
 
@@ -167,60 +124,15 @@ impl Hub {
     }
 
     fn give_up_on_full_clients(&self, channel: Channel) {
-        for client in self.lock().clients.values_mut() {
-            client.given_up |= client.takes(channel) && client.holds_back();
+        let mut inner = self.lock();
+        let full = |client: &&mut Client| client.takes(channel) && client.holds_back();
+        for client in inner.clients.values_mut().filter(full) {
+            client.give_up();
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Client {
-    fn takes(&self, channel: Channel) -> bool {
-        match channel {
-            Channel::Stdout => self.wants.stdout,
-            Channel::Stderr => self.wants.stderr,
-        }
-    }
-
-    fn holds_back(&self) -> bool {
-        !self.given_up && self.queued >= QUEUE_LIMIT
-    }
-
-    fn enqueue(&mut self, channel: Channel, data: &Bytes) {
-        if self.given_up && self.queued + data.len() > QUEUE_LIMIT {
-            self.dropped += data.len() as u64;
-            return;
-        }
-        self.tell_of_dropped();
-        self.queued += data.len();
-        self.queue.push_back(Output::Data(channel, data.clone()));
-        self.wake();
-    }
-
-    fn dequeue(&mut self) -> Option<Output> {
-        let output = self.queue.pop_front()?;
-        if let Output::Data(_, data) = &output {
-            self.queued -= data.len();
-        }
-        if self.queued < QUEUE_LIMIT / 2 {
-            self.given_up = false;
-        }
-        Some(output)
-    }
-
-    fn tell_of_dropped(&mut self) {
-        if self.dropped > 0 {
-            self.queue.push_back(Output::Dropped(std::mem::take(&mut self.dropped)));
-        }
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 }
 
@@ -266,6 +178,7 @@ impl Drop for Attachment {
 
 #[cfg(test)]
 mod tests {
+    use super::client::QUEUE_LIMIT;
     use super::*;
     use tokio_stream::StreamExt;
 

@@ -1,0 +1,167 @@
+//! Making a container, and taking everything back if that fails.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tare_proto::containerd::types::Mount;
+
+use super::Environment;
+use super::container::Task;
+use super::leftovers::Leftovers;
+use super::options::TaskOptions;
+use super::process::Process;
+use super::spec;
+use super::state::{Action, State};
+use crate::cgroup::OomCounter;
+use crate::diagnostics::warn;
+use crate::error::Result;
+use crate::io::console::ConsoleSocket;
+use crate::io::hub::Pressure;
+use crate::io::log::Log;
+use crate::io::{ChildStdio, Policy, StdioRequest};
+use crate::mount::Rootfs;
+use crate::publish::Event;
+use crate::reaper::{ExitReceiver, Launch};
+use crate::record::Record;
+use crate::runtime::Runtime;
+
+/// How long the container is held back for an attached client that doesn't read.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+/// What Create asks for.
+pub(crate) struct CreateRequest {
+    /// The container's id.
+    pub(crate) id: String,
+    /// The directory with its config.json.
+    pub(crate) bundle: PathBuf,
+    /// What its root file system is made of, if the shim is to mount it.
+    pub(crate) rootfs: Vec<Mount>,
+    /// The init's streams.
+    pub(crate) stdio: StdioRequest,
+    /// The rest.
+    pub(crate) options: TaskOptions,
+}
+
+impl Task {
+    /// Makes the container, all but started. Takes everything back if any step fails.
+    pub(crate) async fn create(
+        environment: Arc<Environment>,
+        request: CreateRequest,
+    ) -> Result<Arc<Self>> {
+        let CreateRequest { id, bundle, rootfs, stdio, options } = request;
+        let log = options.log.as_ref().map_or(Ok(None), Log::open)?;
+        let policy = Policy {
+            log,
+            pressure: Pressure::Bounded(CLIENT_PATIENCE),
+            stdin_once: options.stdin_once,
+            owner: options.owner,
+        };
+        let init = Process::new(stdio.clone(), policy)?;
+        let runtime = Runtime::new(options.runtime.clone(), &id, &bundle);
+        let leftovers = Leftovers {
+            runtime: options.runtime,
+            state_directory: options.state_directory.clone(),
+        };
+        leftovers.write(&bundle)?;
+        let mounted = Rootfs::mount(&bundle, &rootfs);
+        let mounted = mounted.inspect_err(|_| Leftovers::clear(&bundle))?;
+        let launch = environment.reaper.launch();
+        let created =
+            Creation { environment: &environment, id: &id, init: &init, runtime: &runtime };
+        let created = created.run(&launch, options.state_directory).await;
+        let (record, ended, pid) = match created {
+            Ok(created) => created,
+            Err(error) => {
+                init.io.close();
+                take_back(&bundle, mounted.as_ref()).await;
+                return Err(error);
+            }
+        };
+        let task = Arc::new(Task {
+            runtime,
+            reaper: Arc::clone(&environment.reaper),
+            rootfs: mounted,
+            record,
+            oom: OomCounter::of_process(pid),
+            owner: options.owner,
+            shares_pid_namespace: spec::shares_pid_namespace(&bundle),
+            execs: Mutex::default(),
+            consoles: AtomicU64::new(0),
+            deletion: tokio::sync::Mutex::new(()),
+            environment,
+            init,
+            bundle,
+            id,
+        });
+        tokio::spawn(Arc::clone(&task).supervise(ended));
+        task.publish(Event::Create {
+            container_id: task.id.clone(),
+            bundle: task.bundle.clone(),
+            rootfs,
+            stdio,
+            pid,
+        });
+        Ok(task)
+    }
+}
+
+/// The steps of Create that have the runtime in their middle.
+struct Creation<'a> {
+    environment: &'a Environment,
+    id: &'a str,
+    init: &'a Process,
+    runtime: &'a Runtime,
+}
+
+impl Creation<'_> {
+    async fn run(
+        self,
+        launch: &Launch,
+        state_directory: Option<PathBuf>,
+    ) -> Result<(Record, ExitReceiver, u32)> {
+        let made = self.make(launch).await;
+        let result = made.and_then(|pid| {
+            let ended = launch.adopt(pid)?;
+            let number = pid.as_raw_nonzero().get().unsigned_abs();
+            let record = Record::created(state_directory, self.id, number)?;
+            Ok((record, ended, number))
+        });
+        match &result {
+            Ok((_, _, pid)) => {
+                // It has no other state before; nobody knows of it yet.
+                let turn = self.init.begin(Action::Start).await?;
+                self.init.set_state(State::Created { pid: *pid }, &turn);
+            }
+            Err(_) => {
+                // The runtime undoes what it did when it fails; this is for what came after.
+                let _ = self.runtime.delete(launch, true).await;
+            }
+        }
+        result
+    }
+
+    async fn make(&self, launch: &Launch) -> Result<Pid> {
+        if self.init.stdio.terminal {
+            let console = ConsoleSocket::bind(self.environment.console_path(0))?;
+            let path = Some(console.path().to_owned());
+            let pid = self.runtime.create(launch, ChildStdio::null(), path.as_deref()).await?;
+            self.init.io.begin_terminal(console.receive().await?)?;
+            return Ok(pid);
+        }
+        let (theirs, ours) = self.init.io.open_pipes()?;
+        let pid = self.runtime.create(launch, theirs, None).await?;
+        self.init.io.begin(ours)?;
+        Ok(pid)
+    }
+}
+
+async fn take_back(bundle: &Path, rootfs: Option<&Rootfs>) {
+    if let Some(rootfs) = rootfs
+        && let Err(error) = rootfs.unmount().await
+    {
+        warn(format_args!("take back a failed create: {error}"));
+    }
+    Leftovers::clear(bundle);
+}

@@ -127,6 +127,17 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// Lets go of namespaces, so that the directory can be deleted.
+    fn drop(&mut self) {
+        let held = self.config.netns_directory().read_dir().into_iter().flatten();
+        let containers = held.filter_map(|file| Some(file.ok()?.path()));
+        for path in containers.chain([self.directory.path().join("neighbour")]) {
+            let _ = crate::network::kernel::netns::remove(&path);
+        }
+    }
+}
+
 /// Runs `work` in the namespace that `path` holds.
 pub(super) fn inside<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {

@@ -25,7 +25,7 @@ use crate::diagnostics::{debug, warn};
 use crate::error::{Context, Result};
 use crate::publish::Publisher;
 use crate::reaper::Reaper;
-use crate::service::{StreamsService, TaskService};
+use crate::service::{Connection, StreamsService, TaskService};
 use crate::task::{Environment, Tasks};
 use crate::ttrpc;
 
@@ -124,7 +124,11 @@ impl Services {
     }
 
     async fn serve_grpc(self, stream: UnixStream) {
-        let service = service_fn(move |request| self.clone().answer(request));
+        let connection = Connection::default();
+        let service = service_fn(|mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(connection.clone());
+            self.clone().answer(request)
+        });
         let served = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -133,6 +137,7 @@ impl Services {
             .max_send_buf_size(STREAM_BUFFER as usize)
             .serve_connection(TokioIo::new(stream), service)
             .await;
+        connection.set_lost();
         if let Err(error) = served {
             debug(format_args!("a connection ended: {error}"));
         }

@@ -103,6 +103,23 @@ async fn a_client_that_goes_ends_input_that_is_for_it_alone() {
 }
 
 #[tokio::test]
+async fn input_outlives_the_connection_of_a_manager_that_died() {
+    let mut client = shim_with("manager", "cat").await;
+    client.create(&STDIN).await.unwrap();
+    client.start_process("").await.unwrap();
+    let mut attached = client.attach_over(client.other_connection().await, "").await;
+    attached.send(b"before ");
+    attached.read_until("before ").await;
+    drop(attached);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let attached = client.attach("").await;
+    attached.send(b"after");
+    attached.close_stdin();
+    assert_eq!(attached.read_to_end().await.text(), "after");
+    client.finish().await;
+}
+
+#[tokio::test]
 async fn a_terminal_is_one() {
     let mut client = terminal_with("tty", "tty; read line; stty size; echo got $line").await;
     client.create(&TERMINAL).await.unwrap();

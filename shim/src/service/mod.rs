@@ -1,5 +1,6 @@
 //! containerd's Task API: decodes, calls the task, encodes, and maps errors to gRPC's codes.
 
+mod connection;
 mod convert;
 mod streams;
 
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::io::StdioRequest;
 use crate::io::console::Size;
 use crate::task::{CreateRequest, State, Task, TaskOptions, Tasks};
+pub(crate) use connection::Connection;
 use convert::{deleted, describe, length, process_info};
 pub(crate) use streams::StreamsService;
 

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tare_proto::tare::shim::v1 as api;
 use tare_proto::tare::shim::v1::attach_request::Message as FromClient;
@@ -11,9 +12,13 @@ use tokio::task::AbortHandle;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::Connection;
 use crate::error::{Error, Result};
 use crate::io::hub::{Attachment, Channel, Output, Wants};
 use crate::task::{Exec, Process, Task, Tasks};
+
+/// The time after which a connection is known to have ended with the streams on it.
+const CONNECTION_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The service over this shim's tasks.
 #[derive(Clone)]
@@ -59,6 +64,7 @@ impl api::streams_server::Streams for StreamsService {
         &self,
         request: Request<Streaming<api::AttachRequest>>,
     ) -> std::result::Result<Response<ClientStream>, Status> {
+        let connection = request.extensions().get::<Connection>().cloned().unwrap_or_default();
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|request| request.message);
         let Some(FromClient::Open(open)) = first else {
@@ -67,30 +73,42 @@ impl api::streams_server::Streams for StreamsService {
         let target = self.find(&open)?;
         let wants = Wants { stdout: open.stdout, stderr: open.stderr };
         let output = target.process().io.attach(wants);
-        let input = tokio::spawn(copy_input(requests, target, open.stdin)).abort_handle();
+        let guest = StdinGuest { target: Some(target).filter(|_| open.stdin), connection };
+        let input = tokio::spawn(copy_input(requests, guest)).abort_handle();
         Ok(Response::new(ClientStream { greeted: false, output, _input: InputGuard(input) }))
     }
 }
 
-/// Moves a client's input to the process until either has enough.
-async fn copy_input(mut requests: Streaming<api::AttachRequest>, target: Target, stdin: bool) {
-    let mut guest = StdinGuest { target: Some(target).filter(|_| stdin) };
-    while let Ok(Some(request)) = requests.message().await {
-        let Some(target) = &guest.target else { continue };
-        match request.message {
-            Some(FromClient::Stdin(data)) => target.process().io.write_stdin(&data).await,
-            Some(FromClient::StdinClosed(true)) => guest.leave(),
-            Some(FromClient::StdinClosed(false) | FromClient::Open(_)) | None => {}
+/// Moves a client's input to the process until the client has no more.
+async fn copy_input(mut requests: Streaming<api::AttachRequest>, mut guest: StdinGuest) {
+    while let Ok(request) = requests.message().await {
+        match request.map(|request| request.message) {
+            Some(Some(FromClient::Stdin(data))) => guest.write(&data).await,
+            Some(Some(FromClient::StdinClosed(true))) | None => guest.leave(),
+            Some(Some(FromClient::StdinClosed(false) | FromClient::Open(_)) | None) => {}
+        }
+        if guest.target.is_none() {
+            return;
         }
     }
 }
 
 /// A client that is attached to stdin, until it has said that it is done, or has gone.
+///
+/// One that is gone together with its whole connection isn't done: its manager has died. The
+/// process must not notice; the next manager may let the client go on.
 struct StdinGuest {
     target: Option<Target>,
+    connection: Connection,
 }
 
 impl StdinGuest {
+    async fn write(&self, data: &[u8]) {
+        if let Some(target) = &self.target {
+            target.process().io.write_stdin(data).await;
+        }
+    }
+
     fn leave(&mut self) {
         if let Some(target) = self.target.take() {
             tokio::spawn(async move { target.process().io.client_left_stdin().await });
@@ -100,7 +118,15 @@ impl StdinGuest {
 
 impl Drop for StdinGuest {
     fn drop(&mut self) {
-        self.leave();
+        let Some(target) = self.target.take() else { return };
+        let connection = self.connection.clone();
+        tokio::spawn(async move {
+            // Streams are seen to end before their connection is.
+            tokio::time::sleep(CONNECTION_PATIENCE).await;
+            if !connection.is_lost() {
+                target.process().io.client_left_stdin().await;
+            }
+        });
     }
 }
 

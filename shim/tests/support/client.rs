@@ -162,8 +162,23 @@ impl Client {
         self.task.delete(request).await.map(tonic::Response::into_inner)
     }
 
+    /// A connection of its own, as another manager's.
+    pub(crate) async fn other_connection(&self) -> StreamsClient<Channel> {
+        let endpoint = Endpoint::from_shared(format!("unix:{}", self.socket.display())).unwrap();
+        StreamsClient::new(endpoint.connect().await.unwrap())
+    }
+
     /// Attaches to all streams; returns when the shim has said that it is so.
-    pub(crate) async fn attach(&mut self, exec_id: &str) -> Attached {
+    pub(crate) async fn attach(&self, exec_id: &str) -> Attached {
+        self.attach_over(self.streams.clone(), exec_id).await
+    }
+
+    /// The same, over another connection.
+    pub(crate) async fn attach_over(
+        &self,
+        mut streams: StreamsClient<Channel>,
+        exec_id: &str,
+    ) -> Attached {
         let (requests, receiver) = mpsc::unbounded_channel();
         let open = tare::AttachOpen {
             id: self.id(),
@@ -174,7 +189,7 @@ impl Client {
         };
         requests.send(message(FromClient::Open(open))).unwrap();
         let stream = UnboundedReceiverStream::new(receiver);
-        let mut responses = self.streams.attach(stream).await.unwrap().into_inner();
+        let mut responses = streams.attach(stream).await.unwrap().into_inner();
         let first = responses.message().await.unwrap().unwrap();
         assert_eq!(first.message, Some(ToClient::Attached(true)));
         Attached { requests, responses, seen: Output::default() }

@@ -9,6 +9,9 @@ use crate::command::run;
 use crate::daemon::Places;
 use crate::namespaces::Namespaces;
 
+/// The runtime's cache of compiled system call filters, which all containers share.
+const SHARED: &str = "file runtime/@seccomp";
+
 /// Everything there is, one line each: processes, mounts, interfaces, firewall elements, cgroups
 /// and files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +26,19 @@ impl Footprint {
         interfaces(namespaces, &mut all);
         firewall(namespaces, &mut all);
         for cgroup in cgroups(&places.cgroup_parent) {
-            walk("cgroup", &cgroup, &|path| path.is_dir(), &mut all);
+            walk(&format!("cgroup {}", cgroup.display()), &cgroup, &Path::is_dir, &mut all);
         }
         for root in [&places.data_root, &places.exec_root] {
-            walk("file", &namespaces.outside_path(root), &|_| true, &mut all);
+            // The directories at the top of a root are its order, made when first needed.
+            for (name, path) in entries(&namespaces.outside_path(root)) {
+                if path.is_dir() {
+                    walk(&format!("file {name}"), &path, &|_| true, &mut all);
+                } else {
+                    all.insert(format!("file {name}"));
+                }
+            }
         }
+        all.retain(|line| !line.starts_with(SHARED));
         Self(all)
     }
 
@@ -120,18 +131,21 @@ fn firewall(namespaces: &Namespaces, all: &mut BTreeSet<String>) {
     }
 }
 
-/// All below `directory` that `wanted` chooses, itself included.
-fn walk(kind: &str, directory: &Path, wanted: &dyn Fn(&Path) -> bool, all: &mut BTreeSet<String>) {
-    if fs::symlink_metadata(directory).is_err() {
-        return;
-    }
-    all.insert(format!("{kind} {}", directory.display()));
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| wanted(path)) {
+/// All below `directory` that `wanted` chooses; `label` is what `directory` is called.
+fn walk(label: &str, directory: &Path, wanted: &dyn Fn(&Path) -> bool, all: &mut BTreeSet<String>) {
+    for (name, path) in entries(directory).into_iter().filter(|(_, path)| wanted(path)) {
+        let label = format!("{label}/{name}");
         if path.is_dir() && !path.is_symlink() {
-            walk(kind, &path, wanted, all);
-        } else {
-            all.insert(format!("{kind} {}", path.display()));
+            walk(&label, &path, wanted, all);
         }
+        all.insert(label);
     }
+}
+
+/// What is in a directory; nothing, if it is gone.
+fn entries(directory: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let named =
+        |entry: fs::DirEntry| (entry.file_name().to_string_lossy().into_owned(), entry.path());
+    entries.flatten().map(named).collect()
 }

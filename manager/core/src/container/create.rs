@@ -103,10 +103,7 @@ impl Containers {
     ) -> Result<Container> {
         let Create { mut config, host, .. } = request;
         if config.hostname.is_empty() {
-            config.hostname = match host.network_mode {
-                NetworkMode::Host => crate::host::Host::read().system.host_name,
-                _ => id.short().to_owned(),
-            };
+            config.hostname = self.default_hostname(id, &host.network_mode)?;
         }
         let key = id.as_str().to_owned();
         let images = Arc::clone(&self.images);
@@ -142,6 +139,15 @@ impl Containers {
         let volumes = self.provide_mounts(&mut container, undo).await?;
         self.fill_root(&container, &volumes).await?;
         self.commit(container, volumes).await
+    }
+
+    /// The name that goes with the network's: the container that shares it has the same.
+    fn default_hostname(&self, id: &ContainerId, network: &NetworkMode) -> Result<String> {
+        Ok(match network {
+            NetworkMode::Host => crate::host::System::read().host_name,
+            NetworkMode::Container(other) => self.find(other)?.config.hostname.clone(),
+            _ => id.short().to_owned(),
+        })
     }
 
     /// Leaves the file by which programs find out that they run in a container. The layer is empty

@@ -1,6 +1,7 @@
 //! Connections: HTTP/1.1 over a unix socket, up to the end of the daemon.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::RecvFlags;
 use tare_core::engine::Engine;
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -77,13 +80,22 @@ async fn connection(stream: UnixStream, router: Router, closing: Closing) {
     // Buffers are made only when there is something to read: an idle connection costs next to
     // nothing.
     tokio::select! {
-        readable = timeout(HEAD_TIMEOUT, stream.readable()) => {
-            if matches!(readable, Ok(Ok(()))) {
+        first = timeout(HEAD_TIMEOUT, first_byte(&stream)) => {
+            if matches!(first, Ok(Ok(()))) {
                 Box::pin(requests(ClientSocket::new(stream), router, closing)).await;
             }
         }
         () = closing.clone().wait() => {}
     }
+}
+
+/// Waits until the client has sent something, or ended its side.
+async fn first_byte(stream: &UnixStream) -> io::Result<()> {
+    let peek = || {
+        rustix::net::recv(stream, &mut [0], RecvFlags::PEEK)?;
+        Ok(())
+    };
+    stream.async_io(Interest::READABLE, peek).await
 }
 
 /// Serves the requests of a connection, until the client or the server ends it.

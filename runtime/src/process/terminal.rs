@@ -9,7 +9,7 @@ use crate::rootfs::place::{Root, open_here};
 use oci_spec::runtime::Process;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, makedev, openat2};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -57,11 +57,6 @@ impl Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let program = ioctl_tiocgptpeer(&controller, flags)
             .context(|| "failed to get peer end of newly-allocated console")?;
-        // A line feed reaches the reader as it is: it is not for the terminal of a container to
-        // decide how lines end on the user's.
-        let mut modes = tcgetattr(&program).context(|| "read the terminal's modes")?;
-        modes.output_modes.remove(OutputModes::ONLCR);
-        tcsetattr(&program, OptionalActions::Now, &modes).context(|| "set the terminal's modes")?;
         Ok(Pair { controller, program })
     }
 

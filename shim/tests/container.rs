@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 
-use support::client::{Client, CreateOptions};
+use support::client::{Client, CreateOptions, is_alive};
 use support::{Home, bundle};
 use tare_proto::containerd::task::v3 as api;
 use tare_proto::containerd::v1::types::Status;
@@ -160,6 +160,24 @@ async fn pause_and_resume() {
     assert_eq!(pids.processes.len(), 1);
     client.kill("", 9).await.unwrap();
     client.wait("").await;
+    client.finish().await;
+}
+
+#[tokio::test]
+async fn without_a_pid_namespace_the_rest_ends_with_the_init() {
+    let home = Home::new("host-pid");
+    let script = "sleep 1000 & echo $!; exit 2";
+    let mut config = bundle::write(&home.bundle(), &home.id, script);
+    let namespaces = serde_json::json!([{"type": "mount"}, {"type": "ipc"}, {"type": "uts"}]);
+    config["linux"]["namespaces"] = namespaces;
+    bundle::write_config(&home.bundle(), &config);
+    let mut client = Client::start(home).await;
+    client.create(&CreateOptions::default()).await.unwrap();
+    let attached = client.attach("").await;
+    client.start_process("").await.unwrap();
+    let pid: i32 = attached.read_to_end().await.text().trim().parse().unwrap();
+    assert_eq!(client.wait("").await, 2);
+    assert!(!is_alive(pid));
     client.finish().await;
 }
 

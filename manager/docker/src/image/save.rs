@@ -65,12 +65,9 @@ impl Archive {
         if read > 0 {
             return Ok(Some(piece.freeze()));
         }
-        match self.saving.take() {
-            Some(saving) => {
-                let stopped = |_| tare_core::Error::system("saving was stopped");
-                saving.await.map_err(stopped)??;
-            }
-            None => {}
+        if let Some(saving) = self.saving.take() {
+            let stopped = |_| tare_core::Error::system("saving was stopped");
+            saving.await.map_err(stopped)??;
         }
         Ok(None)
     }

@@ -59,7 +59,7 @@ mod tests {
         assert!(timeout(moment, &mut gone).await.is_err());
         far.shutdown().await.unwrap();
         assert!(timeout(moment, &mut gone).await.is_err());
-        (&mut near.clone()).write_all(b"answer").await.unwrap();
+        near.clone().write_all(b"answer").await.unwrap();
         assert!(timeout(moment, &mut gone).await.is_err());
         drop(far);
         timeout(Duration::from_secs(5), gone).await.unwrap();

@@ -106,11 +106,13 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_of_the_containers_network() {
-        let json = r#"{"EndpointsConfig":{"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}"#;
-        assert_eq!(apply("bridge", json).unwrap().address, Some([172, 17, 0, 9].into()));
-        assert_eq!(apply("default", json).unwrap().network_mode, NetworkMode::Bridge);
+        let json = r#"{"EndpointsConfig":{"mine":{"IPAMConfig":{"IPv4Address":"10.1.0.9"}}}}"#;
+        assert_eq!(apply("mine", json).unwrap().address, Some([10, 1, 0, 9].into()));
+        assert_eq!(apply("default", json).unwrap().network_mode.to_string(), "mine");
         assert!(apply("host", json).is_err());
         assert!(apply("default", r#"{"EndpointsConfig":{"default":null}}"#).is_ok());
+        let json = r#"{"EndpointsConfig":{"bridge":{"MacAddress":"02:42:ac:11:00:09"}}}"#;
+        assert!(apply("bridge", json).unwrap().mac_address.is_some());
     }
 
     #[test]
@@ -120,5 +122,7 @@ mod tests {
         assert!(error(r#"{"EndpointsConfig":{"a":{"Aliases":["x"]}}}"#).contains("Aliases"));
         let wrong = r#"{"EndpointsConfig":{"a":{"IPAMConfig":{"IPv4Address":"::1"}}}}"#;
         assert_eq!(error(wrong), "invalid IPv4 address: ::1");
+        let fixed = r#"{"EndpointsConfig":{"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}"#;
+        assert!(error(fixed).contains("on user defined networks only"));
     }
 }

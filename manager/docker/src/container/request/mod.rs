@@ -153,7 +153,6 @@ mod tests {
         assert_eq!(host.binds[0].source, BindSource::Path("/tmp".to_owned()));
         assert_eq!(host.pid_mode, PidMode::Host);
         assert_eq!(host.restart_policy, RestartPolicy::OnFailure { maximum_retries: 3 });
-        assert_eq!(host.address, Some([172, 17, 0, 9].into()));
         assert_eq!(host.mac_address.as_deref(), Some("02:42:ac:11:00:09"));
         assert_eq!(host.shm_size, Some(1 << 20));
         assert_eq!(host.init, Some(true));

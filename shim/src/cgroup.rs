@@ -1,7 +1,13 @@
-//! A container's place in the cgroup hierarchies, as far as the out-of-memory killer goes.
+//! A container's place in the cgroup hierarchies: what the out-of-memory killer did there, and
+//! what a runtime that was killed left there.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often, and after what time each, a cgroup whose last process is about to end is tried again.
+const BUSY_RETRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file that counts the out-of-memory killer's strikes in one cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +31,30 @@ impl OomCounter {
             count.is_some_and(|count| count.trim() != "0")
         })
     }
+}
+
+/// Removes the cgroup at `path` below the root of each hierarchy, with those below it. The kernel
+/// refuses for any that has a process, so nothing that lives can be harmed.
+pub(crate) fn remove(path: &str) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for place in mount_places(&mounts, |kind, _| kind == "cgroup" || kind == "cgroup2") {
+        let cgroup = place.of(&format!("/{path}"));
+        for _ in 0..BUSY_RETRIES {
+            if remove_tree(&cgroup).is_ok() || !cgroup.exists() {
+                break;
+            }
+            std::thread::sleep(BUSY_PAUSE);
+        }
+    }
+}
+
+fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(cgroup)?.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup)
 }
 
 fn counter_path(cgroups: &str, mounts: &str) -> Option<PathBuf> {
@@ -57,10 +87,17 @@ impl Place<'_> {
     }
 }
 
-/// The first mount whose type and super block options are the ones sought; see proc(5) for the
-/// fields of mountinfo.
+/// The first mount whose type and super block options are the ones sought.
 fn mount_place<'a>(mounts: &'a str, wanted: impl Fn(&str, &str) -> bool) -> Option<Place<'a>> {
-    mounts.lines().find_map(|line| {
+    mount_places(mounts, wanted).next()
+}
+
+/// All of them; see proc(5) for the fields of mountinfo.
+fn mount_places<'a>(
+    mounts: &'a str,
+    wanted: impl Fn(&str, &str) -> bool,
+) -> impl Iterator<Item = Place<'a>> {
+    mounts.lines().filter_map(move |line| {
         let (before, after) = line.split_once(" - ")?;
         let mut after = after.split(' ');
         let (kind, options) = (after.next()?, after.nth(1)?);

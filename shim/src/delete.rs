@@ -16,8 +16,8 @@ use crate::args::Flags;
 use crate::diagnostics::warn;
 use crate::error::{Context, Result};
 use crate::mount::unmount_now;
-use crate::task::Leftovers;
-use crate::{record, runtime};
+use crate::task::{Leftovers, Spec};
+use crate::{cgroup, record, runtime};
 
 /// How a container is said to have ended whose end nobody saw: by SIGKILL.
 const KILLED: u32 = 128 + 9;
@@ -38,6 +38,10 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
         && let Err(error) = runtime::delete_by_force(&left.runtime, &flags.id)
     {
         warn(format_args!("{error}"));
+    }
+    // A runtime that was killed while it created the container can't tell what it had made.
+    if let Some(path) = Spec::read(&bundle).cgroup() {
+        cgroup::remove(path);
     }
     if let Err(error) = unmount_now(&bundle.join("rootfs")) {
         warn(format_args!("{error}"));

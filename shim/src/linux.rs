@@ -3,7 +3,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -63,6 +66,15 @@ pub(crate) fn take_inherited(count: u16) -> Vec<OwnedFd> {
         // inherited, and this program has opened nothing before this call.
         .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
         .collect()
+}
+
+/// Has the program that `command` will run be killed when this process dies: nobody would wait for
+/// it, and whoever cleans up after us must not race with it.
+pub(crate) fn end_with_us(command: &mut Command) {
+    let ask = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: between fork and exec, `ask` makes one system call; it allocates nothing and takes no
+    // lock.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Sends the signal of this number, real-time ones included, to the process that `process` is a

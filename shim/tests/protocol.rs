@@ -17,7 +17,9 @@ use prost::Message;
 use support::client::{Client, CreateOptions, is_alive};
 use support::{Home, SHIM, bundle};
 use tare_proto::containerd::task::v3 as api;
+use tare_proto::containerd::task::v3::task_client::TaskClient;
 use tare_proto::containerd::types::RuntimeInfo;
+use tonic::transport::Channel;
 
 #[tokio::test]
 async fn the_server_has_left_its_caller() {
@@ -89,6 +91,66 @@ async fn delete_cleans_up_after_a_shim_that_died() {
     assert!(!mounts.contains(&client.home.bundle().display().to_string()));
     // Nothing is left to do the second time.
     assert!(client.home.shim().arg("delete").output().unwrap().status.success());
+}
+
+#[tokio::test]
+async fn a_shim_that_dies_at_any_moment_leaves_nothing() {
+    for delay in (0..60).step_by(2) {
+        let home = Home::new(&format!("dies{delay}"));
+        bundle::write(&home.bundle(), &home.id, "sleep 1000");
+        let lower = home.path("lower");
+        std::fs::rename(home.bundle().join("rootfs"), &lower).unwrap();
+        let client = Client::start(home).await;
+        let rootfs = vec![tare_proto::containerd::types::Mount {
+            r#type: "bind".into(),
+            source: lower.display().to_string(),
+            target: String::new(),
+            options: vec!["rbind".into()],
+        }];
+        let create = client.create_request(&CreateOptions { rootfs, ..Default::default() });
+        let life = tokio::spawn(whole_life(client.task.clone(), create));
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        client.kill_shim();
+        let _ = life.await.unwrap();
+        assert!(client.home.shim().arg("delete").output().unwrap().status.success());
+        assert_eq!(left_of(&client.home), Vec::<String>::new(), "after {delay} ms");
+        assert!(!client.socket.exists());
+    }
+}
+
+async fn whole_life(
+    mut task: TaskClient<Channel>,
+    create: api::CreateTaskRequest,
+) -> Result<(), tonic::Status> {
+    let (id, exec_id) = (create.id.clone(), String::new());
+    task.create(create).await?;
+    task.start(api::StartRequest { id: id.clone(), exec_id: exec_id.clone() }).await?;
+    let (signal, all) = (9, false);
+    task.kill(api::KillRequest { id: id.clone(), exec_id: exec_id.clone(), signal, all }).await?;
+    task.wait(api::WaitRequest { id: id.clone(), exec_id: exec_id.clone() }).await?;
+    task.delete(api::DeleteRequest { id, exec_id }).await.map(drop)
+}
+
+/// Processes, cgroups and mounts that bear a container's mark.
+fn left_of(home: &Home) -> Vec<String> {
+    let list = |path: &str| std::fs::read_dir(path).unwrap().flatten().map(|entry| entry.path());
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let mut left = Vec::new();
+    for process in list("/proc").filter(|process| process.join("cgroup").exists()) {
+        let alive = !read(process.join("stat")).contains(") Z ");
+        let cmdline = read(process.join("cmdline"));
+        if alive && (cmdline + &read(process.join("cgroup"))).contains(&home.id) {
+            left.push(format!("{}: {}", process.display(), read(process.join("stat"))));
+        }
+    }
+    let cgroups = list("/sys/fs/cgroup").map(|hierarchy| hierarchy.join(&home.id));
+    left.extend(
+        cgroups.filter(|cgroup| cgroup.exists()).map(|cgroup| cgroup.display().to_string()),
+    );
+    let bundle = home.bundle().display().to_string();
+    let mounts = read("/proc/self/mountinfo".into());
+    left.extend(mounts.lines().filter(|mount| mount.contains(&bundle)).map(str::to_owned));
+    left
 }
 
 #[tokio::test]

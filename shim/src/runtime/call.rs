@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{RuntimeConfig, Scratch};
 use crate::error::{Context, Error, Result};
 use crate::io::ChildStdio;
+use crate::linux;
 use crate::reaper::Launch;
 
 /// What every call begins with.
@@ -36,6 +37,7 @@ pub(super) fn command(program: &Path, args: &[OsString]) -> Command {
     for variable in OWN_VARIABLES {
         command.env_remove(variable);
     }
+    linux::end_with_us(&mut command);
     command
 }
 

@@ -13,7 +13,7 @@ use super::container::Task;
 use super::leftovers::Leftovers;
 use super::options::TaskOptions;
 use super::process::Process;
-use super::spec;
+use super::spec::Spec;
 use super::state::{Action, State};
 use crate::cgroup::OomCounter;
 use crate::diagnostics::warn;
@@ -86,7 +86,7 @@ impl Task {
             record,
             oom: OomCounter::of_process(pid),
             owner: options.owner,
-            shares_pid_namespace: spec::shares_pid_namespace(&bundle),
+            shares_pid_namespace: Spec::read(&bundle).shares_pid_namespace(),
             execs: Mutex::default(),
             consoles: AtomicU64::new(0),
             deletion: tokio::sync::Mutex::new(()),

@@ -21,6 +21,7 @@ pub(crate) use exec::Exec;
 pub(crate) use leftovers::Leftovers;
 pub(crate) use options::TaskOptions;
 pub(crate) use process::Process;
+pub(crate) use spec::Spec;
 pub(crate) use state::State;
 
 use crate::error::{Error, Result};

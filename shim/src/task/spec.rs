@@ -6,46 +6,83 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// Whether the container's processes share a pid namespace with others: then they don't end
-/// with the container's init, and have to be killed.
-pub(crate) fn shares_pid_namespace(bundle: &Path) -> bool {
-    #[derive(Deserialize)]
-    struct Config {
-        linux: Option<Linux>,
+/// The parts of an OCI runtime spec that matter here. One that can't be read is the runtime's to
+/// complain of; here it is as good as empty.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Spec {
+    linux: Option<Linux>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Linux {
+    #[serde(default)]
+    namespaces: Vec<Namespace>,
+    #[serde(default, rename = "cgroupsPath")]
+    cgroups_path: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Namespace {
+    r#type: String,
+    #[serde(default)]
+    path: String,
+}
+
+impl Spec {
+    /// Reads the config.json of `bundle`.
+    pub(crate) fn read(bundle: &Path) -> Self {
+        let file = File::open(bundle.join("config.json")).ok();
+        file.and_then(|file| serde_json::from_reader(BufReader::new(file)).ok()).unwrap_or_default()
     }
-    #[derive(Deserialize)]
-    struct Linux {
-        #[serde(default)]
-        namespaces: Vec<Namespace>,
+
+    /// Whether the container's processes share a pid namespace with others: then they don't end
+    /// with the container's init, and have to be killed.
+    pub(crate) fn shares_pid_namespace(&self) -> bool {
+        self.linux.as_ref().is_some_and(|linux| {
+            let own =
+                |namespace: &Namespace| namespace.r#type == "pid" && namespace.path.is_empty();
+            !linux.namespaces.iter().any(own)
+        })
     }
-    #[derive(Deserialize)]
-    struct Namespace {
-        r#type: String,
-        #[serde(default)]
-        path: String,
+
+    /// The container's cgroup below each hierarchy's root, where it is a path (and not in the words
+    /// of systemd).
+    pub(crate) fn cgroup(&self) -> Option<&str> {
+        let path = &self.linux.as_ref()?.cgroups_path;
+        let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+        path.strip_prefix('/').filter(|path| path.split('/').all(plain))
     }
-    let Ok(file) = File::open(bundle.join("config.json")) else { return false };
-    // A config.json that is broken is the runtime's to complain of.
-    let Ok(config) = serde_json::from_reader::<_, Config>(BufReader::new(file)) else {
-        return false;
-    };
-    let namespaces = config.linux.map(|linux| linux.namespaces).unwrap_or_default();
-    !namespaces.iter().any(|namespace| namespace.r#type == "pid" && namespace.path.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn spec(config: &str) -> Spec {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.json"), config).unwrap();
+        Spec::read(directory.path())
+    }
+
     #[test]
     fn only_a_namespace_of_its_own_is_its_own() {
-        let directory = tempfile::tempdir().unwrap();
-        let shares = |config: &str| {
-            std::fs::write(directory.path().join("config.json"), config).unwrap();
-            shares_pid_namespace(directory.path())
-        };
+        let shares = |config| spec(config).shares_pid_namespace();
         assert!(!shares(r#"{"linux":{"namespaces":[{"type":"mount"},{"type":"pid"}]}}"#));
         assert!(shares(r#"{"linux":{"namespaces":[{"type":"pid","path":"/proc/1/ns/pid"}]}}"#));
         assert!(shares(r#"{"linux":{"namespaces":[]}}"#));
+        assert!(!shares("broken"));
+    }
+
+    #[test]
+    fn only_a_plain_path_is_a_cgroup() {
+        let cgroup = |path: &str| {
+            spec(&serde_json::json!({"linux": {"cgroupsPath": path}}).to_string())
+                .cgroup()
+                .map(str::to_owned)
+        };
+        assert_eq!(cgroup("/tare/web").as_deref(), Some("tare/web"));
+        for other in ["", "/", "relative", "/a/../b", "/a//b", "system.slice:tare:web"] {
+            assert_eq!(cgroup(other), None, "{other:?}");
+        }
     }
 }

@@ -510,7 +510,6 @@ fn time_offsets(linux: &Linux) -> String {
 /// Hooks of the host that run before the root is switched, in their order.
 fn host_hooks(hooks: &Hooks) -> [(&'static str, &[oci_spec::runtime::Hook]); 2] {
     // The first is the old name of the second; bundles use both.
-    #[expect(deprecated, reason = "bundles still have prestart hooks")]
     let prestart = hooks.prestart().as_deref().unwrap_or_default();
     [
         ("prestart", prestart),

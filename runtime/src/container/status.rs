@@ -28,8 +28,6 @@ pub(crate) enum Action {
         /// Even while it is frozen.
         ignore_paused: bool,
     },
-    /// Send a signal.
-    Kill,
     /// Freeze it.
     Pause,
     /// Thaw it.
@@ -57,12 +55,11 @@ impl Status {
                 "cannot exec in a paused container (use --ignore-paused to override)".to_owned()
             }
             (Exec { .. }, Creating | Stopped) => format!("cannot exec in a {self} container"),
-            (Kill, Creating | Created | Running | Paused) => return Ok(()),
             (Pause, Created | Running) => return Ok(()),
             (Resume, Paused) => return Ok(()),
             (Resume, Creating | Created | Running | Stopped) => "container not paused".to_owned(),
             (Update, Creating | Created | Running | Paused) => return Ok(()),
-            (Kill | Update, Stopped) | (Pause, Creating | Paused | Stopped) => {
+            (Update, Stopped) | (Pause, Creating | Paused | Stopped) => {
                 "container not running".to_owned()
             }
             (Delete, Created | Stopped) => return Ok(()),
@@ -99,7 +96,7 @@ mod tests {
     #[test]
     fn refusals_read_as_callers_expect() {
         let text = |status: Status, action| status.allows(action).unwrap_err().to_string();
-        assert_eq!(text(Status::Stopped, Action::Kill), "container not running");
+        assert_eq!(text(Status::Stopped, Action::Pause), "container not running");
         assert_eq!(text(Status::Running, Action::Resume), "container not paused");
         assert_eq!(
             text(Status::Stopped, Action::Exec { ignore_paused: false }),

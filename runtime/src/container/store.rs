@@ -58,11 +58,6 @@ impl StateDir {
         Ok(StateDir { path, fd })
     }
 
-    /// The directory's path, for messages.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Waits until no other command is changing this container; held until `self` is dropped.
     pub(crate) fn lock(&self) -> Result<()> {
         rustix::io::retry_on_intr(|| rustix::fs::flock(&self.fd, FlockOperation::LockExclusive))

@@ -84,16 +84,6 @@ impl Channel {
         }
     }
 
-    /// Waits for the go-ahead where no request went before.
-    pub(crate) fn await_proceed(&self) -> Result<()> {
-        let mut byte = [0u8; 1];
-        match rustix::io::retry_on_intr(|| rustix::io::read(&self.0, &mut byte)) {
-            Ok(1) => Ok(()),
-            Ok(_) => Err(Error::new(Kind::System, "the runtime ended before the start")),
-            Err(errno) => Err(Error::system("wait for the start", errno)),
-        }
-    }
-
     /// The next report from inside; `None` once the peer has ended or runs its program.
     pub(crate) fn next_report(&self) -> Result<Option<Report>> {
         match self.receive()? {

@@ -2,7 +2,7 @@
 
 use super::check;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
 /// Marks every descriptor from `first` on to be closed when a program is executed.
 pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
@@ -55,12 +55,4 @@ pub(crate) fn place(from: RawFd, to: RawFd) -> io::Result<()> {
     // this program owns no value that stands for them.
     check(unsafe { libc::dup2(from, to) }.into())?;
     Ok(())
-}
-
-/// Another descriptor of the open file that `number` names, closed on exec.
-pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_DUPFD_CLOEXEC only reads `number`, and fails if it is not open.
-    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())?;
-    // SAFETY: the kernel has just made this descriptor; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
 }

@@ -7,7 +7,6 @@ use super::options::{Attributes, MountPlan, Parameter, RDONLY};
 use crate::error::{Context, Error, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::CWD;
-use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
@@ -173,9 +172,4 @@ pub(crate) fn propagate(mount: impl AsFd, plan: &MountPlan) -> Result<()> {
 pub(crate) fn open_host(path: &Path) -> rustix::io::Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Whether the error says that this kernel lacks the call.
-pub(crate) fn is_missing(errno: Errno) -> bool {
-    errno == Errno::NOSYS
 }

@@ -1,0 +1,178 @@
+//! A bundle to run containers from: busybox as the image, `tare spec` as the configuration.
+//!
+//! The tests need root, and busybox linked statically at /bin/busybox (Debian: busybox-static).
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub(crate) const TARE: &str = env!("CARGO_BIN_EXE_tare");
+
+/// A bundle and a directory of containers, for one test. Containers that are left are removed.
+pub(crate) struct Bundle {
+    directory: tempfile::TempDir,
+    config: Value,
+}
+
+impl Bundle {
+    /// A bundle whose program is `args`, without a terminal.
+    pub(crate) fn new(args: &[&str]) -> Bundle {
+        let directory = tempfile::tempdir().unwrap();
+        let bin = directory.path().join("rootfs/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::create_dir(directory.path().join("rootfs/tmp")).unwrap();
+        fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
+        for name in [
+            "sh", "cat", "ls", "id", "grep", "sleep", "true", "touch", "mount", "stat", "readlink",
+            "echo", "chmod", "ps", "tty", "stty", "hostname", "pwd", "kill", "head",
+        ] {
+            symlink("busybox", bin.join(name)).unwrap();
+        }
+        let spec = Command::new(TARE).arg("spec").current_dir(directory.path()).status().unwrap();
+        assert!(spec.success());
+        let text = fs::read(directory.path().join("config.json")).unwrap();
+        // Tests run side by side; the directory's name is unique.
+        let name = directory.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let mut bundle = Bundle { directory, config: serde_json::from_slice(&text).unwrap() };
+        bundle.edit(|config| {
+            config["process"]["terminal"] = false.into();
+            config["process"]["args"] = args.to_vec().into();
+            config["linux"]["cgroupsPath"] = format!("/tare-test{name}").into();
+        });
+        bundle
+    }
+
+    /// A bundle whose program is a shell script.
+    pub(crate) fn script(script: &str) -> Bundle {
+        Bundle::new(&["sh", "-c", script])
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.config);
+        fs::write(self.path().join("config.json"), self.config.to_string()).unwrap();
+    }
+
+    /// Gives the program these capabilities, in the three sets that count.
+    pub(crate) fn allow(&mut self, capabilities: &[&str]) {
+        self.edit(|config| {
+            for set in ["bounding", "effective", "permitted"] {
+                config["process"]["capabilities"][set] = capabilities.to_vec().into();
+            }
+        });
+    }
+
+    /// Adds a mount.
+    pub(crate) fn mount(&mut self, destination: &str, typ: &str, source: &Path, options: &[&str]) {
+        let mount = serde_json::json!({
+            "destination": destination, "type": typ, "source": source, "options": options,
+        });
+        self.edit(|config| config["mounts"].as_array_mut().unwrap().push(mount));
+    }
+
+    /// The bundle's directory.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A path in the image.
+    pub(crate) fn image(&self, path: &str) -> PathBuf {
+        self.path().join("rootfs").join(path)
+    }
+
+    fn containers(&self) -> PathBuf {
+        self.path().join("containers")
+    }
+
+    /// `tare` on this bundle's containers, to be given its command.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(TARE);
+        command.arg("--root").arg(self.containers()).current_dir(self.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `tare` with `args` to its end.
+    pub(crate) fn tare(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command().args(args).output().unwrap())
+    }
+
+    /// Runs `tare` with `args` for a program that stays, and so gets no streams.
+    #[track_caller]
+    pub(crate) fn leave(&self, args: &[&str]) {
+        let mut command = self.command();
+        command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(command.status().unwrap().success(), "{args:?}");
+    }
+
+    /// Starts a container in the background.
+    #[track_caller]
+    pub(crate) fn start(&self, id: &str) {
+        self.leave(&["run", "--detach", id]);
+    }
+
+    /// What `state` says of a container.
+    pub(crate) fn state(&self, id: &str) -> Value {
+        serde_json::from_str(&self.tare(&["state", id]).out).unwrap()
+    }
+
+    /// Waits until the container has `status`.
+    pub(crate) fn wait_for(&self, id: &str, status: &str) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.state(id)["status"] != status {
+            assert!(Instant::now() < end, "{id} is not {status}: {}", self.state(id));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        let left = fs::read_dir(self.containers()).into_iter().flatten().flatten();
+        for entry in left {
+            let name = entry.file_name();
+            let _ = self.command().args(["delete", "--force"]).arg(name).output();
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    /// Its exit status.
+    pub(crate) status: i32,
+    /// What it wrote to standard output.
+    pub(crate) out: String,
+    /// What it wrote to standard error.
+    pub(crate) err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        Ran {
+            status: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ran {
+    /// Its output, if it succeeded.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.status, 0, "{self:?}");
+        self.out
+    }
+
+    /// Its error, if it failed with `status`.
+    #[track_caller]
+    pub(crate) fn fails(self, status: i32) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        self.err
+    }
+}

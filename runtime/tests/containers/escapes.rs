@@ -1,0 +1,204 @@
+//! Ways out of a container that other runtimes once had, and that must stay closed.
+
+use crate::bundle::{self, Bundle};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+/// CVE-2019-5736: the runtime's file on the host is overwritten through /proc/<pid>/exe.
+#[test]
+fn the_runtimes_own_file_is_out_of_reach() {
+    let mut bundle = Bundle::script(
+        "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do \
+           /proc/self/exe true; \
+         done; \
+         exec 9< /own; cat /own > /dev/null; \
+         (echo overwritten >> /own) 2>&1; (echo overwritten >> /proc/self/fd/9) 2>&1; \
+         mount -o remount,rw,bind /own 2>&1; echo end",
+    );
+    bundle.allow(&["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"]);
+    // The image's program is the runtime itself, as the runtime's own process shows it.
+    symlink("/proc/self/exe", bundle.image("own")).unwrap();
+    let before = fs::read(bundle::TARE).unwrap();
+    bundle.tare(&["run", "c"]);
+
+    bundle.edit(|config| config["process"]["args"] = serde_json::json!(["sleep", "1000"]));
+    bundle.start("c");
+    let version = bundle.tare(&["exec", "c", "/own", "--version"]).ok();
+    assert!(version.starts_with("tare version"), "{version}");
+    // The runtime waits on its input inside the container, while another process of the container
+    // opens its file, keeps it open beyond its end, and tries to write.
+    let attack = "while :; do for p in /proc/[0-9]*; do \
+                    case $(readlink $p/exe) in */busybox|'') ;; *) \
+                      exec 9< $p/exe; kill -KILL ${p#/proc/}; sleep 0.2; \
+                      (echo overwritten >> /proc/self/fd/9) 2>&1; \
+                      (echo overwritten > /proc/self/fd/9) 2>&1; exit 3;; \
+                    esac; done; done";
+    let mut bait = bundle.command();
+    let update = ["exec", "c", "/own", "--root", "/tmp", "update", "--resources", "-", "x"];
+    fs::create_dir_all(bundle.image("tmp")).unwrap();
+    let mut bait = bait.args(update).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let hunter = bundle.command().args(["exec", "c", "sh", "-c", attack]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    bundle.tare(&["delete", "--force", "c"]).ok();
+    drop(bait.stdin.take());
+    let _ = bait.wait();
+    let _ = hunter.wait_with_output();
+    assert!(before == fs::read(bundle::TARE).unwrap(), "the runtime's file was changed");
+}
+
+/// CVE-2024-21626: the working directory is a descriptor of the host's tree.
+#[test]
+fn no_working_directory_leads_out() {
+    for number in 0..24 {
+        let mut bundle = Bundle::script("pwd; ls ../../../../..");
+        bundle.edit(|config| {
+            config["process"]["cwd"] = format!("/proc/self/fd/{number}").into();
+        });
+        let ran = bundle.tare(&["run", "c"]);
+        assert_ne!(ran.status, 0, "descriptor {number}: {ran:?}");
+        assert_eq!(ran.out, "", "descriptor {number}");
+    }
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.start("c");
+    for number in 0..24 {
+        let cwd = format!("/proc/self/fd/{number}");
+        let ran = bundle.tare(&["exec", "--cwd", &cwd, "c", "ls", "../../../../.."]);
+        assert_ne!(ran.status, 0, "descriptor {number}: {ran:?}");
+    }
+}
+
+/// CVE-2019-19921, CVE-2023-27561: /proc or /sys of the image is a link.
+#[test]
+fn kernel_file_systems_are_not_mounted_through_links() {
+    for place in ["proc", "sys"] {
+        let bundle = Bundle::new(&["true"]);
+        fs::create_dir(bundle.image("elsewhere")).unwrap();
+        symlink("/elsewhere", bundle.image(place)).unwrap();
+        let error = bundle.tare(&["run", "c"]).fails(1);
+        assert!(error.contains("must be mounted on ordinary directory"), "{error}");
+    }
+}
+
+/// CVE-2026-41579: /dev of the image is a link to a place on the host.
+#[test]
+fn a_link_for_dev_stays_inside() {
+    let bundle = Bundle::new(&["true"]);
+    let host = bundle.path().join("host");
+    fs::create_dir(&host).unwrap();
+    symlink(&host, bundle.image("dev")).unwrap();
+    bundle.tare(&["run", "c"]);
+    assert_eq!(fs::read_dir(&host).unwrap().count(), 0);
+}
+
+/// CVE-2021-30465 and its kin: places of mounts are links out of the image.
+#[test]
+fn mount_places_stay_inside() {
+    let mut bundle = Bundle::new(&["true"]);
+    let host = bundle.path().join("host");
+    fs::create_dir(&host).unwrap();
+    let volume = bundle.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    symlink(&host, bundle.image("link")).unwrap();
+    symlink("../../../../../../../..", bundle.image("up")).unwrap();
+    let outside = host.strip_prefix("/").unwrap();
+    let up = Path::new("/up").join(outside).join("made");
+    bundle.mount("/link/made", "bind", &volume, &["bind"]);
+    bundle.mount(up.to_str().unwrap(), "tmpfs", Path::new("tmpfs"), &[]);
+    bundle.tare(&["run", "c"]).ok();
+    assert_eq!(fs::read_dir(&host).unwrap().count(), 0);
+}
+
+/// CVE-2025-31133: the image's /dev/null, or what is at its path, masks nothing.
+#[test]
+fn masks_are_made_of_the_null_device_only() {
+    let mut bundle = Bundle::script("cat /secret; ls /secrets; stat -c %t:%T /secret");
+    fs::write(bundle.image("secret"), "seen\n").unwrap();
+    fs::create_dir(bundle.image("secrets")).unwrap();
+    fs::write(bundle.image("secrets/one"), "").unwrap();
+    bundle.edit(|config| {
+        config["linux"]["maskedPaths"] = serde_json::json!(["/secret", "/secrets", "/none"]);
+    });
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "1:3\n");
+
+    // A /dev that the bundle brings has a plain file for its null device.
+    let dev = bundle.path().join("dev");
+    fs::create_dir_all(dev.join("pts")).unwrap();
+    for name in ["null", "shm", "mqueue"] {
+        match name {
+            "null" => fs::write(dev.join(name), "mine\n").unwrap(),
+            name => fs::create_dir(dev.join(name)).unwrap(),
+        }
+    }
+    bundle.edit(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    });
+    bundle.mount("/dev", "bind", &dev, &["rbind"]);
+    let error = bundle.tare(&["run", "c"]).fails(1);
+    assert!(error.contains("null"), "{error}");
+}
+
+/// The host's null device keeps its owner and mode, whoever runs with it as a stream.
+#[test]
+fn the_hosts_null_device_is_left_alone() {
+    let before = fs::metadata("/dev/null").unwrap();
+    let mut bundle = Bundle::script("chmod 600 /dev/null /proc/kcore /proc/keys; exit 0");
+    bundle
+        .edit(|config| config["process"]["user"] = serde_json::json!({ "uid": 1000, "gid": 1000 }));
+    bundle.tare(&["run", "c"]).ok();
+    bundle.edit(|config| config["process"]["user"] = serde_json::json!({ "uid": 0, "gid": 0 }));
+    bundle.allow(&["CAP_FOWNER", "CAP_CHOWN", "CAP_DAC_OVERRIDE"]);
+    bundle.tare(&["run", "c"]).ok();
+    let after = fs::metadata("/dev/null").unwrap();
+    assert_eq!((before.mode(), before.uid()), (after.mode(), after.uid()));
+}
+
+/// CVE-2022-29162: no capability is inheritable.
+#[test]
+fn no_capability_is_inheritable() {
+    let mut bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.allow(&["CAP_SYS_ADMIN", "CAP_NET_RAW"]);
+    bundle.start("c");
+    let pid = bundle.state("c")["pid"].to_string();
+    let init = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let exec = bundle.tare(&["exec", "--cap", "CAP_CHOWN", "c", "cat", "/proc/self/status"]).ok();
+    for status in [init, exec] {
+        assert!(status.contains("CapInh:\t0000000000000000"), "{status}");
+    }
+}
+
+/// CVE-2026-30892: an id out of range is refused, and does not become root.
+#[test]
+fn users_out_of_range_are_refused() {
+    let mut bundle = Bundle::new(&["id"]);
+    for (uid, gid) in [(4_294_967_295_u64, 0_u64), (0, 4_294_967_295), (4_294_967_296, 0)] {
+        bundle.edit(|config| {
+            config["process"]["user"] = serde_json::json!({ "uid": uid, "gid": gid });
+        });
+        assert_eq!(bundle.tare(&["run", "c"]).status, 1, "{uid}:{gid}");
+    }
+    let running = Bundle::new(&["sleep", "1000"]);
+    running.start("c");
+    for user in ["-1", "4294967295", "4294967296", "0:-1", "", "a", "1:"] {
+        let user = format!("--user={user}");
+        let ran = running.tare(&["exec", &user, "c", "id"]);
+        assert_eq!((ran.status, ran.out.as_str()), (255, ""), "{user}");
+    }
+}
+
+/// Nothing of what a mount does inside appears on the host, nor outlives the container.
+#[test]
+fn the_hosts_mounts_stay_as_they_are() {
+    for propagation in
+        ["", "private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable"]
+    {
+        let mut bundle = Bundle::script("mount -t tmpfs x /tmp");
+        bundle.allow(&["CAP_SYS_ADMIN"]);
+        bundle.edit(|config| config["linux"]["rootfsPropagation"] = propagation.into());
+        bundle.tare(&["run", "c"]).ok();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let path = bundle.path().to_str().unwrap();
+        assert!(!mounts.contains(path), "{propagation}: {mounts}");
+    }
+}

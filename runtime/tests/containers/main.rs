@@ -1,0 +1,6 @@
+//! Whole containers, run by the built program.
+#![allow(clippy::unwrap_used, clippy::panic)] // The helpers of a test may stop it, like the test.
+
+mod bundle;
+mod escapes;
+mod lifecycle;

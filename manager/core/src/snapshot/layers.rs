@@ -156,6 +156,15 @@ impl Layers {
     }
 
     fn delete(&self, candidates: Vec<ChainId>) -> Result<Vec<ChainId>> {
+        let doomed = self.forget(candidates)?;
+        for (_, directory) in &doomed {
+            self.directories.delete(*directory)?;
+        }
+        Ok(doomed.into_iter().map(|(chain, _)| chain).collect())
+    }
+
+    /// Takes the records of those layers away that nobody holds; their directories remain.
+    fn forget(&self, candidates: Vec<ChainId>) -> Result<Vec<(ChainId, u64)>> {
         let _one_at_a_time = lock(&self.changes);
         let mut doomed = Vec::new();
         {
@@ -169,16 +178,12 @@ impl Layers {
                 }
             }
         }
-        if doomed.is_empty() {
-            return Ok(Vec::new());
+        if !doomed.is_empty() {
+            self.store.write(|change| {
+                doomed.iter().try_for_each(|(chain, _)| change.delete(&LAYERS, &chain.to_string()))
+            })?;
         }
-        self.store.write(|change| {
-            doomed.iter().try_for_each(|(chain, _)| change.delete(&LAYERS, &chain.to_string()))
-        })?;
-        for (_, directory) in &doomed {
-            self.directories.delete(*directory)?;
-        }
-        Ok(doomed.into_iter().map(|(chain, _)| chain).collect())
+        Ok(doomed)
     }
 
     /// The directories that layers' records name.

@@ -13,6 +13,8 @@ use crate::image::compression::Compression;
 
 /// More members than any honest archive of images has.
 const MOST_MEMBERS: usize = 1 << 16;
+/// The longest path of a member: they are all held in memory.
+const LONGEST_PATH: usize = 512;
 /// Links that lead to a member.
 const MOST_LINKS: usize = 16;
 /// The longest manifest, index or configuration that is read into memory.
@@ -49,9 +51,17 @@ impl Spool {
         let mut archive = Archive::new(BufReader::with_capacity(BUFFER, decoder));
         let mut members = HashMap::new();
         while let Some(entry) = archive.next()? {
+            if entry.path.len() > LONGEST_PATH {
+                return Err(Error::invalid("invalid archive: a member's path is too long"));
+            }
             let path = path::plain(&entry.path)?;
             let member = match entry.kind {
                 EntryKind::File { segments: None, .. } => Member::File(spool(&mut archive, blobs)?),
+                EntryKind::Symlink { target } | EntryKind::HardLink { target }
+                    if target.len() > LONGEST_PATH =>
+                {
+                    return Err(Error::invalid("invalid archive: a link's target is too long"));
+                }
                 EntryKind::Symlink { target } => {
                     let from_here = [path::parent(&path), b"/", target.as_slice()].concat();
                     let absolute = target.starts_with(b"/");

@@ -62,8 +62,7 @@ impl Tree {
         }
         let root = self.root();
         metadata::set_on_file(root.as_fd(), entry)?;
-        self.late.insert(Vec::new(), Late::of(entry));
-        Ok(())
+        self.set_late(Vec::new(), Late::of(entry))
     }
 
     /// Creates a file where nothing is or what is there is replaced.
@@ -85,8 +84,7 @@ impl Tree {
         {
             metadata::set_attributes(directory.as_fd(), &entry.attributes)?;
         }
-        self.late.insert(path, Late::of(entry));
-        Ok(())
+        self.set_late(path, Late::of(entry))
     }
 
     fn apply_symlink(&mut self, place: &Place, target: &[u8], entry: &Entry) -> Result<()> {

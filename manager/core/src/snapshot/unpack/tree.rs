@@ -16,6 +16,9 @@ use crate::snapshot::delete;
 /// Directories that are kept open.
 const OPEN: usize = 256;
 
+/// Bytes of directories' paths that are held in memory: some millions of directories.
+const MOST_REMEMBERED: usize = 256 << 20;
+
 /// How directories are opened: never through a link.
 pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -27,9 +30,11 @@ pub(super) struct Tree {
     /// Open directories by their path: real ones, with no link on the way.
     open: HashMap<Vec<u8>, Rc<OwnedFd>>,
     /// What directories get in the end, by their path.
-    pub(super) late: BTreeMap<Vec<u8>, Late>,
+    late: BTreeMap<Vec<u8>, Late>,
     /// Directories below which nothing of the lower layers is seen.
-    pub(super) opaque: BTreeSet<Vec<u8>>,
+    opaque: BTreeSet<Vec<u8>>,
+    /// Bytes of the paths in `late` and `opaque` so far.
+    remembered: usize,
 }
 
 /// A name in an open directory.
@@ -56,6 +61,7 @@ impl Tree {
             open: HashMap::new(),
             late: BTreeMap::from([(Vec::new(), Late::unsaid())]),
             opaque: BTreeSet::new(),
+            remembered: 0,
         };
         if let Some(below) = tree.lowers.root() {
             let stat = rustix::fs::fstat(below).map_err(|errno| failed("look below", errno))?;
@@ -85,6 +91,28 @@ impl Tree {
         let directory = Rc::new(directory);
         self.open.insert(path.to_vec(), Rc::clone(&directory));
         directory
+    }
+
+    /// Says what the directory at `path` gets in the end.
+    pub(super) fn set_late(&mut self, path: Vec<u8>, late: Late) -> Result<()> {
+        self.remember(&path)?;
+        self.late.insert(path, late);
+        Ok(())
+    }
+
+    /// Says that this layer hides what lies below the directory at `path`.
+    pub(super) fn set_opaque(&mut self, path: Vec<u8>) -> Result<()> {
+        self.remember(&path)?;
+        self.opaque.insert(path);
+        Ok(())
+    }
+
+    fn remember(&mut self, path: &[u8]) -> Result<()> {
+        self.remembered += path.len();
+        if self.remembered > MOST_REMEMBERED {
+            return Err(Error::invalid("the layer has too many directories"));
+        }
+        Ok(())
     }
 
     /// Whether this layer hides what the lower ones have at `path`.
@@ -142,8 +170,7 @@ impl Tree {
             rustix::fs::openat(&place.directory, place.name.as_slice(), DIRECTORY, Mode::empty())
                 .map_err(|errno| failed("open the directory", errno))?;
         metadata::make_opaque(directory)?;
-        self.opaque.insert(place.path());
-        Ok(())
+        self.set_opaque(place.path())
     }
 
     /// Takes away what this layer has at `place`: a later member replaces an earlier one.
@@ -158,8 +185,12 @@ impl Tree {
             .map_err(|error| Error::io("replace the directory", error))?;
         let gone = place.path();
         self.open.retain(|path, _| !path::is_within(path, &gone));
-        self.late.retain(|path, _| !path::is_within(path, &gone));
-        self.opaque.retain(|path| !path::is_within(path, &gone));
+        self.late.remove(&gone);
+        self.opaque.remove(&gone);
+        // The paths below it stand together: from "gone/" up to before "gone0".
+        let (first, end) = ([&gone[..], b"/"].concat(), [&gone[..], b"0"].concat());
+        self.late.extract_if(&first..&end, |_, _| true).for_each(drop);
+        self.opaque.extract_if(&first..&end, |_| true).for_each(drop);
         Ok(())
     }
 

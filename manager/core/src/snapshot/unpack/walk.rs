@@ -122,7 +122,7 @@ impl Tree {
                     return Ok(Step::Nowhere);
                 }
                 self.make_directory(&place)?;
-                self.late.insert(next.to_vec(), Late::unsaid());
+                self.set_late(next.to_vec(), Late::unsaid())?;
                 self.enter(directory, next, name)
             }
             Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
@@ -147,7 +147,7 @@ impl Tree {
         match below {
             Below::Directory(original) => self.imitate(place, &original)?,
             Below::Symlink(_) | Below::File(_) | Below::Nothing => {
-                self.late.insert(next.to_vec(), Late::unsaid());
+                self.set_late(next.to_vec(), Late::unsaid())?;
             }
         }
         self.enter(&place.directory, next, &place.name)
@@ -162,8 +162,7 @@ impl Tree {
             .map_err(|errno| failed("open a directory on its way", errno))?;
         let attributes = metadata::attributes(original.as_fd())?;
         metadata::set_attributes(made.as_fd(), &attributes)?;
-        self.late.insert(place.path(), Late::like(&stat));
-        Ok(())
+        self.set_late(place.path(), Late::like(&stat))
     }
 
     fn enter(&mut self, directory: &Rc<OwnedFd>, next: &[u8], name: &[u8]) -> Result<Step> {

@@ -48,8 +48,7 @@ impl Tree {
         if !place.above.is_empty() {
             metadata::make_opaque(&place.directory)?;
         }
-        self.opaque.insert(place.above.clone());
-        Ok(())
+        self.set_opaque(place.above.clone())
     }
 
     /// Hides what lies below at `place`. What this layer itself has there stays.

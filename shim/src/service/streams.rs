@@ -8,7 +8,7 @@ use std::time::Duration;
 use tare_proto::tare::shim::v1 as api;
 use tare_proto::tare::shim::v1::attach_request::Message as FromClient;
 use tare_proto::tare::shim::v1::attach_response::Message as ToClient;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -74,23 +74,42 @@ impl api::streams_server::Streams for StreamsService {
         let wants = Wants { stdout: open.stdout, stderr: open.stderr };
         let output = target.process().io.attach(wants);
         let guest = StdinGuest { target: Some(target).filter(|_| open.stdin), connection };
-        let input = tokio::spawn(copy_input(requests, guest)).abort_handle();
-        Ok(Response::new(ClientStream { greeted: false, output, _input: InputGuard(input) }))
+        let input = InputGuard(Some(tokio::spawn(copy_input(requests, guest))));
+        Ok(Response::new(ClientStream { greeted: false, output, input }))
     }
 }
 
-/// Moves a client's input to the process until the client has no more.
-async fn copy_input(mut requests: Streaming<api::AttachRequest>, mut guest: StdinGuest) {
+/// What the end of a client's input ends.
+#[derive(PartialEq, Eq)]
+enum InputEnd {
+    /// Only the input: the client still listens.
+    Input,
+    /// The client: it has said that it leaves.
+    Client,
+}
+
+/// Moves a client's input to the process until the client has no more, or leaves.
+async fn copy_input(
+    mut requests: Streaming<api::AttachRequest>,
+    mut guest: StdinGuest,
+) -> InputEnd {
     while let Ok(request) = requests.message().await {
         match request.map(|request| request.message) {
             Some(Some(FromClient::Stdin(data))) => guest.write(&data).await,
-            Some(Some(FromClient::StdinClosed(true))) | None => guest.leave(),
-            Some(Some(FromClient::StdinClosed(false) | FromClient::Open(_)) | None) => {}
-        }
-        if guest.target.is_none() {
-            return;
+            Some(Some(FromClient::StdinClosed(true))) => guest.leave(),
+            Some(Some(FromClient::Left(true))) => {
+                guest.leave();
+                return InputEnd::Client;
+            }
+            Some(Some(FromClient::StdinClosed(false) | FromClient::Left(false)))
+            | Some(Some(FromClient::Open(_)) | None) => {}
+            None => {
+                guest.leave();
+                return InputEnd::Input;
+            }
         }
     }
+    InputEnd::Input
 }
 
 /// A client that is attached to stdin, until it has said that it is done, or has gone.
@@ -134,14 +153,31 @@ impl Drop for StdinGuest {
 pub(crate) struct ClientStream {
     greeted: bool,
     output: Attachment,
-    _input: InputGuard,
+    input: InputGuard,
 }
 
-struct InputGuard(AbortHandle);
+/// The task that moves a client's input, which ends with this.
+struct InputGuard(Option<JoinHandle<InputEnd>>);
+
+impl InputGuard {
+    /// Whether the client has said that it leaves; if not, `context` is woken when it does.
+    fn says_it_left(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(task) = &mut self.0 else { return false };
+        match Pin::new(task).poll(context) {
+            Poll::Ready(end) => {
+                self.0 = None;
+                matches!(end, Ok(InputEnd::Client))
+            }
+            Poll::Pending => false,
+        }
+    }
+}
 
 impl Drop for InputGuard {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -159,6 +195,7 @@ impl Stream for ClientStream {
             Poll::Ready(Some(Output::Data(Channel::Stderr, data))) => reply(ToClient::Stderr(data)),
             Poll::Ready(Some(Output::Dropped(count))) => reply(ToClient::Dropped(count)),
             Poll::Ready(None) => Poll::Ready(None),
+            Poll::Pending if self.input.says_it_left(context) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     }

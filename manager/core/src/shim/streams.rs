@@ -1,11 +1,14 @@
 //! Clients' connections to the standard streams of a process, by way of its shim.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream;
 use tare_proto::tare::shim::v1::attach_request::Message as Asked;
 use tare_proto::tare::shim::v1::attach_response::Message as Answered;
 use tare_proto::tare::shim::v1::{AttachOpen, AttachRequest, AttachResponse};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -27,7 +30,12 @@ pub(crate) struct Wanted {
 pub(crate) struct Listening {
     responses: Streaming<AttachResponse>,
     output: mpsc::Sender<Output>,
+    /// Said or dropped: the client leaves.
+    leave: oneshot::Sender<()>,
 }
+
+/// How long the shim may take to pass on what a client sent before it left.
+const LAST_INPUT: Duration = Duration::from_secs(5);
 
 impl Shim {
     /// Connects `peer` to the streams of a process; it is attached when this returns.
@@ -51,12 +59,14 @@ impl Shim {
                 Input::Close => Asked::StdinClosed(true),
             })
         });
-        let requests = stream::iter([asked(Asked::Open(open))]).chain(input);
+        let (leave, leaving) = oneshot::channel();
+        let left = stream::once(leaving).map(move |_| asked(Asked::Left(true)));
+        let requests = stream::iter([asked(Asked::Open(open))]).chain(input).chain(left);
         let responses = self.streams.clone().attach(requests).await.map_err(failed)?;
         let mut responses = responses.into_inner();
         match responses.message().await.map_err(failed)? {
             Some(AttachResponse { message: Some(Answered::Attached(_)) }) => {
-                Ok(Listening { responses, output: peer.output })
+                Ok(Listening { responses, output: peer.output, leave })
             }
             other => Err(Error::system(format!("the shim answered {other:?} to an attach"))),
         }
@@ -69,7 +79,7 @@ impl Listening {
         loop {
             let response = tokio::select! {
                 response = self.responses.message() => response,
-                () = self.output.closed() => return,
+                () = self.output.closed() => return self.leave().await,
             };
             let message = match response {
                 Ok(Some(AttachResponse { message: Some(message) })) => message,
@@ -86,8 +96,18 @@ impl Listening {
             if let Some(output) = output(message)
                 && self.output.send(output).await.is_err()
             {
-                return;
+                return self.leave().await;
             }
+        }
+    }
+
+    /// Lets the client go when what it has sent has reached the process: to break off now would
+    /// lose it.
+    async fn leave(mut self) {
+        drop(self.leave);
+        let to_the_end = async { while let Ok(Some(_)) = self.responses.message().await {} };
+        if timeout(LAST_INPUT, to_the_end).await.is_err() {
+            tracing::debug!("the process does not read what a client sent before it left");
         }
     }
 }

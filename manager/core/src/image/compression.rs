@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 
 use crate::error::{Error, Result};
 
@@ -10,12 +11,16 @@ use crate::error::{Error, Result};
 /// what it was not told to expect.
 const LARGEST_ZSTD_WINDOW: u32 = 27;
 
+/// The memory, in KiB, that an xz stream may ask for: `xz -9` needs half of it.
+const MOST_XZ_MEMORY: u32 = 128 << 10;
+
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
+    Xz,
 }
 
 impl Compression {
@@ -24,24 +29,25 @@ impl Compression {
     /// # Errors
     /// [`crate::Kind::Unsupported`] names a compression that is known but not read.
     pub(crate) fn detect(start: &[u8]) -> Result<Self> {
-        let unsupported = |name| Err(Error::unsupported(format!("{name} compression")));
         match start {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Self::Zstd),
             // A skippable frame, with which some tools begin.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
-            [b'B', b'Z', b'h', b'1'..=b'9', ..] => unsupported("bzip2"),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unsupported("xz"),
+            [b'B', b'Z', b'h', b'1'..=b'9', ..] => Err(Error::unsupported("bzip2 compression")),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Ok(Self::Xz),
             _ => Ok(Self::None),
         }
     }
 
-    /// The media type of a layer that is compressed so.
-    pub(crate) fn layer_media_type(self) -> &'static str {
+    /// The media type of a layer that is compressed so; none: OCI has none, and it can't be kept
+    /// as it is.
+    pub(crate) fn layer_media_type(self) -> Option<&'static str> {
         match self {
-            Self::None => "application/vnd.oci.image.layer.v1.tar",
-            Self::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-            Self::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
+            Self::None => Some("application/vnd.oci.image.layer.v1.tar"),
+            Self::Gzip => Some("application/vnd.oci.image.layer.v1.tar+gzip"),
+            Self::Zstd => Some("application/vnd.oci.image.layer.v1.tar+zstd"),
+            Self::Xz => None,
         }
     }
 
@@ -58,6 +64,10 @@ impl Compression {
                     .map_err(|error| Error::io("start zstd", error))?;
                 Decoder::Zstd(decoder)
             }
+            Self::Xz => {
+                let decoder = XzReader::new_mem_limit(source, true, MOST_XZ_MEMORY);
+                Decoder::Xz(Box::new(decoder))
+            }
         })
     }
 }
@@ -67,6 +77,7 @@ pub(crate) enum Decoder<R: BufRead> {
     None(R),
     Gzip(Box<MultiGzDecoder<R>>),
     Zstd(zstd::stream::read::Decoder<'static, R>),
+    Xz(Box<XzReader<R>>),
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -76,6 +87,7 @@ impl<R: BufRead> Decoder<R> {
             Self::None(source) => source,
             Self::Gzip(decoder) => decoder.into_inner(),
             Self::Zstd(decoder) => decoder.finish(),
+            Self::Xz(decoder) => decoder.into_inner(),
         };
         io::copy(&mut source, &mut io::sink()).map(drop)
     }
@@ -87,6 +99,7 @@ impl<R: BufRead> Read for Decoder<R> {
             Self::None(source) => return source.read(buffer),
             Self::Gzip(decoder) => ("gzip", decoder.read(buffer)),
             Self::Zstd(decoder) => ("zstd", decoder.read(buffer)),
+            Self::Xz(decoder) => ("xz", decoder.read(buffer)),
         };
         // What the source itself failed at keeps its number; a cut keeps its kind.
         read.map_err(|error| match (error.raw_os_error(), error.kind()) {
@@ -129,6 +142,18 @@ mod tests {
         assert_eq!(decode(b"").unwrap(), b"");
     }
 
+    /// `printf tare | xz`.
+    const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a30100037461726500a20ae18a99ec669c00011c046f2c9cc11fb6f37d010000000004595a";
+
+    #[test]
+    fn xz_is_read_and_its_checksum_verified() {
+        let mut bytes = hex::decode(XZ).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), b"tare");
+        assert!(decode(&bytes[..bytes.len() - 4]).is_err());
+        bytes[28] ^= 1;
+        assert!(decode(&bytes).is_err());
+    }
+
     #[test]
     fn damage_and_cuts_are_errors() {
         let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
@@ -144,8 +169,7 @@ mod tests {
 
     #[test]
     fn what_is_not_read_is_named() {
-        let error = Compression::detect(&[0xfd, b'7', b'z', b'X', b'Z', 0, 0]).unwrap_err();
-        assert!(error.to_string().starts_with("xz compression is not supported"));
-        assert!(Compression::detect(b"BZh91AY").is_err());
+        let error = Compression::detect(b"BZh91AY").unwrap_err();
+        assert!(error.to_string().starts_with("bzip2 compression is not supported"));
     }
 }

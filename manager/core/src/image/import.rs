@@ -1,15 +1,15 @@
 //! `import`: an image with one layer from a root file system's archive.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::archive::Archive;
+use super::archive::{Archive, unreadable};
 use super::blobs::{Ingest, Ingested};
 use super::catalog::{Catalog, NewImage};
 use super::changes;
-use super::compression::Compression;
+use super::compression::{Compression, Decoder};
 use super::config::{Defaults, HistoryStep, ImageConfig, RootFs};
 use super::digest::{ChainId, DiffId, ImageId};
 use super::image::Layer;
@@ -20,6 +20,9 @@ use super::reference::Reference;
 use super::{Import, taggable};
 use crate::error::{Error, Result};
 use crate::snapshot::NewLayer;
+
+/// Bytes that are read at once.
+const BUFFER: usize = 256 << 10;
 
 /// A layer that has come in whole: its blob, and what is unpacked of it.
 struct Received {
@@ -52,7 +55,7 @@ impl Catalog {
 
     fn receive(&self, archive: impl Read + Send) -> Result<Received> {
         let mut ingest = self.blobs.create()?;
-        let source = Tee { source: archive, copy: &mut ingest, begun: false };
+        let source = Tee { source: storable(archive)?, copy: &mut ingest, begun: false };
         let done =
             decoded(source, |chunks| self.layers.unpack(None, &[], &mut Archive::new(chunks)))?;
         let diff_id = DiffId(done.digest);
@@ -60,7 +63,10 @@ impl Catalog {
         Ok(Received {
             // Uncompressed, the blob is the layer.
             blob: ingest.finish_hashed(done.digest),
-            media_type: done.compression.layer_media_type(),
+            media_type: done
+                .compression
+                .layer_media_type()
+                .ok_or_else(|| Error::unsupported("an archive that is compressed twice"))?,
             layer: NewLayer { chain, diff_id, unpacked: done.outcome },
         })
     }
@@ -94,6 +100,16 @@ impl Catalog {
         let image = NewImage { record, config: Arc::new(config), names };
         self.commit(vec![image], vec![layer])?;
         Ok(id)
+    }
+}
+
+/// The archive as it comes, or uncompressed where no layer may be compressed so.
+fn storable<R: Read>(archive: R) -> Result<Decoder<BufReader<R>>> {
+    let mut source = BufReader::with_capacity(BUFFER, archive);
+    let compression = Compression::detect(source.fill_buf().map_err(unreadable)?)?;
+    match compression.layer_media_type() {
+        Some(_) => Compression::None.decoder(source),
+        None => compression.decoder(source),
     }
 }
 

@@ -140,19 +140,19 @@ impl Work<'_> {
             .map_err(|error| error.while_doing(format_args!("layer {position}")))?;
         check(diff_id, DiffId(done.digest), position)?;
         let chain = ChainId::extend(below, diff_id);
-        let media_type = done.compression.layer_media_type();
+        let media_type = media_type(done.compression, position)?;
         Ok((NewLayer { chain, diff_id, unpacked: done.outcome }, media_type))
     }
 
     /// Makes sure that a blob is the layer that it is said to be, without unpacking it.
     fn verify(&self, blob: &Spooled, diff_id: DiffId, position: usize) -> Result<&'static str> {
         if blob.digest == diff_id.digest() {
-            return Ok(Compression::None.layer_media_type());
+            return media_type(Compression::None, position);
         }
         let source = self.source(blob, diff_id)?;
         let done = decoded(source, |chunks| io::copy(chunks, &mut io::sink()).map_err(unreadable))?;
         check(diff_id, DiffId(done.digest), position)?;
-        Ok(done.compression.layer_media_type())
+        media_type(done.compression, position)
     }
 
     fn source(&self, blob: &Spooled, layer: DiffId) -> Result<impl Read + Send + use<>> {
@@ -163,6 +163,12 @@ impl Work<'_> {
             reported: 0,
         })
     }
+}
+
+fn media_type(compression: Compression, position: usize) -> Result<&'static str> {
+    compression.layer_media_type().ok_or_else(|| {
+        Error::unsupported(format!("layer {position}, compressed by something but gzip or zstd,"))
+    })
 }
 
 fn check(expected: DiffId, actual: DiffId, position: usize) -> Result<()> {

@@ -101,9 +101,12 @@ impl Channel {
         match self {
             Self::Upgrade(upgrade) => {
                 tokio::spawn(async move {
-                    if let Ok(mut client) = take(upgrade).await {
-                        // A client that has left doesn't want to know.
-                        let _ = client.writer.write_all(&said).await;
+                    // A client that has left doesn't want to know.
+                    if let Ok(mut client) = take(upgrade).await
+                        && client.writer.write_all(&said).await.is_ok()
+                        && client.writer.shutdown().await.is_ok()
+                    {
+                        session::discard(&mut client.reader).await;
                     }
                 });
                 upgraded(media_type)

@@ -23,6 +23,8 @@ const BATCH: usize = 16;
 const INPUT: usize = 8 << 10;
 /// How long the process may take to read what a client sent before it left.
 const LAST_INPUT: Duration = Duration::from_secs(5);
+/// How long a client may take to notice the end of the output.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A client's connection.
 pub(crate) struct Client<R, W, H> {
@@ -82,10 +84,22 @@ where
     H: Future<Output = ()>,
 {
     let Attachment { terminal, input: stdin, output } = attachment;
-    let Client { early, reader, writer, hangup } = client;
-    let mut sending = pin!(send_output(output, writer, Framing::of(terminal)));
-    let mut taking = pin!(take_input(reader, early, stdin, input));
-    let mut hangup = pin!(hangup);
+    let Client { early, mut reader, mut writer, hangup } = client;
+    let sending = send_output(output, &mut writer, Framing::of(terminal));
+    let taking = take_input(&mut reader, early, stdin, input);
+    let ended = until_one_ends(sending, taking, hangup).await;
+    if ended == Ended::Output {
+        discard(&mut reader).await;
+    }
+    ended
+}
+
+async fn until_one_ends(
+    sending: impl Future<Output = io::Result<()>>,
+    taking: impl Future<Output = InputOver>,
+    hangup: impl Future<Output = ()>,
+) -> Ended {
+    let (mut sending, mut taking, mut hangup) = (pin!(sending), pin!(taking), pin!(hangup));
     let mut takes_input = true;
     loop {
         tokio::select! {
@@ -108,15 +122,23 @@ where
     }
 }
 
+/// Reads what a client still sends until it has heard that there will be no more output. A socket
+/// that is closed before looks to the client like a broken one.
+pub(crate) async fn discard(client: &mut (impl AsyncRead + Unpin)) {
+    let mut buffer = [0; 4096];
+    let reading = async { while matches!(client.read(&mut buffer).await, Ok(1..)) {} };
+    let _ = timeout(FAREWELL, reading).await;
+}
+
 /// Copies output to the client until the process has said all, or the client doesn't listen.
 async fn send_output(
     mut output: mpsc::Receiver<Output>,
-    mut client: impl AsyncWrite + Unpin,
+    client: &mut (impl AsyncWrite + Unpin),
     framing: Framing,
 ) -> io::Result<()> {
     let mut pieces = Vec::with_capacity(BATCH);
     while output.recv_many(&mut pieces, BATCH).await > 0 {
-        frame::write(&mut client, framing, &pieces).await?;
+        frame::write(client, framing, &pieces).await?;
         pieces.clear();
     }
     client.shutdown().await
@@ -134,7 +156,7 @@ enum InputOver {
 
 /// Copies the client's input to the process.
 async fn take_input(
-    mut client: impl AsyncRead + Unpin,
+    client: &mut (impl AsyncRead + Unpin),
     early: Bytes,
     stdin: InputSender,
     input: ClientInput,
@@ -179,8 +201,11 @@ mod tests {
         let (near, mut far) = UnixStream::pair().unwrap();
         far.shutdown().await.unwrap();
         let (sender, output) = mpsc::channel(1);
-        let (_, writer) = near.into_split();
-        let sending = tokio::spawn(send_output(output, writer, Framing::Multiplexed));
+        let (_, mut writer) = near.into_split();
+        let sending =
+            tokio::spawn(
+                async move { send_output(output, &mut writer, Framing::Multiplexed).await },
+            );
         sender.send(Output::Stdout(Bytes::from_static(b"hi"))).await.unwrap();
         drop(sender);
         let mut all = Vec::new();

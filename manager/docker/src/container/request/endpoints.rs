@@ -84,6 +84,13 @@ impl NetworkingBody {
         let address = endpoint.ipam_config.and_then(|ipam| ipam.ipv4_address);
         host.address =
             address.filter(|text| !text.is_empty()).map(|text| ipv4(&text)).transpose()?;
+        let is_named = matches!(host.network_mode, NetworkMode::Named(_));
+        if host.address.is_some() && !is_named {
+            return Err(Error::invalid(format!(
+                "invalid config for network {name}: invalid endpoint settings:\nuser specified IP \
+                 address is supported on user defined networks only"
+            )));
+        }
         host.mac_address = endpoint.mac_address.filter(|mac| !mac.is_empty());
         Ok(())
     }

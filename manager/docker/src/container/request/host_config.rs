@@ -7,7 +7,7 @@ use tare_core::container::{
     HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, RestartPolicy, TerminalSize,
 };
 
-use super::lenient::{DefaultIsolation, HostUserns, Unset};
+use super::lenient::{Unset, check_mode};
 use super::mounts::MountBody;
 use super::resources::{DeviceBody, PortBindingBody, UlimitBody, ip};
 use crate::error::{Error, Result};
@@ -50,11 +50,11 @@ pub(super) struct HostConfigBody {
     tmpfs: Option<BTreeMap<String, String>>,
     #[serde(rename = "UTSMode")]
     uts_mode: Option<String>,
-    userns_mode: Option<HostUserns>,
+    userns_mode: Option<String>,
     shm_size: Option<i64>,
     sysctls: Option<BTreeMap<String, String>>,
     runtime: Option<String>,
-    isolation: Option<DefaultIsolation>,
+    isolation: Option<String>,
     mounts: Option<Vec<MountBody>>,
     masked_paths: Option<Vec<String>>,
     readonly_paths: Option<Vec<String>>,
@@ -115,6 +115,8 @@ struct RestartBody {
 
 impl HostConfigBody {
     pub(super) fn into_domain(mut self) -> Result<HostConfig> {
+        check_mode("UsernsMode", self.userns_mode.as_deref(), "host")?;
+        check_mode("Isolation", self.isolation.as_deref(), "default")?;
         let resources = self.take_resources();
         let mode = |text: Option<String>| text.unwrap_or_default();
         let log = self.log_config.unwrap_or_default();

@@ -4,6 +4,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::error::Error;
+
 /// What a field says that can't be honoured. The field's name is put before it.
 const REFUSED: &str = "not supported by this version of tared";
 
@@ -30,32 +32,16 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
-/// A mode of which only docker's default is there, by one of its two names: empty or `$name`.
-macro_rules! only {
-    ($(#[$doc:meta])* $type:ident, $name:literal) => {
-        $(#[$doc])*
-        #[derive(Debug)]
-        pub(super) struct $type;
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                match String::deserialize(deserializer)?.as_str() {
-                    "" | $name => Ok(Self),
-                    _ => Err(D::Error::custom(REFUSED)),
-                }
-            }
+/// Refuses the mode in `field` of `HostConfig` unless it is the only one there is here, which has
+/// two names: `only`, and none at all.
+pub(super) fn check_mode(field: &str, mode: Option<&str>, only: &str) -> crate::error::Result<()> {
+    match mode {
+        None | Some("") => Ok(()),
+        Some(mode) if mode == only => Ok(()),
+        Some(_) => {
+            Err(Error::invalid(format!("invalid request body: HostConfig.{field}: {REFUSED}")))
         }
-    };
-}
-
-only! {
-    /// `UsernsMode`: there are no user namespaces, so the host's is the one.
-    HostUserns, "host"
-}
-
-only! {
-    /// `Isolation`: Linux has only the default.
-    DefaultIsolation, "default"
+    }
 }
 
 /// A health check that doesn't check: empty, or `{"Test": ["NONE"]}`.

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -74,6 +75,7 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
         socket: config.socket.clone(),
         reaper,
         publisher,
+        consoles: AtomicU64::new(0),
     };
     let tasks = Arc::new(Tasks::new(Arc::new(environment), config.reservations));
     let shutdown = watch::Sender::new(false);

@@ -111,6 +111,20 @@ async fn an_id_is_taken_once() {
 }
 
 #[tokio::test]
+async fn a_create_that_fails_does_not_harm_the_container_of_a_shim_that_died() {
+    let mut client = shim_with("survivor", "sleep 1000").await;
+    let pid = client.create(&CreateOptions::default()).await.unwrap();
+    client.start_process("").await.unwrap();
+    client.kill_shim();
+    let mut client = client.reconnect().await;
+    client.create(&CreateOptions::default()).await.unwrap_err();
+    assert!(is_alive(i32::try_from(pid).unwrap()));
+    // What the first had noted for this is still there.
+    assert!(client.home.shim().arg("delete").output().unwrap().status.success());
+    assert!(!is_alive(i32::try_from(pid).unwrap()));
+}
+
+#[tokio::test]
 async fn the_rootfs_is_mounted_and_unmounted() {
     let home = Home::new("rootfs");
     bundle::write(&home.bundle(), &home.id, "cat /mark");

@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Result};
 
 /// The kernel takes one page of options, with its final zero.
 const DATA_LIMIT: usize = 4095;
+
 /// One mount, understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {

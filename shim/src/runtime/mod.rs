@@ -68,7 +68,12 @@ impl Runtime {
         }
         call.flag(&self.container);
         call.run_with(launch, stdio).await?;
-        read_pid(pid_file.path())
+        let pid = read_pid(pid_file.path());
+        if pid.is_err() {
+            // A container that can't be waited for is none.
+            let _ = self.delete(launch, true).await;
+        }
+        pid
     }
 
     /// `start`: lets the container's init go.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -46,7 +45,6 @@ pub(crate) struct Task {
     pub(super) owner: Owner,
     pub(super) shares_pid_namespace: bool,
     pub(super) execs: Mutex<HashMap<String, Arc<Exec>>>,
-    pub(super) consoles: AtomicU64,
     /// Held by the one who deletes.
     pub(super) deletion: tokio::sync::Mutex<()>,
 }
@@ -186,9 +184,9 @@ impl Task {
         self.publish(Event::Exit { id: container_id.clone(), container_id, pid, exit });
     }
 
-    /// A place for a console socket: bundles may lie too deep for the 107 bytes of its name.
+    /// A place for a console socket.
     pub(super) fn console_path(&self) -> PathBuf {
-        self.environment.console_path(self.consoles.fetch_add(1, Ordering::Relaxed) + 1)
+        self.environment.console_path()
     }
 
     pub(super) fn publish(&self, event: Event) {

@@ -1,7 +1,6 @@
 //! Making a container, and taking everything back if that fails.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tare_proto::containerd::types::Mount;
 
 use super::Environment;
 use super::container::Task;
-use super::leftovers::Leftovers;
+use super::leftovers::{Leftovers, Noted};
 use super::options::TaskOptions;
 use super::process::Process;
 use super::spec::Spec;
@@ -30,6 +29,7 @@ use crate::runtime::Runtime;
 
 /// How long the container is held back for an attached client that doesn't read.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What Create asks for.
 pub(crate) struct CreateRequest {
     /// The container's id.
@@ -64,9 +64,8 @@ impl Task {
             runtime: options.runtime,
             state_directory: options.state_directory.clone(),
         };
-        leftovers.write(&bundle)?;
-        let mounted = Rootfs::mount(&bundle, &rootfs);
-        let mounted = mounted.inspect_err(|_| Leftovers::clear(&bundle))?;
+        let noted = leftovers.write(&bundle)?;
+        let mounted = Rootfs::mount(&bundle, &rootfs).inspect_err(|_| forget(&bundle, noted))?;
         let launch = environment.reaper.launch();
         let created =
             Creation { environment: &environment, id: &id, init: &init, runtime: &runtime };
@@ -75,10 +74,15 @@ impl Task {
             Ok(created) => created,
             Err(error) => {
                 init.io.close();
-                take_back(&bundle, mounted.as_ref()).await;
+                take_back(mounted.as_ref()).await;
+                forget(&bundle, noted);
                 return Err(error);
             }
         };
+        if noted == Noted::Before {
+            // It told of nothing any more, or the runtime would have refused.
+            leftovers.replace(&bundle).unwrap_or_else(|error| warn(format_args!("{error}")));
+        }
         let task = Arc::new(Task {
             runtime,
             reaper: Arc::clone(&environment.reaper),
@@ -88,7 +92,6 @@ impl Task {
             owner: options.owner,
             shares_pid_namespace: Spec::read(&bundle).shares_pid_namespace(),
             execs: Mutex::default(),
-            consoles: AtomicU64::new(0),
             deletion: tokio::sync::Mutex::new(()),
             environment,
             init,
@@ -121,8 +124,10 @@ impl Creation<'_> {
         launch: &Launch,
         state_directory: Option<PathBuf>,
     ) -> Result<(Record, ExitReceiver, u32)> {
-        let made = self.make(launch).await;
-        let result = made.and_then(|pid| {
+        // A runtime that fails undoes what it did. It may have failed because the container exists
+        // under another shim: nothing may be deleted here.
+        let (pid, begun) = self.make(launch).await?;
+        let result = begun.and_then(|()| {
             let ended = launch.adopt(pid)?;
             let number = pid.as_raw_nonzero().get().unsigned_abs();
             let record = Record::created(state_directory, self.id, number)?;
@@ -135,33 +140,38 @@ impl Creation<'_> {
                 self.init.set_state(State::Created { pid: *pid }, &turn);
             }
             Err(_) => {
-                // The runtime undoes what it did when it fails; this is for what came after.
                 let _ = self.runtime.delete(launch, true).await;
             }
         }
         result
     }
 
-    async fn make(&self, launch: &Launch) -> Result<Pid> {
+    /// Has the runtime make it; returns its init's pid, and whether its streams work.
+    async fn make(&self, launch: &Launch) -> Result<(Pid, Result<()>)> {
+        let io = &self.init.io;
         if self.init.stdio.terminal {
-            let console = ConsoleSocket::bind(self.environment.console_path(0))?;
+            let console = ConsoleSocket::bind(self.environment.console_path())?;
             let path = Some(console.path().to_owned());
             let pid = self.runtime.create(launch, ChildStdio::null(), path.as_deref()).await?;
-            self.init.io.begin_terminal(console.receive().await?)?;
-            return Ok(pid);
+            return Ok((pid, console.receive().await.and_then(|master| io.begin_terminal(master))));
         }
-        let (theirs, ours) = self.init.io.open_pipes()?;
+        let (theirs, ours) = io.open_pipes()?;
         let pid = self.runtime.create(launch, theirs, None).await?;
-        self.init.io.begin(ours)?;
-        Ok(pid)
+        Ok((pid, io.begin(ours)))
     }
 }
 
-async fn take_back(bundle: &Path, rootfs: Option<&Rootfs>) {
+async fn take_back(rootfs: Option<&Rootfs>) {
     if let Some(rootfs) = rootfs
         && let Err(error) = rootfs.unmount().await
     {
         warn(format_args!("take back a failed create: {error}"));
     }
-    Leftovers::clear(bundle);
+}
+
+fn forget(bundle: &Path, noted: Noted) {
+    match noted {
+        Noted::Now => Leftovers::clear(bundle),
+        Noted::Before => {}
+    }
 }

@@ -11,6 +11,7 @@ use crate::reaper::Exit;
 
 /// How long a killed init may take to end.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
 impl Task {
     /// Takes down all that was made for the container, past any step that fails; the errors of all
     /// such steps are told together. Returns the init's pid and end.

@@ -13,6 +13,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use container::Task;
@@ -38,10 +39,14 @@ pub(crate) struct Environment {
     pub(crate) reaper: Arc<Reaper>,
     /// Where events go.
     pub(crate) publisher: Publisher,
+    /// How many console sockets there have been.
+    pub(crate) consoles: AtomicU64,
 }
 
 impl Environment {
-    fn console_path(&self, number: u64) -> PathBuf {
+    /// A new place for a console socket: bundles may lie too deep for the 107 bytes of its name.
+    fn console_path(&self) -> PathBuf {
+        let number = self.consoles.fetch_add(1, Ordering::Relaxed);
         let mut path = self.socket.clone().into_os_string();
         path.push(format!(".{number}"));
         PathBuf::from(path)

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 /// How many bytes may wait for one client.
 pub(super) const QUEUE_LIMIT: usize = 1 << 20;
+
 /// An output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channel {

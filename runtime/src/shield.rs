@@ -50,8 +50,10 @@ pub(crate) fn raise() -> Result<()> {
 /// Whether this program runs from a file that [`raise`] has protected.
 fn is_raised() -> Result<bool> {
     let what = || format!("look at {OWN_FILE}");
-    // This is how the kernel names a program that was executed by descriptor.
-    if !executed_name().to_bytes().starts_with(b"/dev/fd/") {
+    // The first is how the kernel names a program that was executed by descriptor; the second is
+    // how a caller names one that it has protected in the same way, once for many calls.
+    let name = executed_name().to_bytes();
+    if !name.starts_with(b"/dev/fd/") && !name.starts_with(b"/proc/self/fd/") {
         return Ok(false);
     }
     let own = File::open(OWN_FILE).context(what)?;

@@ -35,8 +35,9 @@ pub(super) fn make(
             cgroups::mount(mount, &plan.cgroup.view(), plan.cgroup_namespace, &place)?
         }
         What::New(typ) => {
+            let mode = mode_below(mount, built)?;
             let place = directory_for(mount, built)?;
-            make_new(plan, mount, typ, place, built)?
+            make_new(plan, mount, typ, place, mode, built)?
         }
     };
     restrict_tree(&made, mount)?;
@@ -98,6 +99,7 @@ fn make_new(
     mount: &MountPlan,
     typ: &str,
     place: OwnedFd,
+    mode: Option<u32>,
     built: &mut Built,
 ) -> Result<OwnedFd> {
     if !fits_new_api(mount) {
@@ -114,7 +116,7 @@ fn make_new(
         true => mount.attributes.set & !RDONLY,
         false => mount.attributes.set,
     };
-    let parameters = parameters(plan, mount, typ, &place)?;
+    let parameters = parameters(plan, mount, typ, mode);
     let made = new_file_system(typ, mount.source.as_deref(), &parameters, attributes)?;
     if mount.copy_up {
         copyup::copy(&place, &made)?;
@@ -130,26 +132,32 @@ fn make_new(
     Ok(made)
 }
 
-/// The file system's options: a tmpfs takes the permissions of the directory it covers unless the
-/// bundle says others, and the container's label where there is one.
+/// The permissions of the directory that a mount covers; `None` if it has to be made first.
+fn mode_below(mount: &MountPlan, built: &Built) -> Result<Option<u32>> {
+    let Some(place) = built.root.find(&mount.destination)? else { return Ok(None) };
+    let stat = rustix::fs::fstat(place).context(|| "look at its place")?;
+    Ok(Some(stat.st_mode & 0o7777))
+}
+
+/// The file system's options: a tmpfs takes the permissions of the directory it covers, if the
+/// image has one and the bundle says no others; and the container's label where there is one.
 fn parameters(
     plan: &RootfsPlan<'_>,
     mount: &MountPlan,
     typ: &str,
-    place: &OwnedFd,
-) -> Result<Vec<Parameter>> {
+    mode: Option<u32>,
+) -> Vec<Parameter> {
     let mut parameters = Vec::new();
-    if typ == "tmpfs" && !mount.parameters.iter().any(|one| one.name == "mode") {
-        let stat = rustix::fs::fstat(place).context(|| "look at its place")?;
-        let mode = format!("{:o}", stat.st_mode & 0o7777);
-        parameters.push(Parameter { name: "mode".to_owned(), value: Some(mode) });
+    let is_said = mount.parameters.iter().any(|one| one.name == "mode");
+    if let Some(mode) = mode.filter(|_| typ == "tmpfs" && !is_said) {
+        parameters.push(Parameter { name: "mode".to_owned(), value: Some(format!("{mode:o}")) });
     }
     parameters.extend(mount.parameters.iter().cloned());
-    if let Some(label) = plan.label.as_ref().filter(|_| !matches!(typ, "proc" | "sysfs" | "mqueue"))
-    {
+    let labelled = plan.label.as_ref().filter(|_| !matches!(typ, "proc" | "sysfs" | "mqueue"));
+    if let Some(label) = labelled {
         parameters.push(Parameter { name: "context".to_owned(), value: Some(label.clone()) });
     }
-    Ok(parameters)
+    parameters
 }
 
 fn refuse_root(place: &OwnedFd, built: &Built) -> Result<()> {

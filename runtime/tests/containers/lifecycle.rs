@@ -2,6 +2,7 @@
 
 use crate::bundle::{self, Bundle};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -82,11 +83,7 @@ fn a_program_that_cannot_run_is_told_at_create() {
     assert!(bundle.tare(&["run", "c"]).fails(1).contains("permission denied"));
     let script = Bundle::new(&["/bin/script"]);
     fs::write(script.image("bin/script"), "#!/no/such/interpreter\n").unwrap();
-    fs::set_permissions(
-        script.image("bin/script"),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    fs::set_permissions(script.image("bin/script"), PermissionsExt::from_mode(0o755)).unwrap();
     assert!(script.tare(&["run", "c"]).fails(1).contains("no such file or directory"));
 }
 
@@ -186,7 +183,7 @@ fn a_failing_hook_leaves_nothing() {
 fn mounts_have_their_options() {
     let mut bundle = Bundle::script(
         "cat /volume/file; touch /volume/new; cat /filled/seed; touch /filled/more && \
-         grep -c ' /volume ro,nosuid' /proc/self/mountinfo; stat -c %a /shared; cat /relative",
+         grep -c ' /volume ro,nosuid' /proc/self/mountinfo; stat -c %a /shared /fresh /kept; cat /relative",
     );
     let volume = bundle.path().join("volume");
     fs::create_dir(&volume).unwrap();
@@ -196,9 +193,13 @@ fn mounts_have_their_options() {
     bundle.mount("/volume", "bind", &volume, &["rbind", "ro", "nosuid"]);
     bundle.mount("/relative", "bind", Path::new("volume/file"), &["bind"]);
     bundle.mount("/filled", "tmpfs", Path::new("tmpfs"), &["tmpcopyup"]);
+    fs::create_dir(bundle.image("kept")).unwrap();
+    fs::set_permissions(bundle.image("kept"), PermissionsExt::from_mode(0o750)).unwrap();
+    bundle.mount("/fresh", "tmpfs", Path::new("tmpfs"), &[]);
+    bundle.mount("/kept", "tmpfs", Path::new("tmpfs"), &[]);
     bundle.mount("/shared", "tmpfs", Path::new("tmpfs"), &["mode=1757", "size=4k"]);
     let ran = bundle.tare(&["run", "c"]);
-    assert_eq!(ran.out, "data\nseed\n1\n1757\ndata\n", "{}", ran.err);
+    assert_eq!(ran.out, "data\nseed\n1\n1757\n1777\n750\ndata\n", "{}", ran.err);
     assert!(ran.err.contains("Read-only file system"), "{}", ran.err);
     assert!(!bundle.image("filled/more").exists());
 }
@@ -220,10 +221,9 @@ fn a_user_namespace_maps_ids() {
             .push(serde_json::json!({ "type": "user" }));
     });
     // The mapped root must be able to reach the image.
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    let open = PermissionsExt::from_mode(0o777);
     fs::set_permissions(bundle.path(), open).unwrap();
-    fs::set_permissions(bundle.image(""), std::os::unix::fs::PermissionsExt::from_mode(0o777))
-        .unwrap();
+    fs::set_permissions(bundle.image(""), PermissionsExt::from_mode(0o777)).unwrap();
     let out = bundle.tare(&["run", "c"]).ok();
     let words: Vec<&str> = out.split_whitespace().collect();
     assert_eq!(words, ["0", "100000", "65536", "0", "65534", "1:3", "0", "0:0"], "{out}");

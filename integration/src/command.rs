@@ -51,10 +51,18 @@ impl Ran {
         self
     }
 
-    /// Requires that the error output has this text in it.
+    /// Requires that the error output has this text in it, in upper or lower case.
     #[track_caller]
     pub fn stderr_has(&self, text: &str) -> &Self {
-        assert!(self.stderr.contains(text), "{text:?} is not in the error output: {self:#?}");
+        self.stderr_has_one_of(&[text])
+    }
+
+    /// Requires that the error output has one of these texts in it, in upper or lower case.
+    #[track_caller]
+    pub fn stderr_has_one_of(&self, texts: &[&str]) -> &Self {
+        let stderr = self.stderr.to_lowercase();
+        let found = texts.iter().any(|text| stderr.contains(&text.to_lowercase()));
+        assert!(found, "none of {texts:?} is in the error output: {self:#?}");
         self
     }
 

@@ -11,11 +11,14 @@ use tare_integration::images::{busybox_archive, busybox_tar};
 use tare_integration::wait::until_true;
 use tare_integration::{Host, on_host, on_host_with};
 
+/// What docker's daemon and ours say of an archive that ends in the middle.
+const CUT_OFF: [&str; 2] = ["unexpected EOF", "it was cut off"];
+
 /// `docker load` of this archive fails, says why, and leaves nothing.
 #[track_caller]
-fn refuses_to_load(host: &Host, archive: &[u8], why: &str) {
+fn refuses_to_load(host: &Host, archive: &[u8], why: &[&str]) {
     let before = host.footprint();
-    host.docker_with_input("load", archive).code(1).stderr_has(why);
+    host.docker_with_input("load", archive).code(1).stderr_has_one_of(why);
     host.leaves_nothing_since(&before);
     host.docker("images -aq").stdout("");
 }
@@ -24,10 +27,8 @@ fn refuses_to_load(host: &Host, archive: &[u8], why: &str) {
 fn a_broken_archive() {
     on_host_with(&[], |host| {
         let whole = busybox_archive();
-        refuses_to_load(host, &whole[..whole.len() / 2], "unexpected EOF");
-        refuses_to_load(host, &gzip(&whole)[..100_000], "unexpected EOF");
-        let mut torn = whole.clone();
-        torn[700_000..700_600].fill(0xff);
+        refuses_to_load(host, &whole[..whole.len() / 2], &CUT_OFF);
+        refuses_to_load(host, &gzip(&whole)[..100_000], &CUT_OFF);
         host.docker_with_input("load", b"this is no archive at all").code(1);
         host.docker_with_input("load", b"").code(1);
         host.docker("images -aq").stdout("");
@@ -45,7 +46,7 @@ fn an_archive_whose_layer_is_not_what_its_config_says() {
         let mut parts = archive.parts();
         let layer = parts.iter_mut().find(|(name, _)| name == "layer1.tar").expect("a layer");
         layer.1 = Tar::new().file("other", 0o644, b"").bytes();
-        refuses_to_load(host, &pack(&parts), "");
+        refuses_to_load(host, &pack(&parts), &[""]);
     });
 }
 
@@ -61,11 +62,11 @@ fn an_archive_without_its_parts() {
             let mut parts = archive.parts();
             let index = parts.iter().position(|(name, _)| name.ends_with(missing));
             parts.remove(index.expect("it is there"));
-            refuses_to_load(host, &pack(&parts), "");
+            refuses_to_load(host, &pack(&parts), &[""]);
         }
         let mut parts = archive.parts();
         parts[0].1 = b"{ this is no JSON".to_vec();
-        refuses_to_load(host, &pack(&parts), "");
+        refuses_to_load(host, &pack(&parts), &[""]);
     });
 }
 
@@ -76,7 +77,7 @@ fn a_broken_file_tree_to_import() {
         let whole = busybox_tar();
         host.docker_with_input("import - x", &whole[..whole.len() / 2])
             .code(1)
-            .stderr_has("unexpected EOF");
+            .stderr_has_one_of(&CUT_OFF);
         host.docker_with_input("import -c 'NONSENSE x' - x", whole).code(1).stderr_has("NONSENSE");
         host.docker_with_input("import - 'Bad Name'", whole)
             .code(1)

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// The version of the specification that is followed.
-pub(crate) const VERSION: &str = "1.2.0";
+/// The version of the specification that documents claim: the lowest that has what they use. A higher
+/// one is of no use to the runtime, and crun before 1.9 refuses it.
+pub(crate) const VERSION: &str = "1.0.2";
 
 /// `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -202,3 +202,37 @@ fn the_hosts_mounts_stay_as_they_are() {
         assert!(!mounts.contains(path), "{propagation}: {mounts}");
     }
 }
+
+/// CVE-2021-30465, CVE-2024-45310: a container that shares a volume exchanges a directory for a
+/// link to the host while mounts are made below it.
+#[test]
+fn racing_links_lead_nowhere() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut bundle = Bundle::new(&["true"]);
+    let (volume, host) = (bundle.path().join("volume"), bundle.path().join("host"));
+    fs::create_dir_all(volume.join("turn")).unwrap();
+    fs::create_dir(&host).unwrap();
+    let up = Path::new("../../../../../../../..").join(host.strip_prefix("/").unwrap());
+    symlink(up, volume.join("link")).unwrap();
+    fs::write(bundle.path().join("file"), "").unwrap();
+    let file = bundle.path().join("file");
+    bundle.mount("/volume", "bind", &volume, &["rbind"]);
+    bundle.mount("/volume/turn/file", "bind", &file, &["bind"]);
+    bundle.mount("/volume/turn/deep/place", "tmpfs", Path::new("tmpfs"), &[]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (turn, link) = (volume.join("turn"), volume.join("link"));
+            while !over.load(Ordering::Relaxed) {
+                let _ = renameat_with(CWD, &turn, CWD, &link, RenameFlags::EXCHANGE);
+            }
+        });
+        for _ in 0..60 {
+            // Whether it runs depends on who is faster; what counts is the host.
+            bundle.tare(&["run", "c"]);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(fs::read_dir(&host).unwrap().count(), 0, "something was made on the host");
+}

@@ -291,7 +291,7 @@ pub(crate) fn unreadable(error: io::Error) -> Error {
     match (error.raw_os_error(), error.kind()) {
         (None, io::ErrorKind::UnexpectedEof) => cut_off().caused_by(error),
         (None, _) => Error::invalid(format!("the archive can't be read: {error}")).caused_by(error),
-        (Some(_), _) => Error::io("read the archive", error),
+        (Some(_), _) => Error::io("take the archive in", error),
     }
 }
 

@@ -137,6 +137,10 @@ impl Services {
             .initial_stream_window_size(STREAM_BUFFER)
             .initial_connection_window_size(4 * STREAM_BUFFER)
             .max_send_buf_size(STREAM_BUFFER as usize)
+            // The one client is our manager. The limits that protect servers from strangers would
+            // cut off all of its calls when it cancels many at once.
+            .max_pending_accept_reset_streams(MAX_STREAMS as usize)
+            .max_local_error_reset_streams(None)
             .serve_connection(TokioIo::new(stream), service)
             .await;
         connection.set_lost();

@@ -275,6 +275,7 @@ fn ten_thousand_idle_connections() {
         let before = host.footprint();
         let memory = || daemon_memory(host);
         let at_first = memory();
+        assert!(at_first > 0, "the daemon's memory is not known");
         let idle: Vec<UnixStream> = (0..CONNECTIONS)
             .map(|n| {
                 let mut stream = http::connect(&host.places().socket).expect("connect");
@@ -299,7 +300,7 @@ fn daemon_memory(host: &Host) -> u64 {
     let status = host.run("cat", &[&format!("/proc/{}/status", host.daemon_pid())]);
     let line = status.lines().into_iter().find(|line| line.starts_with("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-    kilobytes.expect("the daemon has a memory") << 10
+    kilobytes.unwrap_or_default() << 10
 }
 
 #[test]

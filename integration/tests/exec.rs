@@ -23,7 +23,7 @@ fn it_gives_the_output_and_the_exit_code() {
 fn it_is_in_the_same_container() {
     with_c1(|host| {
         host.docker("exec c1 ps -o comm").code(0).stdout_has("sleep");
-        host.docker("exec c1 cat /proc/1/cmdline").stdout("sleep\01000\0");
+        host.docker("exec c1 cat /proc/1/cmdline").stdout("sleep\x001000\x00");
         host.docker("exec c1 touch /made-here").ok();
         host.docker("exec c1 ls /made-here").ok();
         let id = host.inspect("c1", "{{.Id}}");

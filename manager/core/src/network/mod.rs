@@ -7,6 +7,7 @@ mod addresses;
 mod bridge;
 mod driver;
 mod endpoint;
+mod ephemeral;
 mod firewall;
 mod identity;
 mod info;

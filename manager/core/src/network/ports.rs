@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::endpoint::{PortChoice, PortRequest, Protocol, PublishedPort};
-use super::kernel::sysctl;
+use super::ephemeral::Ephemeral;
 use super::reservation::{self, Unbound};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// The host's ports that this manager's containers have.
 #[derive(Default)]
@@ -116,24 +116,24 @@ impl HostPorts {
         Err(match (failure, request.host_port) {
             (Some(error), PortChoice::Fixed(_)) => error,
             (Some(error), _) => error.while_doing("all ports are allocated; the last one tried"),
-            (None, _) => Error::invalid("no host port was asked for"),
+            (None, _) => {
+                Error::new(Kind::Exhausted, "all ephemeral ports are reserved on this host")
+            }
         })
     }
 
     /// The ports to try, in this order.
-    fn candidates(&self, choice: PortChoice) -> Result<impl Iterator<Item = u16> + use<>> {
-        let (first, start, last) = match choice {
-            PortChoice::Fixed(port) => (port, port, port),
-            PortChoice::Range { first, last } => (first, first, last),
-            PortChoice::Ephemeral => {
-                let (first, last) = ephemeral_range();
-                let next = self.last_ephemeral.load(Ordering::Relaxed).saturating_add(1);
-                (first, if (first..=last).contains(&next) { next } else { first }, last)
+    fn candidates(&self, choice: PortChoice) -> Result<Box<dyn Iterator<Item = u16>>> {
+        match choice {
+            PortChoice::Fixed(port) => Ok(Box::new(std::iter::once(port))),
+            PortChoice::Range { first, last } if first <= last => Ok(Box::new(first..=last)),
+            PortChoice::Range { first, last } => {
+                Err(Error::invalid(format!("invalid port range: {first}-{last}")))
             }
-        };
-        match first <= last {
-            true => Ok((start..=last).chain(first..start)),
-            false => Err(Error::invalid(format!("invalid port range: {first}-{last}"))),
+            PortChoice::Ephemeral => {
+                let last = self.last_ephemeral.load(Ordering::Relaxed);
+                Ok(Box::new(Ephemeral::read().after(last)))
+            }
         }
     }
 
@@ -167,16 +167,4 @@ impl HostPorts {
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The ports that the host gives to who asks for any.
-fn ephemeral_range() -> (u16, u16) {
-    /// What the registry of ports sets aside for this use.
-    const DYNAMIC: (u16, u16) = (49153, 65535);
-    let read = || {
-        let range = sysctl::get("ipv4/ip_local_port_range").ok()?;
-        let mut ends = range.split_whitespace().map(|end| end.parse().ok());
-        Some((ends.next()??, ends.next()??))
-    };
-    read().unwrap_or(DYNAMIC)
 }

@@ -179,11 +179,13 @@ fn ports_are_chosen_from_ranges() {
             PortRequest { container_port, protocol, host_ip, host_port }
         };
         let range = PortChoice::Range { first: 8000, last: 8001 };
+        let reserved = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+        std::fs::write(reserved, "32769-32770,40000").unwrap();
         let _program = TcpListener::bind("0.0.0.0:8000").unwrap();
         let choices = [port(range), port(PortChoice::Ephemeral), port(PortChoice::Ephemeral)];
         let web = host.connect(&networks, "web", &choices).unwrap();
         let chosen: Vec<_> = web.endpoint.ports.iter().map(|port| port.host_port).collect();
-        assert_eq!(chosen, [8001, 32768, 32769]);
+        assert_eq!(chosen, [8001, 32768, 32771]);
         assert!(host.connect(&networks, "other", &[port(range)]).is_err());
         let v6 = PortRequest { host_ip: Some("::1".parse().unwrap()), ..port(range) };
         let error = host.connect(&networks, "other", &[v6]).unwrap_err();

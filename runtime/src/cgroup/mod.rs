@@ -8,6 +8,7 @@
 //! What must not happen here: a path that is not below the mount point of a hierarchy is never
 //! made, written or removed; a cgroup that has processes in it is never taken over.
 
+mod below;
 mod controller;
 mod convert;
 mod create;
@@ -37,6 +38,7 @@ use std::path::Path;
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::below::Below;
 use self::controller::Controller;
 use self::devices::DeviceList;
 use self::driver::{Driver, Stage};
@@ -123,6 +125,14 @@ impl Cgroup {
     /// A cgroup is gone or cannot be opened.
     pub(crate) fn entry_beside(&self, init: u32) -> Result<Entry> {
         Entry::open_beside(&self.groups, init)
+    }
+
+    /// The same for a process that goes into cgroups which the container has made inside.
+    ///
+    /// # Errors
+    /// A controller is not the container's, or a cgroup is not there.
+    pub(crate) fn entry_below(&self, below: &Below) -> Result<Entry> {
+        Entry::open(&below.of(&self.groups)?)
     }
 
     /// Changes limits; what `resources` does not name stays. Device rules replace all earlier ones.

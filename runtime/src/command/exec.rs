@@ -2,6 +2,7 @@
 
 use super::streams::{self, Stay};
 use super::{Global, Outcome};
+use crate::cgroup::Below;
 use crate::container::Container;
 use crate::container::bundle::parse_process;
 use crate::container::exec::ExecRequest;
@@ -86,9 +87,6 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Outcome {
 
 fn exec(global: &Global, arguments: Arguments) -> Result<i32> {
     let container = Container::open(&global.root, &arguments.container_id)?;
-    if !arguments.cgroup.is_empty() {
-        return Err(Error::unsupported("exec --cgroup is not supported"));
-    }
     let process = arguments.build_process(&container)?;
     let stay = match arguments.detach {
         true => Stay::Detached,
@@ -100,6 +98,7 @@ fn exec(global: &Global, arguments: Arguments) -> Result<i32> {
     let mut request = ExecRequest {
         root: &global.root,
         process,
+        below: Below::parse(&arguments.cgroup)?,
         ignore_paused: arguments.ignore_paused,
         preserve_fds: arguments.preserve_fds,
         console: arguments.console_socket.as_deref().map(streams::connect_unix).transpose()?,

@@ -3,6 +3,7 @@
 use super::Container;
 use super::create::{Started, compile_filter, fetch_and_hand_over, groups, linux_of};
 use super::status::{Action, Status};
+use crate::cgroup::Below;
 use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::{Answer, Report};
 use crate::init::join::JoinPlan;
@@ -24,6 +25,8 @@ pub(crate) struct ExecRequest<'a> {
     pub(crate) root: &'a Path,
     /// The process to run.
     pub(crate) process: Process,
+    /// Cgroups inside the container's that the process goes to.
+    pub(crate) below: Below,
     /// Whether a paused container is joined too.
     pub(crate) ignore_paused: bool,
     /// How many descriptors after the standard streams are passed on.
@@ -67,7 +70,10 @@ impl Container {
             affinity,
             launch,
         };
-        let entry = self.record.cgroup.entry_beside(self.record.init.pid)?;
+        let entry = match request.below.is_empty() {
+            true => self.record.cgroup.entry_beside(self.record.init.pid)?,
+            false => self.record.cgroup.entry_below(&request.below)?,
+        };
         let spawn = Spawn { namespaces: &namespaces, entry: &entry, time_offsets: "" };
         let mut joining = Joining {
             container: self,

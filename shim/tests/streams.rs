@@ -103,6 +103,21 @@ async fn a_client_that_goes_ends_input_that_is_for_it_alone() {
 }
 
 #[tokio::test]
+async fn what_a_client_sent_before_it_left_arrives() {
+    let mut client = shim_with("leave", "head -n 1").await;
+    client.create(&CreateOptions { stdin_once: false, ..STDIN }).await.unwrap();
+    let attached = client.attach("").await;
+    attached.send(b"last words\n");
+    attached.leave();
+    client.start_process("").await.unwrap();
+    // The stream may end before the process does.
+    attached.read_to_end().await;
+    assert_eq!(client.wait("").await, 0);
+    assert!(client.home.log().contains("last words"), "{}", client.home.log());
+    client.finish().await;
+}
+
+#[tokio::test]
 async fn input_outlives_the_connection_of_a_manager_that_died() {
     let mut client = shim_with("manager", "cat").await;
     client.create(&STDIN).await.unwrap();

@@ -269,6 +269,10 @@ impl Attached {
         self.requests.send(message(FromClient::StdinClosed(true))).unwrap();
     }
 
+    pub(crate) fn leave(&self) {
+        self.requests.send(message(FromClient::Left(true))).unwrap();
+    }
+
     /// Reads until the shim ends the stream.
     pub(crate) async fn read_to_end(mut self) -> Output {
         while self.read_some().await {}

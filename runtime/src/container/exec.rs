@@ -1,7 +1,9 @@
 //! Running one more program in a container.
 
 use super::Container;
-use super::create::{Started, compile_filter, fetch_and_hand_over, groups, linux_of};
+use super::create::Started;
+use super::maker::fetch_and_hand_over;
+use super::plan::{compile_filter, groups, linux_of};
 use super::status::{Action, Status};
 use crate::cgroup::Below;
 use crate::error::{Context, Error, Kind, Result};

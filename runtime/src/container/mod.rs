@@ -12,6 +12,8 @@ pub(crate) mod foreground;
 pub(crate) mod hooks;
 pub(crate) mod id;
 pub(crate) mod identity;
+mod maker;
+mod plan;
 pub(crate) mod record;
 pub(crate) mod relay;
 pub(crate) mod status;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use tare_core::Kind;
 use tare_core::container::Create;
 use tare_core::host::Architecture;
 
@@ -33,9 +34,20 @@ pub(super) async fn handle(
     }
     let (config, host) = body.into_domain(version)?;
     let name = query.text("name").map(|name| name.trim_start_matches('/').to_owned());
-    let created = api.engine.containers.create(Create { name, config, host }).await?;
+    let image = config.image.clone();
+    let created = api.engine.containers.create(Create { name, config, host }).await;
+    let created = created.map_err(|error| refused(&api, &image, error))?;
     let created = Created { id: created.id.to_string(), warnings: created.warnings };
     Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Clients take "not found" for a missing image, and go to fetch it. If the image is there, what is
+/// missing is something else that the request names.
+fn refused(api: &Api, image: &str, error: tare_core::Error) -> Error {
+    if error.kind() == Kind::NotFound && api.engine.images.resolve(image).is_ok() {
+        return Error::invalid(error.to_string());
+    }
+    error.into()
 }
 
 /// Only this machine's own platform runs here: `linux`, `linux/amd64`, `amd64`.

@@ -80,3 +80,31 @@ fn loaded_messages(image: &Loaded) -> Vec<Message> {
     }
     messages
 }
+
+#[cfg(test)]
+mod tests {
+    use tare_core::image::{Digest, ImageId, LoadedTag};
+
+    use super::*;
+
+    fn texts(tags: Vec<LoadedTag>) -> Vec<String> {
+        let image = Loaded { id: ImageId(Digest::of(b"new")), tags };
+        loaded_messages(&image).into_iter().filter_map(|message| message.stream).collect()
+    }
+
+    #[test]
+    fn every_tag_is_told_and_an_image_without_one_by_its_id() {
+        let id = ImageId(Digest::of(b"new"));
+        assert_eq!(texts(Vec::new()), [format!("Loaded image ID: {id}\n")]);
+        let former = ImageId(Digest::of(b"old"));
+        let tag = LoadedTag { name: "x:latest".to_owned(), taken_from: Some(former) };
+        let expected = [
+            format!(
+                "The image x:latest already exists, renaming the old one with ID {former} to \
+                 empty string\n"
+            ),
+            "Loaded image: x:latest\n".to_owned(),
+        ];
+        assert_eq!(texts(vec![tag]), expected);
+    }
+}

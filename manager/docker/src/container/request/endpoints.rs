@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tare_core::container::{HostConfig, NetworkMode};
+use tare_core::network::MacAddress;
 
 use super::lenient::Unset;
 use crate::error::{Error, Result};
@@ -92,8 +93,17 @@ impl NetworkingBody {
             )));
         }
         host.mac_address = endpoint.mac_address.filter(|mac| !mac.is_empty());
+        if let Some(mac) = &host.mac_address {
+            check_mac(mac)?;
+        }
         Ok(())
     }
+}
+
+/// Refuses what is no hardware address.
+pub(super) fn check_mac(text: &str) -> Result<()> {
+    text.parse::<MacAddress>()?;
+    Ok(())
 }
 
 fn ipv4(text: &str) -> Result<Ipv4Addr> {
@@ -129,6 +139,8 @@ mod tests {
         assert!(error(r#"{"EndpointsConfig":{"a":{"Aliases":["x"]}}}"#).contains("Aliases"));
         let wrong = r#"{"EndpointsConfig":{"a":{"IPAMConfig":{"IPv4Address":"::1"}}}}"#;
         assert_eq!(error(wrong), "invalid IPv4 address: ::1");
+        let wrong = r#"{"EndpointsConfig":{"a":{"MacAddress":"x"}}}"#;
+        assert_eq!(error(wrong), "invalid MAC address: x");
         let fixed = r#"{"EndpointsConfig":{"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}"#;
         assert!(error(fixed).contains("on user defined networks only"));
     }

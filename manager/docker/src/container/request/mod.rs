@@ -69,6 +69,7 @@ impl CreateBody {
             networking.apply(&mut host)?;
         }
         if let Some(mac) = self.mac_address.filter(|mac| !mac.is_empty()) {
+            endpoints::check_mac(&mac)?;
             host.mac_address.get_or_insert(mac);
         }
         // Containers could share the IPC objects of any other until API 1.40.

@@ -99,3 +99,42 @@ fn published(container: &Container) -> BTreeMap<Port, Vec<&PublishedPort>> {
     }
     ports
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tare_core::container::State;
+
+    use super::super::fixture::running;
+    use super::*;
+
+    #[test]
+    fn ports_are_shown_where_they_are_published() {
+        let container = running();
+        let expected = json!({
+            "443/tcp": null,
+            "80/tcp": [
+                {"HostIp": "0.0.0.0", "HostPort": "8080"},
+                {"HostIp": "127.0.0.1", "HostPort": "9090"},
+            ],
+        });
+        assert_eq!(serde_json::to_value(present(&container)).unwrap(), expected);
+        let expected = json!([
+            {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+            {"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 9090, "Type": "tcp"},
+            {"PrivatePort": 443, "Type": "tcp"},
+        ]);
+        let list = listed(&container);
+        assert_eq!(serde_json::to_value(&list).unwrap(), expected);
+        let port = "8080".parse().unwrap();
+        assert!(list.iter().any(|view| view.is_published_at(&port)));
+        assert!(!list.iter().any(|view| view.is(&port)));
+    }
+
+    #[test]
+    fn one_that_does_not_run_has_none() {
+        let container = Container { state: State::Created { failure: None }, ..running() };
+        assert!(present(&container).is_empty());
+        assert!(listed(&container).is_empty());
+    }
+}

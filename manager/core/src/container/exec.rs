@@ -301,7 +301,9 @@ impl Containers {
     }
 
     fn announce_exec(&self, container: &Container, exec: &Exec, action: &str) {
-        let action = format!("{action}: {}", exec.config.cmd.join(" "));
+        // A program without arguments is followed by the blank too, as docker has it.
+        let (program, arguments) = exec.config.cmd.split_first().unwrap_or((&exec.id, &[]));
+        let action = format!("{action}: {program} {}", arguments.join(" "));
         self.events.publish(announce::event(container, action).with("execID", exec.id.clone()));
     }
 }

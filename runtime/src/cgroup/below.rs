@@ -55,7 +55,8 @@ impl Below {
         for (name, path) in &self.places {
             let mut found = false;
             for group in moved.iter_mut().filter(|group| name.is_empty() || group.is_called(name)) {
-                group.directory_mut().push(path);
+                let directory = group.directory_mut();
+                *directory = directory.join(path).components().collect();
                 found = true;
             }
             if !found {

@@ -22,7 +22,7 @@ use crate::init::launch::Streams;
 use crate::init::namespaces::Namespaces;
 use crate::init::spawn::Spawn;
 use crate::process::rlimits;
-use crate::rootfs::options::MountPlan;
+use crate::rootfs::plan::MountPlan;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{Hooks, Linux};
 use rustix::process::{WaitId, WaitIdOptions, waitid};

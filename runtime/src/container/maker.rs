@@ -12,7 +12,7 @@ use crate::init::idmap::IdMaps;
 use crate::init::spawn::Spawned;
 use crate::process::{rlimits, seccomp};
 use crate::rootfs::idmapped;
-use crate::rootfs::options::MountPlan;
+use crate::rootfs::plan::MountPlan;
 use oci_spec::runtime::{
     ContainerProcessStateBuilder, Hook, Hooks, LinuxSeccomp, PosixRlimit, State,
 };

@@ -3,7 +3,8 @@
 //! A mount gets all its attributes while nothing can reach it, and is attached to a descriptor, not
 //! to a path: there is no moment at which it could be used too early or put elsewhere.
 
-use super::options::{Attributes, MountPlan, Parameter, RDONLY};
+use super::options::RDONLY;
+use super::plan::{Attributes, MountPlan, Parameter};
 use crate::error::{Context, Error, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::CWD;

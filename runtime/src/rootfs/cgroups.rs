@@ -1,8 +1,9 @@
 //! The container's view of its own cgroups.
 
 use super::attach::{attach, clone_path, new_file_system};
-use super::options::{MountPlan, Parameter, RDONLY};
+use super::options::RDONLY;
 use super::place::Root;
+use super::plan::{MountPlan, Parameter};
 use crate::cgroup::{Layout, View, Visible};
 use crate::error::{Context, Error, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};

@@ -2,7 +2,7 @@
 //! where root of the container's user namespace may not look.
 
 use super::attach::clone_path;
-use super::options::{MountPlan, What};
+use super::plan::{MountPlan, What};
 use crate::error::{Context, Error, Result};
 use crate::init::idmap::IdMaps;
 use crate::linux::clone::{Forked, Kinship, fork};

@@ -2,8 +2,9 @@
 
 use super::attach::{attach, clone_at, new_file_system};
 use super::devices::open_null;
-use super::options::{NOEXEC, NOSUID, Parameter, RDONLY};
+use super::options::{NOEXEC, NOSUID, RDONLY};
 use super::place::{Root, file_type};
+use super::plan::Parameter;
 use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::FileType;

@@ -14,6 +14,7 @@ mod mounts;
 pub(crate) mod options;
 pub(crate) mod pivot;
 pub(crate) mod place;
+pub(crate) mod plan;
 pub(crate) mod procfs;
 
 use crate::cgroup::Cgroup;
@@ -21,9 +22,10 @@ use crate::error::{Context, Error, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use devices::{Device, Source};
 use masks::Masks;
-use options::{MountPlan, RDONLY};
+use options::RDONLY;
 use pivot::Switch;
 use place::Root;
+use plan::MountPlan;
 use procfs::Procfs;
 use rustix::fs::CWD;
 use std::os::fd::OwnedFd;
@@ -107,7 +109,7 @@ impl RootfsPlan<'_> {
     /// Whether the bundle brings a /dev from elsewhere, which is left as it is.
     pub(crate) fn has_foreign_dev(&self) -> bool {
         self.mounts.iter().any(|mount| {
-            matches!(mount.what, options::What::Bind(_))
+            matches!(mount.what, plan::What::Bind(_))
                 && mount.destination.components().eq(Path::new("/dev").components())
         })
     }

@@ -4,8 +4,9 @@ use super::attach::{
     attach, clone_path, fits_new_api, mount_long, new_file_system, propagate, restrict_bind,
     restrict_tree,
 };
-use super::options::{MountPlan, Parameter, RDONLY, What};
+use super::options::RDONLY;
 use super::place::{file_type, is_same_file};
+use super::plan::{MountPlan, Parameter, What};
 use super::procfs::{Procfs, is_proc};
 use super::{Built, RootfsPlan, SourceGiver, cgroups, copyup};
 use crate::error::{Context, Error, Result};

@@ -1,9 +1,6 @@
-//! Mount options: what each word means, and a bundle's mount as the kernel will be asked for it.
+//! Mount options: what each word means.
 
-use crate::error::{Error, Result};
 use crate::linux::mount::Depth;
-use oci_spec::runtime::{LinuxIdMapping, Mount};
-use std::path::PathBuf;
 
 /// MOUNT_ATTR_RDONLY.
 pub(crate) const RDONLY: u64 = 0x1;
@@ -14,19 +11,19 @@ pub(crate) const NODEV: u64 = 0x4;
 /// MOUNT_ATTR_NOEXEC.
 pub(crate) const NOEXEC: u64 = 0x8;
 /// MOUNT_ATTR__ATIME: the field that holds how access times are kept.
-const ATIME: u64 = 0x70;
+pub(super) const ATIME: u64 = 0x70;
 /// MOUNT_ATTR_RELATIME, a value of that field.
 const RELATIME: u64 = 0;
 /// MOUNT_ATTR_NOATIME, a value of that field.
-const NOATIME: u64 = 0x10;
+pub(super) const NOATIME: u64 = 0x10;
 /// MOUNT_ATTR_STRICTATIME, a value of that field.
 const STRICTATIME: u64 = 0x20;
 /// MOUNT_ATTR_NODIRATIME.
 const NODIRATIME: u64 = 0x80;
 /// MOUNT_ATTR_NOSYMFOLLOW.
-const NOSYMFOLLOW: u64 = 0x20_0000;
+pub(super) const NOSYMFOLLOW: u64 = 0x20_0000;
 /// All attributes that are switches: a bind mount with options has those that are named, no others.
-const SWITCHES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+pub(super) const SWITCHES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
 
 /// MS_UNBINDABLE.
 pub(crate) const UNBINDABLE: u64 = 1 << 17;
@@ -39,7 +36,7 @@ pub(crate) const SHARED: u64 = 1 << 20;
 
 /// What one option does.
 #[derive(Debug, Clone, Copy)]
-enum Effect {
+pub(super) enum Effect {
     /// The default already.
     Nothing,
     /// Sets an attribute of the mount.
@@ -48,9 +45,11 @@ enum Effect {
     Clear(u64),
     /// Sets how access times are kept.
     Atime(u64),
-    /// The same three, for the mount and all below.
+    /// Sets an attribute of the mount and all below.
     SetTree(u64),
+    /// Clears an attribute of the mount and all below.
     ClearTree(u64),
+    /// Sets how access times are kept, of the mount and all below.
     AtimeTree(u64),
     /// Sets the propagation type.
     Propagate(u64, Depth),
@@ -147,262 +146,17 @@ pub(crate) fn propagation(name: &str) -> Option<(u64, Depth)> {
     }
 }
 
-fn find(name: &str) -> Option<Effect> {
+/// What the option `name` does; `None` if it is one for the file system.
+pub(super) fn find(name: &str) -> Option<Effect> {
     OPTIONS.iter().find(|(known, _)| *known == name).map(|(_, effect)| *effect)
-}
-
-/// What is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A part of the host's tree, with the mounts below it or without.
-    Bind(Depth),
-    /// The container's own cgroups, in the way this host has them.
-    Cgroups,
-    /// A new instance of a file system of this type.
-    New(String),
-}
-
-/// Attributes to set and to clear.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Attributes {
-    /// MOUNT_ATTR_* bits to set.
-    pub(crate) set: u64,
-    /// MOUNT_ATTR_* bits to clear.
-    pub(crate) clear: u64,
-}
-
-/// An option for the file system itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Parameter {
-    /// Its name.
-    pub(crate) name: String,
-    /// Its value, if it takes one.
-    pub(crate) value: Option<String>,
-}
-
-/// Which ids a mount shows.
-#[derive(Debug, Clone)]
-pub(crate) struct IdMap {
-    /// Whether the mounts below are mapped too.
-    pub(crate) depth: Depth,
-    /// The user and group mappings; `None` takes those of the container's user namespace.
-    pub(crate) mappings: Option<(Vec<LinuxIdMapping>, Vec<LinuxIdMapping>)>,
-}
-
-/// A mount of the bundle, ready to be made.
-#[derive(Debug, Clone)]
-pub(crate) struct MountPlan {
-    /// Where, inside the container.
-    pub(crate) destination: PathBuf,
-    /// What, on the host for a bind mount, else a name.
-    pub(crate) source: Option<PathBuf>,
-    /// The kind of mount.
-    pub(crate) what: What,
-    /// Changes to the mount.
-    pub(crate) attributes: Attributes,
-    /// Changes to the mount and all below it.
-    pub(crate) tree_attributes: Attributes,
-    /// Propagation types, in the order given.
-    pub(crate) propagation: Vec<(u64, Depth)>,
-    /// Options for the file system.
-    pub(crate) parameters: Vec<Parameter>,
-    /// Whether a tmpfs is filled with what lies below it.
-    pub(crate) copy_up: bool,
-    /// The mapping of ids.
-    pub(crate) id_map: Option<IdMap>,
-    /// Whether attributes that are not named keep their value.
-    remount: bool,
-}
-
-impl MountPlan {
-    /// Understands `mount`, or says which option makes no sense.
-    pub(crate) fn parse(mount: &Mount) -> Result<MountPlan> {
-        let typ = mount.typ().as_deref().unwrap_or_default();
-        let mut plan = MountPlan {
-            destination: mount.destination().clone(),
-            source: mount.source().clone(),
-            what: match typ {
-                "bind" => What::Bind(Depth::One),
-                "cgroup" => What::Cgroups,
-                other => What::New(other.to_owned()),
-            },
-            attributes: Attributes::default(),
-            tree_attributes: Attributes::default(),
-            propagation: Vec::new(),
-            parameters: Vec::new(),
-            copy_up: false,
-            id_map: None,
-            remount: false,
-        };
-        for option in mount.options().iter().flatten() {
-            plan.take(option);
-        }
-        plan.take_mappings(mount)?;
-        plan.check().map_err(|error| {
-            error.context(format!("invalid mount {}", mount.destination().display()))
-        })?;
-        Ok(plan)
-    }
-
-    fn take(&mut self, option: &str) {
-        match find(option) {
-            Some(Nothing) => {}
-            Some(Set(bits)) => self.attributes.assign(bits, bits),
-            Some(Clear(bits)) => self.attributes.assign(bits, 0),
-            Some(Atime(value)) => self.attributes.assign(ATIME, value),
-            Some(SetTree(bits)) => self.tree_attributes.assign(bits, bits),
-            Some(ClearTree(bits)) => self.tree_attributes.assign(bits, 0),
-            Some(AtimeTree(value)) => self.tree_attributes.assign(ATIME, value),
-            Some(Propagate(kind, depth)) => self.propagation.push((kind, depth)),
-            Some(Bind(depth)) => self.what = What::Bind(depth),
-            Some(IdMap(depth)) => {
-                self.id_map = Some(self::IdMap { depth, mappings: None });
-            }
-            Some(CopyUp) => self.copy_up = true,
-            Some(Remount) => self.remount = true,
-            Some(FileSystem(name)) => {
-                self.parameters.push(Parameter { name: name.to_owned(), value: None });
-            }
-            None => {
-                let (name, value) = match option.split_once('=') {
-                    Some((name, value)) => (name, Some(value.to_owned())),
-                    None => (option, None),
-                };
-                if !name.is_empty() {
-                    self.parameters.push(Parameter { name: name.to_owned(), value });
-                }
-            }
-        }
-    }
-
-    /// Mappings that the mount brings itself ask for an id-mapped mount even without the option.
-    fn take_mappings(&mut self, mount: &Mount) -> Result<()> {
-        let mappings = match (mount.uid_mappings(), mount.gid_mappings()) {
-            (None, None) => return Ok(()),
-            (Some(uids), Some(gids)) if !uids.is_empty() && !gids.is_empty() => {
-                (uids.clone(), gids.clone())
-            }
-            _ => {
-                return Err(Error::invalid(
-                    "id-mapped mounts must have both uid and gid mappings specified",
-                ));
-            }
-        };
-        let depth = self.id_map.as_ref().map_or(Depth::One, |map| map.depth);
-        self.id_map = Some(self::IdMap { depth, mappings: Some(mappings) });
-        Ok(())
-    }
-
-    fn check(&self) -> Result<()> {
-        let is_bind = matches!(self.what, What::Bind(_));
-        if self.destination.as_os_str().is_empty() {
-            return Err(Error::invalid("destination is empty"));
-        }
-        if is_bind && self.source.as_ref().is_none_or(|source| source.as_os_str().is_empty()) {
-            return Err(Error::invalid("a bind mount needs a source"));
-        }
-        if let Some(parameter) = self.parameters.first().filter(|_| is_bind) {
-            let plain = ["async", "dirsync", "iversion", "lazytime", "mand", "nolazytime"];
-            let plain = [&plain[..], &["nomand", "sync"]].concat();
-            if !plain.contains(&parameter.name.as_str()) {
-                return Err(Error::invalid(format!(
-                    "bind mounts cannot have any filesystem-specific options applied: {}",
-                    parameter.name
-                )));
-            }
-        }
-        if self.id_map.is_some() && !is_bind {
-            return Err(Error::invalid("id-mapped mounts are only supported for bind-mounts"));
-        }
-        if matches!(&self.what, What::New(typ) if typ.is_empty()) {
-            return Err(Error::invalid("type is missing"));
-        }
-        if self.copy_up && self.what != What::New("tmpfs".to_owned()) {
-            return Err(Error::invalid("tmpcopyup is only supported for tmpfs"));
-        }
-        Ok(())
-    }
-
-    /// Whether the mount ends up read-only.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.attributes.set & RDONLY != 0
-    }
-
-    /// The attributes of a bind mount: those that are named and no others, once one is named.
-    pub(crate) fn bind_attributes(&self) -> Option<Attributes> {
-        let Attributes { set, clear } = self.attributes;
-        if set == 0 && clear == 0 {
-            return None;
-        }
-        let clear = if self.remount { clear } else { clear | (SWITCHES & !set) };
-        Some(Attributes { set, clear })
-    }
-}
-
-impl Attributes {
-    /// Gives the field `mask` the value `value`; the last word on a field counts.
-    fn assign(&mut self, mask: u64, value: u64) {
-        self.set = (self.set & !mask) | value;
-        // The kernel wants the whole field of access times cleared whenever a value is set, and a
-        // switch in one of the two sets only.
-        let clear = if mask == ATIME { ATIME } else { mask & !value };
-        self.clear = (self.clear & !mask) | clear;
-    }
-
-    /// Whether nothing is to be changed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.set == 0 && self.clear == 0
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::MountBuilder;
-
-    fn parse(typ: &str, options: &[&str]) -> Result<MountPlan> {
-        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
-        let mount = MountBuilder::default()
-            .destination("/d")
-            .source("/s")
-            .typ(typ)
-            .options(options)
-            .build()
-            .unwrap();
-        MountPlan::parse(&mount)
-    }
 
     #[test]
     fn options_are_sorted_for_searching_and_unique() {
         assert!(OPTIONS.windows(2).all(|pair| pair[0].0 < pair[1].0));
-    }
-
-    #[test]
-    fn the_last_word_counts() {
-        let plan = parse("tmpfs", &["ro", "rw", "noexec", "noatime", "size=1k", "huge"]).unwrap();
-        assert_eq!(plan.attributes.set, NOEXEC | NOATIME);
-        assert_eq!(plan.attributes.clear, RDONLY | ATIME);
-        assert!(!plan.is_read_only());
-        let names: Vec<_> = plan.parameters.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names, ["size", "huge"]);
-    }
-
-    #[test]
-    fn a_bind_mount_with_options_loses_those_of_its_source() {
-        assert!(parse("bind", &["rbind"]).unwrap().bind_attributes().is_none());
-        let attributes = parse("none", &["rbind", "ro"]).unwrap().bind_attributes().unwrap();
-        assert_eq!(attributes.set, RDONLY);
-        assert_eq!(attributes.clear, NOSUID | NODEV | NOEXEC | NOSYMFOLLOW);
-        let kept = parse("bind", &["remount", "ro"]).unwrap().bind_attributes().unwrap();
-        assert_eq!(kept.clear, 0);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_named() {
-        let refused = parse("bind", &["bind", "size=1"]).unwrap_err().to_string();
-        assert!(refused.contains("filesystem-specific options"), "{refused}");
-        assert!(parse("", &["ro"]).is_err());
-        assert!(parse("tmpfs", &["idmap"]).is_err());
-        assert!(parse("proc", &["tmpcopyup"]).is_err());
     }
 }

@@ -58,14 +58,22 @@ pub struct Runtime {
 pub struct Bridge {
     /// The interface's name; at most 15 bytes.
     pub name: String,
-    /// The bridge's own address.
-    pub address: Ipv4Addr,
-    /// The prefix length of its subnet.
-    pub prefix_length: u8,
+    /// The bridge's own address; none: the one that it has, or one of a subnet that is free on this
+    /// host.
+    pub address: Option<InterfaceAddress>,
     /// The MTU of its interfaces; none: the kernel's default.
     pub mtu: Option<u32>,
     /// The address that published ports bind to when none is named.
     pub default_bind: IpAddr,
+}
+
+/// An address of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The prefix length of its subnet.
+    pub prefix_length: u8,
 }
 
 impl Config {
@@ -94,6 +102,11 @@ impl Config {
         self.exec_root.join("endpoints")
     }
 
+    /// The note that it is this manager that has turned on the host's forwarding.
+    pub fn forwarding_note(&self) -> PathBuf {
+        self.exec_root.join("forwarding")
+    }
+
     /// Where shims put their sockets.
     pub fn socket_directory(&self) -> PathBuf {
         self.exec_root.join("s")
@@ -118,8 +131,7 @@ impl Config {
             init_by_default: false,
             bridge: Bridge {
                 name: "tare0".to_owned(),
-                address: Ipv4Addr::new(172, 17, 0, 1),
-                prefix_length: 16,
+                address: None,
                 mtu: None,
                 default_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             },

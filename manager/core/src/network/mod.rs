@@ -72,7 +72,7 @@ impl Networks {
     ///
     /// # Errors
     /// `Invalid` or `Unsupported` for settings that can't be, `Conflict` if something else on the
-    /// host has the bridge's name or addresses, `Unavailable` if `nft` is missing, else `System`.
+    /// host has the bridge's name or addresses, `Exhausted` if no subnet is free, `Unavailable` if `nft` is missing, else `System`.
     pub async fn open(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
         let config = config.clone();
         let open = move || Self::open_now(&config, &store).map(Arc::new);
@@ -156,7 +156,8 @@ impl Networks {
             .filter(|endpoint| endpoint.network_id == bridge_id.id)
             .cloned()
             .collect();
-        let bridge = Bridge::open(&config.bridge, Arc::new(HostPorts::default()), &on_bridge)?;
+        let bridge =
+            Bridge::open(&config.bridge, store, Arc::new(HostPorts::default()), &on_bridge)?;
         let networks = vec![
             Network { name: "bridge", identity: bridge_id, driver: Box::new(bridge) },
             Network {

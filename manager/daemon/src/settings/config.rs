@@ -1,9 +1,8 @@
 //! From the values that were set to what the domain must know.
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use tare_core::config::Config;
+use tare_core::config::{Config, InterfaceAddress};
 
 use super::{Values, size};
 use crate::error::Error;
@@ -41,7 +40,7 @@ pub(super) fn config(values: Values) -> Result<Config, Error> {
         config.bridge.name = interface_name(name)?;
     }
     if let Some(bip) = values.bip {
-        (config.bridge.address, config.bridge.prefix_length) = bridge_address(&bip)?;
+        config.bridge.address = Some(bridge_address(&bip)?);
     }
     config.bridge.mtu = values.mtu.or(config.bridge.mtu);
     config.bridge.default_bind = values.ip.unwrap_or(config.bridge.default_bind);
@@ -117,12 +116,13 @@ fn interface_name(name: String) -> Result<String, Error> {
     Ok(name)
 }
 
-/// The address and the prefix length of `172.17.0.1/16`.
-fn bridge_address(bip: &str) -> Result<(Ipv4Addr, u8), Error> {
-    let parts = bip.split_once('/').and_then(|(address, length)| {
-        Some((address.parse().ok()?, length.parse().ok().filter(|length| *length <= 30)?))
+/// An address with the length of its prefix, like `172.17.0.1/16`.
+fn bridge_address(bip: &str) -> Result<InterfaceAddress, Error> {
+    let parsed = bip.split_once('/').and_then(|(address, length)| {
+        let prefix_length = length.parse().ok().filter(|length| *length <= 30)?;
+        Some(InterfaceAddress { address: address.parse().ok()?, prefix_length })
     });
-    parts.ok_or_else(|| {
+    parsed.ok_or_else(|| {
         Error::setting("bip", format!("{bip:?} is no IPv4 address with a prefix of up to 30 bits"))
     })
 }
@@ -136,6 +136,8 @@ fn labels(labels: Vec<String>) -> Result<Vec<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn refused(values: Values) -> String {
@@ -145,8 +147,10 @@ mod tests {
     #[test]
     fn a_bridge_address_has_a_prefix() {
         let values = Values { bip: Some("10.1.0.1/24".to_owned()), ..Values::default() };
-        let bridge = config(values).unwrap().bridge;
-        assert_eq!((bridge.address, bridge.prefix_length), (Ipv4Addr::new(10, 1, 0, 1), 24));
+        let address = Ipv4Addr::new(10, 1, 0, 1);
+        let expected = Some(InterfaceAddress { address, prefix_length: 24 });
+        assert_eq!(config(values).unwrap().bridge.address, expected);
+        assert_eq!(config(Values::default()).unwrap().bridge.address, None);
         for wrong in ["10.1.0.1", "10.1.0.1/33", "fd00::1/64"] {
             let values = Values { bip: Some(wrong.to_owned()), ..Values::default() };
             assert!(refused(values).starts_with("invalid value for bip"), "{wrong}");

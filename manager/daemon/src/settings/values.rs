@@ -65,7 +65,8 @@ pub(crate) struct Values {
     /// The bridge of the default network; it is made if it is not there [default: tare0]
     #[arg(short = 'b', long, value_name = "NAME", global = true, help_heading = "Network")]
     pub bridge: Option<String>,
-    /// The bridge's address and the length of its prefix [default: 172.17.0.1/16]
+    /// The bridge's address and the length of its prefix [default: the one it has, or 172.17.0.1/16,
+    /// or if that is in use on this host, the next of docker's ranges that is free]
     #[arg(long, value_name = "ADDRESS/LENGTH", global = true, help_heading = "Network")]
     pub bip: Option<String>,
     /// The MTU of the bridge and of containers' interfaces

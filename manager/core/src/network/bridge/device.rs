@@ -37,7 +37,7 @@ pub(super) fn cable_name(endpoint_id: &str) -> String {
 /// # Errors
 /// `Invalid`, saying what is wrong.
 pub(super) fn check(settings: &config::Bridge) -> Result<()> {
-    let config::Bridge { name, address, prefix_length, mtu, .. } = settings;
+    let config::Bridge { name, mtu, .. } = settings;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty()
         || name.len() > LONGEST_NAME
@@ -54,16 +54,6 @@ pub(super) fn check(settings: &config::Bridge) -> Result<()> {
             "the bridge's name {name} must not begin with {CABLE}, as containers' interfaces do"
         )));
     }
-    let subnet = Subnet::of(*address, *prefix_length);
-    if !(8..=30).contains(prefix_length)
-        || *address == subnet.network
-        || *address == subnet.broadcast()
-    {
-        return Err(Error::invalid(format!(
-            "the bridge's address {address}/{prefix_length} must be one that a host can have, in a \
-             subnet of /8 to /30"
-        )));
-    }
     match mtu {
         Some(mtu) if !(68..=65535).contains(mtu) => {
             Err(Error::invalid(format!("the bridge's MTU {mtu} must be from 68 to 65535")))
@@ -72,42 +62,41 @@ pub(super) fn check(settings: &config::Bridge) -> Result<()> {
     }
 }
 
-/// Makes the bridge, or brings the one that we have made before to these settings, and lets the
-/// host forward packets. A bridge that someone else has made is used as it is, if it has the
-/// address.
+/// The interface with the bridge's name, if there is one.
 ///
 /// # Errors
-/// `Conflict` if the bridge can't have its name or its addresses because something else does.
+/// `Conflict` if it is something else than a bridge.
+pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>> {
+    match netlink.link(name)? {
+        Some(link) if !link.is_bridge => Err(Error::conflict(format!(
+            "the interface {name} of this host is no bridge; give the bridge another name"
+        ))),
+        found => Ok(found),
+    }
+}
+
+/// Makes the bridge, or brings the one that we have made before to these settings. A bridge that
+/// someone else has made is used as it is, if it has the address.
+///
+/// # Errors
+/// `Conflict` if the bridge can't have its name because something else does, or isn't ours and has
+/// another address.
 pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subnet) -> Result<()> {
     let name = &settings.name;
     let mark = mark_of(name, "");
-    let is_ours = match netlink.link(name)? {
-        Some(link) if !link.is_bridge => {
-            return Err(Error::conflict(format!(
-                "the interface {name} of this host is no bridge; give the bridge another name"
-            )));
-        }
+    let is_ours = match find(netlink, name)? {
         Some(link) => link.alias.as_deref() == Some(&mark),
         None => {
-            make(netlink, settings, &mark)?;
+            make(netlink, settings, subnet, &mark)?;
             true
         }
     };
     let index = netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))?;
-    let (own, others): (Vec<_>, Vec<_>) =
-        netlink.addresses()?.into_iter().partition(|(link, ..)| *link == index);
-    for (_, address, prefix_length) in others {
-        if Subnet::of(address, prefix_length).overlaps(&subnet) {
-            return Err(Error::conflict(format!(
-                "the bridge's subnet {subnet} overlaps with {address}/{prefix_length}, which \
-                 another interface of this host has; give the bridge another address (bip)"
-            )));
-        }
-    }
-    let own: Vec<_> = own.into_iter().map(|(_, address, length)| (address, length)).collect();
-    let wanted = (settings.address, subnet.prefix_length);
+    let own = netlink.addresses()?.into_iter().filter(|(link, ..)| *link == index);
+    let own: Vec<_> = own.map(|(_, address, length)| (address, length)).collect();
+    let wanted = (subnet.gateway, subnet.prefix_length);
     if is_ours {
-        repair(netlink, settings, index, &own)?;
+        repair(netlink, settings, subnet, index, &own)?;
     } else if !own.contains(&wanted) {
         return Err(Error::conflict(format!(
             "the bridge {name} was not made by tared and does not have the address {}/{}; give it \
@@ -125,16 +114,18 @@ pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subne
 fn repair(
     netlink: &Netlink,
     settings: &config::Bridge,
+    subnet: Subnet,
     index: u32,
     addresses: &[(Ipv4Addr, u8)],
 ) -> Result<()> {
-    let config::Bridge { name, address, prefix_length, mtu, .. } = settings;
+    let config::Bridge { name, mtu, .. } = settings;
+    let wanted = (subnet.gateway, subnet.prefix_length);
     let mut batch = Batch::default();
-    for (other, length) in addresses.iter().filter(|own| **own != (*address, *prefix_length)) {
+    for (other, length) in addresses.iter().filter(|own| **own != wanted) {
         batch.delete_address(index, *other, *length);
     }
-    if !addresses.contains(&(*address, *prefix_length)) {
-        batch.add_address(index, *address, *prefix_length);
+    if !addresses.contains(&wanted) {
+        batch.add_address(index, wanted.0, wanted.1);
     }
     if let Some(mtu) = mtu {
         batch.set_mtu(name, *mtu);
@@ -143,11 +134,11 @@ fn repair(
     Ok(netlink.run(&batch)?)
 }
 
-fn make(netlink: &Netlink, settings: &config::Bridge, mark: &str) -> Result<()> {
+fn make(netlink: &Netlink, settings: &config::Bridge, subnet: Subnet, mark: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.add_bridge(&NewBridge {
         name: &settings.name,
-        mac: MacAddress::of(settings.address),
+        mac: MacAddress::of(subnet.gateway),
         mtu: settings.mtu,
     });
     batch.set_alias(&settings.name, mark);

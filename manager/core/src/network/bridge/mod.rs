@@ -1,6 +1,7 @@
 //! The driver `bridge`: containers on a switch of the host, behind its addresses.
 
 mod device;
+mod subnet;
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,6 +21,7 @@ use super::ports::{HostPorts, Target};
 use super::to_the_end;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::store::Store;
 
 /// The name of a container's interface.
 const INTERFACE: &str = "eth0";
@@ -40,13 +42,19 @@ impl Bridge {
     ///
     /// # Errors
     /// `Invalid` or `Unsupported` for settings that can't be, `Conflict` if an interface that
-    /// isn't ours has the name or the addresses, `System` if the kernel refuses.
+    /// isn't ours has the name or the addresses, `Exhausted` if no addresses are asked for and none
+    /// are free, `System` if the kernel refuses.
     pub(super) fn open(
         settings: &config::Bridge,
+        store: &Store,
         ports: Arc<HostPorts>,
         endpoints: &[Endpoint],
     ) -> Result<Self> {
         device::check(settings)?;
+        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
+        let subnet = device::find(&netlink, &settings.name)
+            .and_then(|_| subnet::settle(store, &netlink, settings))
+            .map_err(|error| failed(settings, error))?;
         let default_bind = match settings.default_bind {
             IpAddr::V4(address) => address,
             IpAddr::V6(address) => {
@@ -55,7 +63,6 @@ impl Bridge {
                 )));
             }
         };
-        let subnet = Subnet::of(settings.address, settings.prefix_length);
         let bridge = Self {
             settings: settings.clone(),
             subnet,
@@ -67,12 +74,11 @@ impl Bridge {
         for endpoint in endpoints {
             bridge.adopt(endpoint);
         }
-        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
         bridge
             .firewall
             .lay()
             .and_then(|()| device::ensure(&netlink, settings, subnet))
-            .map_err(|error| error.while_doing(format!("set up the bridge {}", settings.name)))?;
+            .map_err(|error| failed(settings, error))?;
         Ok(bridge)
     }
 
@@ -139,6 +145,10 @@ impl Bridge {
     fn unplug(&self, interface: &Interface) -> Result<()> {
         device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &interface.host_name)
     }
+}
+
+fn failed(settings: &config::Bridge, error: Error) -> Error {
+    error.while_doing(format!("set up the bridge {}", settings.name))
 }
 
 impl Driver for Bridge {

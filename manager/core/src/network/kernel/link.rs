@@ -1,4 +1,4 @@
-//! Requests about links, addresses and routes.
+//! Requests about links and their addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,9 +10,6 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressSco
 use netlink_packet_route::link::{
     BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
     LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
-};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 
 use super::netlink::{Batch, Netlink};
@@ -160,23 +157,6 @@ impl Batch {
         self.push(doing, libc::RTM_DELADDR, 0, &bytes(&message));
     }
 
-    /// Sends everything that has no better route to `gateway`.
-    pub(in crate::network) fn add_default_route(&mut self, gateway: Ipv4Addr) {
-        let mut message = RouteMessage::default();
-        message.header = RouteHeader {
-            address_family: AddressFamily::Inet,
-            table: RouteHeader::RT_TABLE_MAIN,
-            protocol: RouteProtocol::Boot,
-            scope: RouteScope::Universe,
-            kind: RouteType::Unicast,
-            ..RouteHeader::default()
-        };
-        message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
-        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-        let doing = format!("add the default route by {gateway}");
-        self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
-    }
-
     fn new_link(&mut self, doing: String, message: LinkMessage) {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         self.push(doing, libc::RTM_NEWLINK, flags, &bytes(&message));
@@ -273,7 +253,8 @@ fn read_address(body: &[u8]) -> Option<(u32, Ipv4Addr, u8)> {
     Some((message.header.index, address, message.header.prefix_len))
 }
 
-fn bytes(message: &impl Emitable) -> Vec<u8> {
+/// The message as it is sent.
+pub(super) fn bytes(message: &impl Emitable) -> Vec<u8> {
     let mut bytes = vec![0; message.buffer_len()];
     message.emit(&mut bytes);
     bytes

@@ -5,4 +5,5 @@ pub(super) mod link;
 pub(super) mod netfilter;
 pub(super) mod netlink;
 pub(super) mod netns;
+pub(super) mod route;
 pub(super) mod sysctl;

@@ -156,8 +156,7 @@ impl Networks {
             .filter(|endpoint| endpoint.network_id == bridge_id.id)
             .cloned()
             .collect();
-        let bridge =
-            Bridge::open(&config.bridge, store, Arc::new(HostPorts::default()), &on_bridge)?;
+        let bridge = Bridge::open(config, store, Arc::new(HostPorts::default()), &on_bridge)?;
         let networks = vec![
             Network { name: "bridge", identity: bridge_id, driver: Box::new(bridge) },
             Network {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config;
 use crate::error::{Error, Result};
+use crate::network::firewall::BRIDGES;
 use crate::network::info::Subnet;
 use crate::network::kernel::link::{Link, NewBridge};
 use crate::network::kernel::netlink::{Batch, Netlink};
@@ -105,7 +106,6 @@ pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subne
         )));
     }
 
-    sysctl::set("ipv4/ip_forward", "1")?;
     // Lets packets from 127.0.0.1 to a published port go on to the container.
     sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1")
 }
@@ -130,6 +130,7 @@ fn repair(
     if let Some(mtu) = mtu {
         batch.set_mtu(name, *mtu);
     }
+    batch.set_group(name, BRIDGES);
     batch.set_up(name);
     Ok(netlink.run(&batch)?)
 }

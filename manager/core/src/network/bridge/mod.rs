@@ -1,6 +1,7 @@
 //! The driver `bridge`: containers on a switch of the host, behind its addresses.
 
 mod device;
+mod forwarding;
 mod subnet;
 
 use std::collections::{BTreeMap, HashSet};
@@ -19,7 +20,7 @@ use super::kernel::sysctl;
 use super::mac::MacAddress;
 use super::ports::{HostPorts, Target};
 use super::to_the_end;
-use crate::config;
+use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::store::Store;
 
@@ -45,11 +46,12 @@ impl Bridge {
     /// isn't ours has the name or the addresses, `Exhausted` if no addresses are asked for and none
     /// are free, `System` if the kernel refuses.
     pub(super) fn open(
-        settings: &config::Bridge,
+        config: &Config,
         store: &Store,
         ports: Arc<HostPorts>,
         endpoints: &[Endpoint],
     ) -> Result<Self> {
+        let settings = &config.bridge;
         device::check(settings)?;
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
         let subnet = device::find(&netlink, &settings.name)
@@ -69,7 +71,11 @@ impl Bridge {
             default_bind,
             addresses: Addresses::new(subnet),
             ports,
-            firewall: Firewall::new(&settings.name, subnet)?,
+            firewall: Firewall::new(
+                &settings.name,
+                subnet,
+                forwarding::plan(&config.forwarding_note())?,
+            )?,
         };
         for endpoint in endpoints {
             bridge.adopt(endpoint);
@@ -78,6 +84,8 @@ impl Bridge {
             .firewall
             .lay()
             .and_then(|()| device::ensure(&netlink, settings, subnet))
+            // Not before the rules are there that say for whom.
+            .and_then(|()| forwarding::turn_on())
             .map_err(|error| failed(settings, error))?;
         Ok(bridge)
     }

@@ -20,6 +20,19 @@ use super::info::Subnet;
 use super::kernel::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
 
+/// The group of links that the bridges of all managers are in ("tare"), by which the packet filter
+/// of one knows the others'.
+pub(super) const BRIDGES: u32 = u32::from_be_bytes(*b"tare");
+
+/// For whom the host forwards packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forwarding {
+    /// For whoever sends it packets.
+    ForAll,
+    /// For containers alone.
+    ForContainers,
+}
+
 /// Where a published port of the host leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Published {
@@ -35,6 +48,7 @@ struct Published {
 pub(super) struct Firewall {
     bridge: String,
     subnet: Subnet,
+    forwarding: Forwarding,
     /// Locked while the table is changed, so that it never differs from what it must be for
     /// longer.
     state: Mutex<State>,
@@ -51,10 +65,10 @@ struct State {
 impl Firewall {
     /// The packet filter of the bridge with this name and these addresses; [`Firewall::lay`] makes
     /// it.
-    pub(super) fn new(bridge: &str, subnet: Subnet) -> Result<Self> {
+    pub(super) fn new(bridge: &str, subnet: Subnet, forwarding: Forwarding) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
         let state = Mutex::new(State { netlink, published: BTreeMap::new() });
-        Ok(Self { bridge: bridge.to_owned(), subnet, state })
+        Ok(Self { bridge: bridge.to_owned(), subnet, forwarding, state })
     }
 
     /// The name of its table.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Firewall, Published};
+use super::{BRIDGES, Firewall, Forwarding, Published};
 
 /// The map from an address, protocol and port of the host to a container's address and port.
 pub(super) const BY_ADDRESS: &str = "published";
@@ -18,6 +18,13 @@ pub(super) fn render<'a>(
     let table = firewall.table();
     let bridge = &firewall.bridge;
     let subnet = firewall.subnet;
+    let others = match firewall.forwarding {
+        Forwarding::ForAll => String::new(),
+        // The host is no router but for containers, be they ours or another manager's.
+        Forwarding::ForContainers => {
+            format!("iifname != \"{bridge}\" iifgroup != {BRIDGES} oifgroup != {BRIDGES} drop")
+        }
+    };
     let mut text = format!(
         r#"table ip {table}
 delete table ip {table}
@@ -65,6 +72,7 @@ table ip {table} {{
     oifname "{bridge}" ct state established,related accept
     oifname "{bridge}" ct status dnat accept
     oifname "{bridge}" drop
+    {others}
   }}
 }}
 "#

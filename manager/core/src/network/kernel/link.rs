@@ -91,6 +91,14 @@ impl Batch {
         self.push(format!("mark {name}"), libc::RTM_SETLINK, 0, &bytes(&message));
     }
 
+    /// Puts the link `name` into the group with this number.
+    pub(in crate::network) fn set_group(&mut self, name: &str, group: u32) {
+        let mut message = LinkMessage::default();
+        message.attributes =
+            vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Group(group)];
+        self.push(format!("group {name}"), libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
     /// Lets the bridge send packets back by the port `name` that they came from. Where the host's
     /// packet filter sees bridged packets, that is the way on which a container reaches itself by
     /// a published port.

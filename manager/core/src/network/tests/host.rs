@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -78,24 +78,34 @@ impl Host {
 
     /// A neighbour: another host on a cable, 10.9.0.2 to our 10.9.0.1, that sends what is for
     /// containers to us.
-    pub(super) fn neighbour(&self) -> std::path::PathBuf {
-        let path = self.directory.path().join("neighbour");
+    pub(super) fn neighbour(&self) -> PathBuf {
+        self.neighbour_in(9)
+    }
+
+    /// The same, at 10.NUMBER.0.2; it sends what is for other neighbours to us, too.
+    pub(super) fn neighbour_in(&self, number: u8) -> PathBuf {
+        let path = self.neighbours().join(number.to_string());
+        std::fs::create_dir_all(self.neighbours()).unwrap();
         crate::network::kernel::netns::create(&path, |_| Ok(())).unwrap();
-        run("ip link add cable type veth peer name uplink");
-        run("ip address add 10.9.0.1/24 dev cable");
-        run("ip link set cable up");
+        run(&format!("ip link add cable{number} type veth peer name uplink"));
+        run(&format!("ip address add 10.{number}.0.1/24 dev cable{number}"));
+        run(&format!("ip link set cable{number} up"));
         let target = path.to_str().unwrap();
         // `ip` takes a file where it looks for a name, if it has a slash.
         run(&format!("ip link set uplink netns {target}"));
         inside(&path, || {
             run("ip link set lo up");
-            run("ip address add 10.9.0.2/24 dev uplink");
+            run(&format!("ip address add 10.{number}.0.2/24 dev uplink"));
             run("ip link set uplink up");
-            run("ip route add 172.17.0.0/16 via 10.9.0.1");
+            run(&format!("ip route add default via 10.{number}.0.1"));
         });
         // Being asked about it, the kernel opens the link at once.
-        run("ip link show cable");
+        run(&format!("ip link show cable{number}"));
         path
+    }
+
+    fn neighbours(&self) -> PathBuf {
+        self.directory.path().join("neighbours")
     }
 
     /// Disconnects a container and waits until the kernel is done with it.
@@ -130,10 +140,10 @@ impl Host {
 impl Drop for Host {
     /// Lets go of namespaces, so that the directory can be deleted.
     fn drop(&mut self) {
-        let held = self.config.netns_directory().read_dir().into_iter().flatten();
-        let containers = held.filter_map(|file| Some(file.ok()?.path()));
-        for path in containers.chain([self.directory.path().join("neighbour")]) {
-            let _ = crate::network::kernel::netns::remove(&path);
+        for directory in [self.config.netns_directory(), self.neighbours()] {
+            for file in directory.read_dir().into_iter().flatten().flatten() {
+                let _ = crate::network::kernel::netns::remove(&file.path());
+            }
         }
     }
 }

@@ -427,6 +427,41 @@ fn a_bridge_without_settings_keeps_out_of_the_way_and_stays_where_it_is() {
 }
 
 #[test]
+fn the_host_is_no_router_between_others_unless_it_was_before() {
+    for was_router in [false, true] {
+        on_a_host(|mut host| {
+            let switch = "/proc/sys/net/ipv4/ip_forward";
+            std::fs::write(switch, u8::from(was_router).to_string()).unwrap();
+            let (left, right) = (host.neighbour_in(8), host.neighbour_in(9));
+            serve(&left, 80, "left");
+            let is_routed = || inside(&right, || !is_out_of_reach("10.8.0.2:80"));
+            assert_eq!(is_routed(), was_router);
+            // The second time, forwarding is on in either case.
+            for _ in 0..2 {
+                let networks = host.open().unwrap();
+                assert_eq!(std::fs::read_to_string(switch).unwrap(), "1\n");
+                let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
+                let web = web.endpoint.netns.unwrap();
+                serve(&web, 80, "web");
+                inside(&web, || assert_eq!(call("10.8.0.2:80").unwrap(), "left 10.8.0.1"));
+                inside(&right, || assert_eq!(call("10.9.0.1:8080").unwrap(), "web 10.9.0.2"));
+                assert_eq!(is_routed(), was_router);
+            }
+            // Another manager's containers are no strangers.
+            host.wait(host.open().unwrap().retain(&HashSet::new())).unwrap();
+            host.config.bridge.name = "bridge1".to_owned();
+            host.config.exec_root.push("other");
+            let networks = host.open().unwrap();
+            let other = host.connect(&networks, "other", &[tcp("", 8081, 80)]).unwrap();
+            let other = other.endpoint.netns.unwrap();
+            serve(&other, 80, "other");
+            inside(&other, || assert_eq!(call("10.8.0.2:80").unwrap(), "left 10.8.0.1"));
+            inside(&right, || assert_eq!(call("10.9.0.1:8081").unwrap(), "other 10.9.0.2"));
+        });
+    }
+}
+
+#[test]
 fn networks_without_interfaces() {
     on_a_host(|host| {
         let networks = host.open().unwrap();

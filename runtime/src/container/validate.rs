@@ -109,6 +109,9 @@ const IPC_SYSCTLS: [&str; 8] = [
 /// A setting that no namespace of the container has for itself would be changed for the host.
 fn check_sysctl(name: &str, namespaces: &Namespaces) -> Result<()> {
     let path = crate::rootfs::procfs::sysctl_path(name);
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(Error::invalid(format!("sysctl {name:?} is not the name of a setting")));
+    }
     let path = path.strip_prefix("sys/").unwrap_or(&path);
     let dotted = path.replace('/', ".");
     let own = namespaces.all();
@@ -192,6 +195,9 @@ mod tests {
         ] {
             assert!(check_sysctl(good, &own).is_ok(), "{good}");
             assert!(check_sysctl(good, &host).is_err(), "{good}");
+        }
+        for up in ["net/../kernel/panic", "net.//.kernel.panic", "net/./x", "net//x", "net."] {
+            assert!(check_sysctl(up, &own).is_err(), "{up}");
         }
         for bad in ["kernel.panic", "vm.swappiness", "kernel.hostname", "fs.file-max", ""] {
             assert!(check_sysctl(bad, &own).is_err(), "{bad}");

@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::linux::keyring;
 use crate::linux::network::raise_loopback;
 use crate::linux::system::set_domain_name;
+use crate::process::null;
 use crate::process::terminal::Terminal;
 use crate::rootfs::procfs::{Procfs, sysctl_path};
 use crate::rootfs::{self, RootfsPlan, SourceGiver};
@@ -76,14 +77,13 @@ impl ContainerPlan<'_> {
         if self.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
             raise_loopback().context(|| "raise the loopback interface")?;
         }
+        null::shield()?;
         let mut built = rootfs::build(&self.rootfs, &Host { channel })?;
         if self.has_host_hooks {
             channel.ask(&Report::Hooks)?;
         }
         self.run_hooks("createContainer", &self.hooks.create_container, Status::Creating)?;
-        if !self.rootfs.has_foreign_dev() {
-            reopen_null(&built)?;
-        }
+        null::adopt(built.root())?;
         built.root().make_dir(self.launch.process().cwd(), 0o755)?;
         if let Some(terminal) = &self.terminal {
             let pair = terminal.make(built.root())?;
@@ -182,35 +182,6 @@ pub(crate) fn join_session(id: &str) -> Result<Option<keyring::Key>> {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(None),
         Err(error) => Err(Error::system("unable to join session keyring", error)),
     }
-}
-
-/// The standard streams that are the host's null device become the container's: another process of
-/// the container must not reach the host's file through them.
-fn reopen_null(built: &rootfs::Built) -> Result<()> {
-    use crate::linux::descriptor::place;
-    use rustix::fs::OFlags;
-    use std::os::fd::AsRawFd;
-    let what = || "error reopening /dev/null inside container";
-    let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-    let mut null = None;
-    for (number, stream) in streams.iter().enumerate() {
-        if !rootfs::devices::is_null(stream).unwrap_or(false) {
-            continue;
-        }
-        let own = match null {
-            Some(ref own) => own,
-            None => {
-                let path = std::path::Path::new("/dev/null");
-                let own = built.root().open(path, OFlags::RDWR).context(what)?;
-                if !rootfs::devices::is_null(&own).context(what)? {
-                    return Err(Error::new(Kind::System, "container's /dev/null is invalid"));
-                }
-                null.insert(own)
-            }
-        };
-        place(own.as_raw_fd(), number as i32).context(what)?;
-    }
-    Ok(())
 }
 
 /// The host's side of the channel, as the file system sees it.

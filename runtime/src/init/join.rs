@@ -5,9 +5,11 @@ use super::container::join_session;
 use super::launch::Launch;
 use super::namespaces::Namespaces;
 use crate::error::{Context, Result};
+use crate::process::null;
 use crate::process::schedule::apply_affinity;
 use crate::process::terminal::Terminal;
 use crate::rootfs::attach::open_host;
+use crate::rootfs::place::Root;
 use crate::rootfs::procfs::Procfs;
 use nix::sched::CloneFlags;
 use std::convert::Infallible;
@@ -39,6 +41,7 @@ impl JoinPlan<'_> {
             true => None,
             false => Some(Procfs::verify(open_host(Path::new("/proc")).context(|| "open /proc")?)?),
         };
+        null::shield()?;
         for namespace in &self.namespaces.existing {
             let done = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
             if !done.contains(namespace.kind) {
@@ -49,9 +52,10 @@ impl JoinPlan<'_> {
         if self.new_keyring {
             join_session(self.id)?;
         }
-        if let Some(terminal) = &self.terminal {
-            let root = open_host(Path::new("/")).context(|| "open /")?;
-            terminal.adopt(terminal.make(root)?)?;
+        let root = Root::new(open_host(Path::new("/")).context(|| "open /")?);
+        match &self.terminal {
+            Some(terminal) => terminal.adopt(terminal.make(&root)?)?,
+            None => null::adopt(&root)?,
         }
         if let Some(cpus) = &self.affinity {
             apply_affinity(cpus)?;

@@ -1,7 +1,7 @@
 //! The environment of a program, and finding the program in it.
 
 use crate::error::{Error, Kind, Result};
-use rustix::fs::{AtFlags, CWD, FileType};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -34,13 +34,20 @@ pub(crate) fn add_home(env: &mut Vec<CString>, uid: u32) {
     if env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
         return;
     }
-    let home = std::fs::File::open("/etc/passwd")
-        .ok()
+    let home = open_passwd()
         .and_then(|file| home_of(uid, file.take(PASSWD_LIMIT)))
         .unwrap_or_else(|| "/".to_owned());
     if let Ok(entry) = CString::new(format!("HOME={home}")) {
         env.push(entry);
     }
+}
+
+/// The image's /etc/passwd. A pipe in its place would hold us up for ever, so it is none.
+fn open_passwd() -> Option<std::fs::File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open("/etc/passwd", flags, Mode::empty()).ok()?;
+    let file = std::fs::File::from(file);
+    file.metadata().is_ok_and(|metadata| metadata.is_file()).then_some(file)
 }
 
 /// The sixth field of the line whose third is `uid`.

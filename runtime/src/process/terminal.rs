@@ -5,12 +5,11 @@ use crate::init::channel::send_with_fd;
 use crate::linux::descriptor::place;
 use crate::linux::mount::Depth;
 use crate::rootfs::attach::{attach, clone_at};
-use crate::rootfs::place::{Root, open_here};
+use crate::rootfs::place::{Root, make_here};
 use oci_spec::runtime::Process;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, makedev, openat2};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -77,9 +76,7 @@ impl Pair {
     pub(crate) fn mount_console(&self, root: &Root) -> Result<()> {
         let what = || "mount /dev/console";
         let (dev, name) = root.make_parent(Path::new("/dev/console"))?;
-        let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(&dev, &name, flags, Mode::from_raw_mode(0o666)).context(what)?;
-        let place = open_here(&dev, OsStr::new("console")).context(what)?;
+        let place = make_here(&dev, &name, 0o666).context(what)?;
         let tree = clone_at(&self.program, Depth::One).context(what)?;
         attach(tree, place).context(what)
     }

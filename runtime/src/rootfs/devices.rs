@@ -1,11 +1,11 @@
 //! Device files, and what else programs expect in /dev.
 
 use super::attach::{attach, clone_path};
-use super::place::{Root, open_here, remove_here};
+use super::place::{Root, make_here, open_here, remove_here};
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::mount::Depth;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
-use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid, makedev};
+use rustix::fs::{CWD, FileType, Gid, Mode, Uid, makedev};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -164,9 +164,7 @@ fn make_node(parent: &OwnedFd, name: &OsStr, device: &Device) -> Result<()> {
 }
 
 fn bind(parent: &OwnedFd, name: &OsStr, device: &Device) -> Result<()> {
-    let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty()).context(|| "make its place")?;
-    let place = open_here(parent, name).context(|| "open its place")?;
+    let place = make_here(parent, name, 0).context(|| "make its place")?;
     let tree = clone_path(CWD, &device.path, Depth::One).context(|| "open the host's")?;
     let stat = rustix::fs::fstat(&tree).context(|| "look at the host's")?;
     if FileType::from_raw_mode(stat.st_mode) != device.kind || stat.st_rdev != device.number {

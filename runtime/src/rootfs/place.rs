@@ -65,17 +65,7 @@ impl Root {
     /// Opens the file at `path`; if it is missing, an empty one is made, with its directories.
     pub(crate) fn make_file(&self, path: &Path) -> Result<OwnedFd> {
         let (parent, name) = self.make_parent(path)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let what = || format!("create {}", path.display());
-        match rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(0o644)) {
-            Ok(_) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(Error::system(what(), errno)),
-        }
-        let file = open_here(&parent, &name).context(what)?;
-        match file_type(&file).context(what)? {
-            FileType::Symlink => Err(Error::system(what(), Errno::LOOP)),
-            _ => Ok(file),
-        }
+        make_here(&parent, &name, 0o644).context(|| format!("create {}", path.display()))
     }
 
     /// Opens the directory that `path` lies in, making it if need be, and gives the last name.
@@ -98,6 +88,25 @@ impl AsFd for Root {
 pub(crate) fn open_here(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+/// Makes an empty file `name` in `directory` and opens it as a place. What is there already serves
+/// too, but for a link; it is not opened, since opening a pipe waits and a device may act.
+pub(crate) fn make_here(
+    directory: impl AsFd,
+    name: &OsStr,
+    mode: u32,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(mode)) {
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    let file = open_here(&directory, name)?;
+    match file_type(&file)? {
+        FileType::Symlink => Err(Errno::LOOP),
+        _ => Ok(file),
+    }
 }
 
 /// A walk down a path, one name at a time. The directories passed are kept, so that `..` goes back
@@ -249,6 +258,15 @@ mod tests {
         let error = root.make_dir(Path::new("/file/x"), 0o755).unwrap_err();
         assert!(error.to_string().ends_with("not a directory"), "{error}");
         assert!(root.make_dir(Path::new("/one/x"), 0o755).is_err());
+    }
+
+    #[test]
+    fn a_pipe_serves_as_a_place_without_being_opened() {
+        let (dir, root) = tree();
+        let pipe = dir.path().join("root/pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let place = root.make_file(Path::new("/pipe")).unwrap();
+        assert_eq!(file_type(&place).unwrap(), FileType::Fifo);
     }
 
     #[test]

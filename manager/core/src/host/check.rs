@@ -41,6 +41,8 @@ pub fn check(config: &Config) -> Vec<Finding> {
     findings.push(seccomp(&host));
     findings.extend(NETWORK.iter().map(|part| kernel_part(part, &host.system.kernel)));
     findings.push(forwarding(&host));
+    findings.push(tool("nft", "nftables", "containers get no bridge network"));
+    findings.push(tool("ps", "procps", "`docker top` does not work"));
     findings.push(program("the shim", &config.shim, Verdict::Missing, "--shim"));
     for (name, runtime) in &config.runtimes {
         let grade =
@@ -167,6 +169,19 @@ fn program(what: &str, name: &Path, grade: Verdict, setting: &str) -> Finding {
             let detail =
                 format!("{} is not a program; install it, or set {setting}", name.display());
             finding(what, grade, detail)
+        }
+    }
+}
+
+/// A program of the system that we call; `without` says what happens where it is missing.
+fn tool(name: &str, package: &str, without: &str) -> Finding {
+    let what = format!("the program {name}");
+    match find_program(Path::new(name)) {
+        Some(found) => finding(what, Verdict::Good, found.display().to_string()),
+        None => {
+            let detail =
+                format!("not on PATH; install the package {package}: without it {without}");
+            finding(what, Verdict::Limited, detail)
         }
     }
 }

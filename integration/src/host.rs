@@ -49,7 +49,7 @@ pub fn on_host_with(arguments: &[&str], test: impl FnOnce(&Host)) {
             eprintln!("--- the daemon's log ---\n{}", host.daemon_log());
             let places = host.places.clone();
             drop(host); // This ends all processes, so that the cgroups are empty.
-            take_away_cgroups(&places);
+            let _ = catch_unwind(|| take_away_cgroups(&places));
             resume_unwind(failure)
         }
     }
@@ -253,11 +253,14 @@ impl Host {
     }
 }
 
-/// Removes the cgroups of a machine that is gone, the innermost first.
+/// Removes the cgroups of a machine that is gone, the innermost first. The last processes may be
+/// on their way out still.
 fn take_away_cgroups(places: &Places) {
-    for parent in cgroups(&places.cgroup_parent) {
-        remove_cgroup(&parent);
-    }
+    let parents = cgroups(&places.cgroup_parent);
+    until_true("the test's cgroups being empty", || {
+        parents.iter().for_each(|parent| remove_cgroup(parent));
+        parents.iter().all(|parent| !parent.exists())
+    });
 }
 
 fn remove_cgroup(directory: &Path) {

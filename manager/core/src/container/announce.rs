@@ -2,6 +2,7 @@
 
 use super::record::Container;
 use crate::events::{Event, EventType, Events};
+use crate::network::Endpoint;
 
 /// An event about `container`, with what every such event says of it.
 pub(super) fn event(container: &Container, action: impl Into<String>) -> Event {
@@ -16,4 +17,13 @@ pub(super) fn event(container: &Container, action: impl Into<String>) -> Event {
 /// Says that `action` happened to `container`.
 pub(super) fn announce(events: &Events, container: &Container, action: &str) {
     events.publish(event(container, action));
+}
+
+/// An event about an endpoint's network.
+pub(super) fn network_event(endpoint: &Endpoint, action: &str) -> Event {
+    let driver = if endpoint.network == "none" { "null" } else { &endpoint.network };
+    Event::now(EventType::Network, action, endpoint.network_id.clone())
+        .with("container", endpoint.container.clone())
+        .with("name", endpoint.network.clone())
+        .with("type", driver)
 }

@@ -1,5 +1,6 @@
 //! One container as this manager holds it: the published snapshot, and what only exists in memory.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -10,7 +11,7 @@ use super::linger::Clients;
 use super::options::{ExitOutcome, WaitCondition};
 use super::record::Container;
 use super::state::State;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::shim::{Shim, Wanted};
 
 /// A container in memory.
@@ -19,6 +20,8 @@ pub(super) struct Entry {
     /// Held by whoever changes the container; never by readers, never while waiting for a process.
     pub(super) doing: tokio::sync::Mutex<()>,
     shim: Mutex<Option<Shim>>,
+    /// Set while it is stopped only to be started again: then its end doesn't remove it.
+    pub(super) restarting: AtomicBool,
     waiters: Mutex<Vec<Waiter>>,
     waiting: Mutex<Vec<Client>>,
     /// Clients that get output.
@@ -44,6 +47,7 @@ impl Entry {
             published: ArcSwap::from_pointee(container),
             doing: tokio::sync::Mutex::new(()),
             shim: Mutex::new(None),
+            restarting: AtomicBool::new(false),
             waiters: Mutex::new(Vec::new()),
             waiting: Mutex::new(Vec::new()),
             clients: Clients::default(),
@@ -63,10 +67,20 @@ impl Entry {
     /// The shim of a running container.
     ///
     /// # Errors
-    /// Conflict if it doesn't run.
+    /// Conflict if it doesn't run, unavailable if its shim hasn't answered since this manager came.
     pub(super) fn shim(&self) -> Result<Shim> {
-        let shim = lock(&self.shim).clone();
-        shim.ok_or_else(|| not_running(&self.container()))
+        if let Some(shim) = &*lock(&self.shim) {
+            return Ok(shim.clone());
+        }
+        let container = self.container();
+        if !container.state.is_running() {
+            return Err(not_running(&container));
+        }
+        let id = &container.id;
+        Err(Error::new(
+            Kind::Unavailable,
+            format!("the shim of container {id} does not answer; try again later"),
+        ))
     }
 
     /// Sets or clears the shim.

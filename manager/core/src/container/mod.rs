@@ -35,6 +35,7 @@ mod monitor;
 mod mounting;
 mod name;
 mod pause;
+mod prepare;
 mod publishing;
 mod remove;
 mod rename;

@@ -2,6 +2,7 @@
 //! and whoever waits is told, in this order.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use tare_proto::record::ExitRecord;
@@ -10,7 +11,6 @@ use super::bundle::Bundle;
 use super::entry::Entry;
 use super::options::RemoveOptions;
 use super::record::Container;
-use super::start::network_event;
 use super::state::{Exit, State};
 use super::work::blocking;
 use super::{Containers, announce};
@@ -89,7 +89,9 @@ impl Containers {
     /// Removes what is to be removed when it ends.
     pub(super) async fn remove_if_wished(self: &Arc<Self>, entry: &Arc<Entry>) {
         let container = entry.container();
-        if container.host.auto_remove && matches!(container.state, State::Exited(_)) {
+        let comes_back = entry.restarting.load(Ordering::SeqCst);
+        if container.host.auto_remove && !comes_back && matches!(container.state, State::Exited(_))
+        {
             self.remove_logged(entry, RemoveOptions { force: true, volumes: true }).await;
         }
     }
@@ -113,7 +115,7 @@ impl Containers {
         let id = container.id.as_str();
         log(container, "disconnect from the network", self.networks.disconnect(id).await);
         if let Some(endpoint) = &container.network {
-            self.events.publish(network_event(endpoint, "disconnect"));
+            self.events.publish(announce::network_event(endpoint, "disconnect"));
         }
         let (containers, container) = (Arc::clone(self), Arc::clone(container));
         entry

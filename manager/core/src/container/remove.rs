@@ -35,7 +35,8 @@ impl Containers {
 
     /// Ends a removal that an earlier manager began.
     pub(super) async fn finish_removal(self: Arc<Self>, entry: Arc<Entry>) {
-        self.remove_logged(&entry, RemoveOptions::default()).await;
+        let volumes = matches!(entry.container().state, State::Removing { volumes: true, .. });
+        self.remove_logged(&entry, RemoveOptions { force: false, volumes }).await;
     }
 
     async fn remove_entry(&self, entry: &Entry, options: RemoveOptions) -> Result<()> {
@@ -77,7 +78,8 @@ impl Containers {
         entry.clients.hurry().await;
         let exit = container.state.exit().cloned();
         let with = |state: State| Container { state, ..container.clone() };
-        let removing = self.save(with(State::Removing { exit: exit.clone() })).await?;
+        let removing = State::Removing { exit: exit.clone(), volumes: options.volumes };
+        let removing = self.save(with(removing)).await?;
         entry.publish(removing);
         match self.take_away(container, options).await {
             Ok(()) => {

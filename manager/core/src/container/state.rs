@@ -29,6 +29,8 @@ pub enum State {
     Removing {
         /// How it had ended, if it ever ran.
         exit: Option<Exit>,
+        /// Whether its anonymous volumes go too.
+        volumes: bool,
     },
     /// Taking it away failed half-way; all that is left to do with it is to try again.
     Dead {
@@ -97,7 +99,7 @@ impl State {
     pub fn exit(&self) -> Option<&Exit> {
         match self {
             Self::Exited(exit) => Some(exit),
-            Self::Removing { exit } | Self::Dead { exit } => exit.as_ref(),
+            Self::Removing { exit, .. } | Self::Dead { exit } => exit.as_ref(),
             Self::Created { .. } | Self::Running(_) | Self::Paused(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! Signals to containers, and what is made of them: stop, kill, restart.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::entry::{Entry, not_running};
@@ -56,17 +57,31 @@ impl Containers {
     pub async fn restart(self: &Arc<Self>, id: &ContainerId, options: StopOptions) -> Result<()> {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         to_the_end(async move {
-            if entry.container().state.is_running() {
-                containers.stop_running(&entry, options).await?;
+            entry.restarting.store(true, Ordering::SeqCst);
+            let outcome = containers.stop_and_start(&entry, options).await;
+            entry.restarting.store(false, Ordering::SeqCst);
+            if outcome.is_err() {
+                containers.remove_if_wished(&entry).await;
             }
-            let doing = entry.doing.lock().await;
-            check_state(&entry.container().state)?;
-            containers.start_locked(&entry).await?;
-            drop(doing);
-            announce::announce(&containers.events, &entry.container(), "restart");
-            Ok(())
+            outcome
         })
         .await
+    }
+
+    async fn stop_and_start(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        options: StopOptions,
+    ) -> Result<()> {
+        if entry.container().state.is_running() {
+            self.stop_running(entry, options).await?;
+        }
+        let doing = entry.doing.lock().await;
+        check_state(&entry.container().state)?;
+        self.start_locked(entry).await?;
+        drop(doing);
+        announce::announce(&self.events, &entry.container(), "restart");
+        Ok(())
     }
 
     async fn stop_running(&self, entry: &Entry, options: StopOptions) -> Result<()> {

@@ -16,7 +16,7 @@ use super::record::Container;
 use super::state::{Life, State};
 use super::work::blocking;
 use super::{Containers, RECORDS};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::shim::{Address, Shim, clean_up};
 
 /// How long the opening waits for shims. One that needs longer is taken over when it answers.
@@ -55,41 +55,60 @@ impl Containers {
             tracing::warn!(waiting = takeovers.len(), "some shims don't answer yet; going on");
         }
         takeovers.detach_all();
-        self.sweep().await
+        self.sweep().await;
+        Ok(())
     }
 
+    /// Takes a running container over; tries again for as long as its shim is there but doesn't
+    /// answer.
+    /// Takes over a container that is said to run. One whose shim doesn't answer is tried again and
+    /// again; in between, others may do what they can about it.
     async fn take_over_running(self: Arc<Self>, entry: Arc<Entry>) {
-        let doing = entry.doing.lock().await;
-        let container = entry.container();
-        match self.reach(&container).await {
-            Some(shim) => match shim.check().await {
-                Ok(()) if !self.has_ended(&container).await => {
-                    self.go_on(&entry, &container, shim).await;
-                }
-                _ => self.settle_exit(&entry, Ending::Found(Some(shim))).await,
-            },
-            None => self.settle_exit(&entry, Ending::Found(None)).await,
-        }
-        drop(doing);
-        self.remove_if_wished(&entry).await;
-    }
-
-    /// The container's shim; `None` if it has gone. Waits for one that doesn't answer.
-    async fn reach(&self, container: &Container) -> Option<Shim> {
-        let bundle = Bundle::of(&self.config, &container.id);
         loop {
-            let address = Address::load(&bundle.path).ok()?;
-            match Shim::connect(container.id.as_str(), &address).await {
-                Ok(shim) => return Some(shim),
-                Err(error) if is_gone(&address) => {
-                    tracing::warn!(container = %container.id, %error, "the shim has gone");
-                    return None;
+            let doing = entry.doing.lock().await;
+            let container = entry.container();
+            if !container.state.is_running() {
+                break;
+            }
+            match self.reach(&entry, &container).await {
+                Ok(Some(shim)) if !self.has_ended(&container).await => {
+                    self.go_on(&entry, &container, shim).await;
+                    break;
+                }
+                Ok(shim) => {
+                    self.settle_exit(&entry, Ending::Found(shim)).await;
+                    break;
                 }
                 Err(error) => {
                     tracing::warn!(container = %container.id, %error, "the shim doesn't answer");
-                    tokio::time::sleep(RETRY).await;
                 }
             }
+            drop(doing);
+            tokio::time::sleep(RETRY).await;
+        }
+        self.remove_if_wished(&entry).await;
+    }
+
+    /// The container's shim if it still has the container; `None` if it has gone.
+    ///
+    /// # Errors
+    /// It is there and doesn't answer.
+    async fn reach(&self, entry: &Entry, container: &Container) -> Result<Option<Shim>> {
+        let bundle = Bundle::of(&self.config, &container.id);
+        let Ok(address) = Address::load(&bundle.path) else { return Ok(None) };
+        let asked = async {
+            let shim = Shim::connect(container.id.as_str(), &address).await?;
+            // Whoever wants to kill it needs this, whether it answers us or not.
+            entry.set_shim(Some(shim.clone()));
+            shim.has_task().await.map(|_| shim)
+        };
+        match asked.await {
+            Ok(shim) => Ok(Some(shim)),
+            Err(error) if is_gone(&address) => {
+                tracing::warn!(container = %container.id, %error, "the shim has gone");
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -113,8 +132,8 @@ impl Containers {
         self.watch(Arc::clone(entry), shim);
     }
 
-    /// Takes away what belongs to no container that runs.
-    async fn sweep(&self) -> Result<()> {
+    /// Takes away what belongs to no container that runs, past whatever fails.
+    async fn sweep(&self) {
         let entries = self.index.all();
         let containers: Vec<_> = entries.iter().map(|entry| entry.container()).collect();
         let all: HashSet<String> = containers.iter().map(|c| c.id.to_string()).collect();
@@ -123,10 +142,15 @@ impl Containers {
             .filter(|container| container.state.is_running())
             .map(|container| container.id.to_string())
             .collect();
-        self.sweep_bundles(&running).await?;
-        self.networks.retain(&running).await?;
-        self.images.snapshots().retain(&all).await?;
-        self.sweep_directories(all).await
+        let outcomes = [
+            self.sweep_bundles(&running).await,
+            self.networks.retain(&running).await,
+            self.images.snapshots().retain(&all).await,
+            self.sweep_directories(all).await,
+        ];
+        for error in outcomes.into_iter().filter_map(Result::err) {
+            tracing::error!(%error, "sweep what an earlier tared left");
+        }
     }
 
     async fn sweep_bundles(&self, running: &HashSet<String>) -> Result<()> {
@@ -159,6 +183,18 @@ impl Containers {
         }
         Ok(())
     }
+}
+
+/// What became of a container's shim.
+enum Reached {
+    /// It answers and has the container.
+    Alive(Shim),
+    /// It answers and has the container no more.
+    Empty(Shim),
+    /// It is there and doesn't answer.
+    Silent,
+    /// It isn't there.
+    Gone,
 }
 
 /// Whether nobody listens at `address` any more, as against one that listens and doesn't answer.

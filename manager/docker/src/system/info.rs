@@ -325,7 +325,7 @@ mod tests {
         let states = [
             ContainerState::Created { failure: None },
             ContainerState::Dead { exit: None },
-            ContainerState::Removing { exit: None },
+            ContainerState::Removing { exit: None, volumes: false },
         ];
         let counts = Counts::of(states.iter());
         assert_eq!(counts.containers, 3);

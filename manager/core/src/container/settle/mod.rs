@@ -1,17 +1,20 @@
 //! Checks a request for a container before anything is made, and fills in this manager's defaults,
 //! so that the record says what really holds.
 
+mod limits;
+
 use super::config::ContainerConfig;
 use super::host_config::{HostConfig, RestartPolicy};
 use super::modes::{CgroupnsMode, IpcMode, NetworkMode};
 use super::mount::{MountKind, MountRequest};
 use super::signal::Signal;
-use super::spec::limits::{self, Means};
 use super::spec::security::SecurityOptions;
 use super::spec::{HostFacts, capabilities, devices, paths};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::host::Cgroups;
+
+use limits::Means;
 
 /// The longest host name that the kernel takes.
 const LONGEST_HOSTNAME: usize = 64;

@@ -16,13 +16,21 @@ use super::record::Container;
 use super::state::{Life, State};
 use super::work::blocking;
 use super::{Containers, RECORDS};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::shim::{Address, Shim, clean_up};
 
 /// How long the opening waits for shims. One that needs longer is taken over when it answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long between two attempts to reach a shim that is there but doesn't answer.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// What has become of a container that is said to run.
+enum Found {
+    /// It does.
+    Running(Shim),
+    /// It has ended; the shim may still be there.
+    Ended(Option<Shim>),
+}
 
 impl Containers {
     /// Loads the records and takes over what they name; sweeps what no record names.
@@ -59,8 +67,6 @@ impl Containers {
         Ok(())
     }
 
-    /// Takes a running container over; tries again for as long as its shim is there but doesn't
-    /// answer.
     /// Takes over a container that is said to run. One whose shim doesn't answer is tried again and
     /// again; in between, others may do what they can about it.
     async fn take_over_running(self: Arc<Self>, entry: Arc<Entry>) {
@@ -71,11 +77,11 @@ impl Containers {
                 break;
             }
             match self.reach(&entry, &container).await {
-                Ok(Some(shim)) if !self.has_ended(&container).await => {
+                Ok(Found::Running(shim)) => {
                     self.go_on(&entry, &container, shim).await;
                     break;
                 }
-                Ok(shim) => {
+                Ok(Found::Ended(shim)) => {
                     self.settle_exit(&entry, Ending::Found(shim)).await;
                     break;
                 }
@@ -89,24 +95,26 @@ impl Containers {
         self.remove_if_wished(&entry).await;
     }
 
-    /// The container's shim if it still has the container; `None` if it has gone.
+    /// Looks what has become of a container.
     ///
     /// # Errors
-    /// It is there and doesn't answer.
-    async fn reach(&self, entry: &Entry, container: &Container) -> Result<Option<Shim>> {
+    /// Its shim is there and doesn't answer.
+    async fn reach(&self, entry: &Entry, container: &Container) -> Result<Found> {
         let bundle = Bundle::of(&self.config, &container.id);
-        let Ok(address) = Address::load(&bundle.path) else { return Ok(None) };
+        let Ok(address) = Address::load(&bundle.path) else { return Ok(Found::Ended(None)) };
         let asked = async {
             let shim = Shim::connect(container.id.as_str(), &address).await?;
             // Whoever wants to kill it needs this, whether it answers us or not.
             entry.set_shim(Some(shim.clone()));
-            shim.has_task().await.map(|_| shim)
+            let has_task = shim.has_task().await?;
+            Ok((shim, has_task))
         };
         match asked.await {
-            Ok(shim) => Ok(Some(shim)),
+            Ok((shim, true)) if !self.has_ended(container).await => Ok(Found::Running(shim)),
+            Ok((shim, _)) => Ok(Found::Ended(Some(shim))),
             Err(error) if is_gone(&address) => {
                 tracing::warn!(container = %container.id, %error, "the shim has gone");
-                Ok(None)
+                Ok(Found::Ended(None))
             }
             Err(error) => Err(error),
         }
@@ -183,18 +191,6 @@ impl Containers {
         }
         Ok(())
     }
-}
-
-/// What became of a container's shim.
-enum Reached {
-    /// It answers and has the container.
-    Alive(Shim),
-    /// It answers and has the container no more.
-    Empty(Shim),
-    /// It is there and doesn't answer.
-    Silent,
-    /// It isn't there.
-    Gone,
 }
 
 /// Whether nobody listens at `address` any more, as against one that listens and doesn't answer.

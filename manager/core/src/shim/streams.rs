@@ -6,17 +6,19 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tare_proto::tare::shim::v1::attach_request::Message as Asked;
 use tare_proto::tare::shim::v1::attach_response::Message as Answered;
+use tare_proto::tare::shim::v1::streams_client::StreamsClient;
 use tare_proto::tare::shim::v1::{AttachOpen, AttachRequest, AttachResponse};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 
 use super::Target;
 use super::task::{Shim, failed, output};
 use crate::container::attachment::{Input, Peer};
 use crate::container::options::Output;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// Which streams a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(crate) struct Wanted {
 /// A client that is attached: what the process writes from now on reaches it.
 pub(crate) struct Listening {
     responses: Streaming<AttachResponse>,
+    /// Lives longer than the stream on it, see [`Listening::leave`].
+    connection: StreamsClient<Channel>,
     output: mpsc::Sender<Output>,
     /// Said or dropped: the client leaves.
     leave: oneshot::Sender<()>,
@@ -36,6 +40,10 @@ pub(crate) struct Listening {
 
 /// How long the shim may take to pass on what a client sent before it left.
 const LAST_INPUT: Duration = Duration::from_secs(5);
+/// How long it may take to let a client in.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long the shim may take to notice that a stream has ended alone.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Shim {
     /// Connects `peer` to the streams of a process; it is attached when this returns.
@@ -62,13 +70,18 @@ impl Shim {
         let (leave, leaving) = oneshot::channel();
         let left = stream::once(leaving).map(move |_| asked(Asked::Left(true)));
         let requests = stream::iter([asked(Asked::Open(open))]).chain(input).chain(left);
-        let responses = self.streams.clone().attach(requests).await.map_err(failed)?;
-        let mut responses = responses.into_inner();
-        match responses.message().await.map_err(failed)? {
-            Some(AttachResponse { message: Some(Answered::Attached(_)) }) => {
-                Ok(Listening { responses, output: peer.output, leave })
+        let mut connection = self.streams().await?;
+        let greeted = timeout(GREETING, async {
+            let mut responses = connection.attach(requests).await?.into_inner();
+            let first = responses.message().await?;
+            Ok::<_, Status>((responses, first))
+        });
+        let no_answer = |_| Error::new(Kind::Unavailable, "the shim does not answer to an attach");
+        match greeted.await.map_err(no_answer)?.map_err(failed)? {
+            (responses, Some(AttachResponse { message: Some(Answered::Attached(_)) })) => {
+                Ok(Listening { responses, connection, output: peer.output, leave })
             }
-            other => Err(Error::system(format!("the shim answered {other:?} to an attach"))),
+            (_, other) => Err(Error::system(format!("the shim answered {other:?} to an attach"))),
         }
     }
 }
@@ -108,6 +121,11 @@ impl Listening {
         let to_the_end = async { while let Ok(Some(_)) = self.responses.message().await {} };
         if timeout(LAST_INPUT, to_the_end).await.is_err() {
             tracing::debug!("the process does not read what a client sent before it left");
+            // A stream that ends alone is a client that has left. One that ends together with its
+            // connection would be a manager that has died: then stdin stays open for the next.
+            drop(self.responses);
+            sleep(FAREWELL).await;
+            drop(self.connection);
         }
     }
 }

@@ -35,8 +35,8 @@ const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Pr
 #[derive(Debug, Clone)]
 pub(crate) struct Shim {
     id: String,
+    socket: PathBuf,
     tasks: TaskClient<Channel>,
-    pub(super) streams: StreamsClient<Channel>,
 }
 
 /// A container to make.
@@ -82,17 +82,15 @@ impl Shim {
     /// Connects to the shim of the container `id`.
     pub(crate) async fn connect(id: &str, address: &Address) -> Result<Self> {
         let socket = address.socket();
-        let connecting = dial(socket.clone());
-        let channel = tokio::time::timeout(SOON, connecting)
-            .await
-            .map_err(|_| unreachable(&socket, "no answer"))?
-            .map_err(|error| unreachable(&socket, &error.to_string()))?;
-        let largest = usize::MAX;
-        Ok(Self {
-            id: id.to_owned(),
-            tasks: TaskClient::new(channel.clone()).max_decoding_message_size(largest),
-            streams: StreamsClient::new(channel).max_decoding_message_size(largest),
-        })
+        let tasks = TaskClient::new(dial(&socket).await?).max_decoding_message_size(usize::MAX);
+        Ok(Self { id: id.to_owned(), socket, tasks })
+    }
+
+    /// A way to the streams of its processes, on a connection of its own: what a client doesn't
+    /// read fills its connection, and must not hold up what others ask of the shim.
+    pub(super) async fn streams(&self) -> Result<StreamsClient<Channel>> {
+        let channel = dial(&self.socket).await?;
+        Ok(StreamsClient::new(channel).max_decoding_message_size(usize::MAX))
     }
 
     /// The container's id.
@@ -170,7 +168,7 @@ impl Shim {
     pub(crate) async fn kill(&self, target: Target<'_>, signal: u32, all: bool) -> Result<()> {
         let exec_id = target.exec_id();
         let request = api::KillRequest { id: self.id.clone(), exec_id, signal, all };
-        self.tasks.clone().kill(within(LATER, request)).await.map_err(failed).map(drop)
+        self.tasks.clone().kill(within(SOON, request)).await.map_err(failed).map(drop)
     }
 
     /// Freezes the container's processes.
@@ -199,10 +197,17 @@ impl Shim {
         Ok(response.into_inner().processes.into_iter().map(|process| process.pid).collect())
     }
 
-    /// Whether the shim answers and still has the container.
-    pub(crate) async fn check(&self) -> Result<()> {
-        let request = api::ConnectRequest { id: self.id.clone() };
-        self.tasks.clone().connect(within(SOON, request)).await.map_err(failed).map(drop)
+    /// Whether it has the container.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if it doesn't answer, or has gone.
+    pub(crate) async fn has_task(&self) -> Result<bool> {
+        let request = api::StateRequest { id: self.id.clone(), exec_id: Target::Init.exec_id() };
+        match self.tasks.clone().state(within(SOON, request)).await.map_err(failed) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Kills what runs, takes it away, and ends the shim: what is left of a failed start.
@@ -236,16 +241,21 @@ impl Shim {
     }
 }
 
-async fn dial(socket: PathBuf) -> std::result::Result<Channel, tonic::transport::Error> {
+/// Connects to the shim that listens at `socket`.
+async fn dial(socket: &Path) -> Result<Channel> {
     // The connector knows the socket; this address is only what HTTP/2 wants to see.
     let endpoint = Endpoint::from_static("http://shim")
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW);
+    let place = socket.to_owned();
     let connector = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        let place = place.clone();
+        async move { UnixStream::connect(place).await.map(TokioIo::new) }
     });
-    endpoint.connect_with_connector(connector).await
+    tokio::time::timeout(SOON, endpoint.connect_with_connector(connector))
+        .await
+        .map_err(|_| unreachable(socket, "no answer"))?
+        .map_err(|error| unreachable(socket, &error.to_string()))
 }
 
 fn within<T>(limit: Duration, message: T) -> Request<T> {

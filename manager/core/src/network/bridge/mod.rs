@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::addresses::Addresses;
 use super::driver::{Driver, Reservation};
 use super::endpoint::{Connect, Endpoint, Interface};
-use super::firewall::Firewall;
+use super::firewall::{Firewall, Watch};
 use super::info::Subnet;
 use super::kernel::link::{NewCable, NewPeer};
 use super::kernel::netlink::{Batch, Netlink};
@@ -35,7 +35,9 @@ pub(super) struct Bridge {
     default_bind: Ipv4Addr,
     addresses: Addresses,
     ports: Arc<HostPorts>,
-    firewall: Firewall,
+    firewall: Arc<Firewall>,
+    /// Ends with the bridge.
+    _watch: Watch,
 }
 
 impl Bridge {
@@ -65,17 +67,16 @@ impl Bridge {
                 )));
             }
         };
+        let forwarding = forwarding::plan(&config.forwarding_note())?;
+        let firewall = Arc::new(Firewall::new(&settings.name, subnet, forwarding)?);
         let bridge = Self {
             settings: settings.clone(),
             subnet,
             default_bind,
             addresses: Addresses::new(subnet),
             ports,
-            firewall: Firewall::new(
-                &settings.name,
-                subnet,
-                forwarding::plan(&config.forwarding_note())?,
-            )?,
+            _watch: Watch::over(&firewall)?,
+            firewall,
         };
         for endpoint in endpoints {
             bridge.adopt(endpoint);

@@ -7,7 +7,7 @@
 use super::Published;
 use super::ruleset::{BY_ADDRESS, EVERYWHERE};
 use crate::error::Result;
-use crate::network::kernel::attributes::{put, put_nested, put_text};
+use crate::network::kernel::attributes::{find, put, put_nested, put_text};
 use crate::network::kernel::netfilter;
 use crate::network::kernel::netlink::{Batch, Netlink, Refusal};
 
@@ -47,6 +47,14 @@ pub(super) fn table_exists(netlink: &Netlink, table: &str) -> Result<bool> {
         Err(refusal) if refusal.errno == libc::ENOENT => Ok(false),
         Err(refusal) => Err(refusal.into()),
     }
+}
+
+/// Whether a message of the kernel says that the table was deleted.
+pub(super) fn is_deletion_of(table: &str, kind: u16, body: &[u8]) -> bool {
+    let name = || find(body.get(netfilter::HEADER..)?, NFTA_TABLE_NAME)?.strip_suffix(&[0]);
+    kind == netfilter::message(TABLES, libc::NFT_MSG_DELTABLE)
+        && body.first() == Some(&(libc::NFPROTO_IPV4 as u8))
+        && name() == Some(table.as_bytes())
 }
 
 /// Adds elements for these ports.

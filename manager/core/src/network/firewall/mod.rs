@@ -8,12 +8,15 @@
 mod elements;
 mod flows;
 mod ruleset;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(super) use watch::Watch;
 
 use super::endpoint::{Protocol, PublishedPort};
 use super::info::Subnet;
@@ -88,6 +91,21 @@ impl Firewall {
     /// [`Kind::Unavailable`] if there is no `nft`; [`Kind::System`] if it fails.
     pub(super) fn lay(&self) -> Result<()> {
         self.lay_with(&self.state().published)
+    }
+
+    /// Makes the table if it isn't there; returns whether that was so.
+    ///
+    /// # Errors
+    /// The same.
+    fn restore(&self) -> Result<bool> {
+        let State { netlink, published } = &*self.state();
+        if elements::table_exists(netlink, &self.table())? {
+            return Ok(false);
+        }
+        self.lay_with(published)?;
+        let table = self.table();
+        tracing::warn!(table, "someone has deleted the packet filter's table; made it again");
+        Ok(true)
     }
 
     /// Lets the world reach these ports of a container.

@@ -6,4 +6,5 @@ pub(super) mod netfilter;
 pub(super) mod netlink;
 pub(super) mod netns;
 pub(super) mod route;
+pub(super) mod subscription;
 pub(super) mod sysctl;

@@ -152,18 +152,32 @@ enum Answer {
     Data(Vec<u8>),
 }
 
-fn read_answers(mut bytes: &[u8], batch: &Batch, answers: &mut Vec<Answer>) {
-    while let Some(length) = word(bytes, 0).map(|length| length as usize)
-        && let Some(body) = bytes.get(HEADER..length)
-        && let Some(kind) = half_word(bytes, 4)
-        && let Some(number) = word(bytes, 8)
-    {
+/// A message of the kernel.
+pub(super) struct Message<'a> {
+    pub(super) kind: u16,
+    /// The number of the request that it answers.
+    number: u32,
+    pub(super) body: &'a [u8],
+}
+
+/// The messages that `bytes` begin with.
+pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    std::iter::from_fn(move || {
+        let length = word(bytes, 0)? as usize;
+        let body = bytes.get(HEADER..length)?;
+        let message = Message { kind: half_word(bytes, 4)?, number: word(bytes, 8)?, body };
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(message)
+    })
+}
+
+fn read_answers(bytes: &[u8], batch: &Batch, answers: &mut Vec<Answer>) {
+    for Message { kind, number, body } in messages(bytes) {
         match i32::from(kind) {
             libc::NLMSG_ERROR => answers.push(verdict(body, number, batch)),
             libc::NLMSG_DONE | libc::NLMSG_NOOP => {}
             _ => answers.push(Answer::Data(body.to_vec())),
         }
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
 }
 

@@ -55,7 +55,7 @@ impl Host {
         config.bridge.name = "bridge0".to_owned();
         std::fs::create_dir_all(&config.data_root).unwrap();
         let store = Arc::new(Store::open(&config.store_file()).unwrap());
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { directory, runtime, store, config }
     }
 
@@ -106,6 +106,20 @@ impl Host {
 
     fn neighbours(&self) -> PathBuf {
         self.directory.path().join("neighbours")
+    }
+
+    /// Lets the manager work until `is_so`.
+    pub(super) fn wait_until(&self, is_so: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < deadline, "it doesn't come about");
+            self.work_for(Duration::from_millis(5));
+        }
+    }
+
+    /// Lets the manager work for so long.
+    pub(super) fn work_for(&self, time: Duration) {
+        self.wait(async { tokio::time::sleep(time).await });
     }
 
     /// Disconnects a container and waits until the kernel is done with it.

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use host::{
     LOST, PATIENCE, call, inside, is_out_of_reach, on_a_host, output, request, run, serve,
@@ -16,6 +17,9 @@ use host::{
 use crate::config::InterfaceAddress;
 use crate::error::Kind;
 use crate::network::{Connect, PortChoice, PortRequest, Protocol};
+
+/// Longer than the manager rests after it has restored its packet filter.
+const REST_AND_MORE: Duration = Duration::from_millis(1200);
 
 /// Whether the host's packet filter sees what bridges carry; either is met in the wild.
 fn filter_bridged_packets(yes: bool) {
@@ -342,6 +346,46 @@ fn what_others_delete_is_made_again() {
         run("ip link delete bridge0");
         let networks = host.open().unwrap();
         host.connect(&networks, "other", &[]).unwrap();
+    });
+}
+
+#[test]
+fn a_firewall_reload_does_not_drop_isolation() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let neighbour = host.neighbour();
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
+        let web = web.endpoint.netns.unwrap();
+        serve(&web, 80, "web");
+        serve(&web, 83, "web");
+        let tables = || output("nft -a list tables");
+        let is_there = || tables().contains("tare-bridge0");
+        let rules = host.config.exec_root.join("rules");
+        std::fs::write(&rules, "flush ruleset\ntable inet mine\n").unwrap();
+        let reload = format!("nft -f {}", rules.display());
+        for reload in [&reload, "nft flush ruleset", "nft delete table ip tare-bridge0", &reload] {
+            run(reload);
+            assert!(!is_there());
+            host.wait_until(is_there);
+            inside(&neighbour, || {
+                assert!(is_out_of_reach("172.17.0.2:83"), "{reload}");
+                assert_eq!(call("10.9.0.1:8080").unwrap(), "web 10.9.0.2", "{reload}");
+            });
+        }
+
+        // Rules that we lay ourselves are no reason to lay them once more, neither those that were
+        // laid last nor those of the next manager.
+        host.work_for(REST_AND_MORE);
+        let before = tables();
+        host.work_for(REST_AND_MORE);
+        assert_eq!(tables(), before);
+        let next = host.open().unwrap();
+        let before = tables();
+        host.work_for(REST_AND_MORE);
+        assert_eq!(tables(), before);
+        run("nft flush ruleset");
+        host.wait_until(is_there);
+        drop(next);
     });
 }
 

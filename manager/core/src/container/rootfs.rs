@@ -3,10 +3,10 @@
 //! there leads out.
 
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
@@ -88,23 +88,24 @@ impl Rootfs {
         self.directory(path).map(drop)
     }
 
-    /// A file's text; empty if there is none. What is no regular file counts as none: opening a
-    /// pipe would wait for ever.
+    /// A file's text; empty if there is none. What is no regular file counts as none, and what is
+    /// in a procfs too. Neither is opened: a pipe would make us wait for ever, and a device or a
+    /// file of the kernel's may do something at that.
     fn read(&self, path: &str) -> Result<String> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = match self.open(path, flags) {
-            Ok(file) => std::fs::File::from(file),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => {
-                return Ok(String::new());
-            }
-            Err(error) => {
-                return Err(Error::io(format!("open {path} in the container"), error.into()));
-            }
+        let failed =
+            |error: Errno| Error::io(format!("open {path} in the container"), error.into());
+        let found = match self.open(path, OFlags::PATH | OFlags::CLOEXEC) {
+            Ok(found) => found,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(String::new()),
+            Err(error) => return Err(failed(error)),
         };
-        let failed = |error| Error::io(format!("read {path} in the container"), error);
-        if !file.metadata().map_err(failed)?.is_file() {
+        if !is_plain_file(&found).map_err(failed)? {
             return Ok(String::new());
         }
+        // This name leads to what was looked at, whatever has come to be at the path since.
+        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let failed = |error| Error::io(format!("read {path} in the container"), error);
+        let file = std::fs::File::open(name).map_err(failed)?;
         let mut bytes = Vec::new();
         file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > LARGEST_FILE {
@@ -128,6 +129,13 @@ impl AsFd for Rootfs {
     }
 }
 
+/// Whether it is a file of a disk's or of memory, and not one of the kernel's.
+fn is_plain_file(file: &OwnedFd) -> rustix::io::Result<bool> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode);
+    let file_system = rustix::fs::fstatfs(file)?.f_type;
+    Ok(kind == FileType::RegularFile && file_system != rustix::fs::PROC_SUPER_MAGIC)
+}
+
 fn open_tree_root(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path, flags, Mode::empty())
@@ -144,7 +152,11 @@ fn mount_detached(mount: &Mount) -> rustix::io::Result<OwnedFd> {
         }
     }
     fsconfig_create(&context)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    // Nothing in it is run or opened as a device here.
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// One by one where the kernel can (6.8 and later), since together they may be too long.
@@ -182,19 +194,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_not_read() {
+    fn what_is_no_file_is_not_even_opened() {
+        use rustix::fs::inotify;
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path();
         std::fs::create_dir_all(root.join("etc/group")).unwrap();
-        rustix::fs::mknodat(
-            CWD,
-            root.join("etc/passwd"),
-            rustix::fs::FileType::Fifo,
-            Mode::from_raw_mode(0o644),
-            0,
-        )
-        .unwrap();
+        let passwd = root.join("etc/passwd");
+        rustix::fs::mknodat(CWD, &passwd, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        inotify::add_watch(&watch, &passwd, inotify::WatchFlags::OPEN).unwrap();
         assert_eq!(rootfs(root).accounts().unwrap().passwd, "");
+        let mut events = [0; 256];
+        assert_eq!(rustix::io::read(&watch, &mut events), Err(Errno::AGAIN));
+    }
+
+    #[test]
+    fn a_file_of_the_kernels_is_not_read() {
+        let root = rootfs(Path::new("/"));
+        assert_eq!(root.read("proc/version").unwrap(), "");
+        assert_ne!(root.read("etc/passwd").unwrap(), "");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! the record, then the directory. What a crash leaves between these steps has no record, and is
 //! swept at the next start.
 
-mod delete;
+pub(crate) mod delete;
 mod directory;
 mod hold;
 mod layers;

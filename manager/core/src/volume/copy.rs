@@ -1,7 +1,8 @@
 //! Copies a tree of files by descriptors, so that a link in it leads nowhere.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
@@ -11,14 +12,22 @@ use rustix::fs::{
 /// Bytes of a list of names of attributes, and of a value; the kernel allows no more.
 const LARGEST_ATTRIBUTE: usize = 64 << 10;
 
+/// How deep directories may be nested: each level holds descriptors and stack. A path of a program
+/// in a container could hardly name more.
+const DEEPEST: usize = 400;
+
 /// Copies everything in the directory `from`, and what is said of the directory itself, to the
-/// directory at `to`: owners, modes, times, extended attributes, links and device nodes.
+/// directory at `to`: owners, modes, times, extended attributes, links and device nodes. Containers
+/// that share the volume may change it meanwhile: they get nothing but their own files by that.
 pub(super) fn tree(from: BorrowedFd<'_>, to: &Path) -> io::Result<()> {
     let to = directory(CWD, to)?;
-    contents(from, to.as_fd())
+    contents(from, to.as_fd(), 0)
 }
 
-fn contents(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+fn contents(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
+    if depth > DEEPEST {
+        return Err(io::Error::other(format!("directories are nested deeper than {DEEPEST}")));
+    }
     for entry in Dir::read_from(from)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -26,30 +35,18 @@ fn contents(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
             continue;
         }
         let facts = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = FileType::from_raw_mode(facts.st_mode);
-        match kind {
+        match FileType::from_raw_mode(facts.st_mode) {
             FileType::Directory => {
                 rustix::fs::mkdirat(to, name, Mode::RWXU)?;
                 let (below, copy) = (directory(from, name)?, directory(to, name)?);
-                contents(below.as_fd(), copy.as_fd())?;
-                continue;
+                contents(below.as_fd(), copy.as_fd(), depth + 1)?;
             }
             FileType::RegularFile => file(from, to, name)?,
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(from, name, Vec::new())?;
-                rustix::fs::symlinkat(target, to, name)?;
-            }
+            FileType::Symlink => link(from, to, name, &facts)?,
             // A socket means nothing without the process that listens on it.
-            FileType::Socket => continue,
-            _ => rustix::fs::mknodat(
-                to,
-                name,
-                kind,
-                Mode::from_raw_mode(facts.st_mode),
-                facts.st_rdev,
-            )?,
+            FileType::Socket => {}
+            kind => node(to, name, kind, &facts)?,
         }
-        describe_at(to, name, &facts, kind)?;
     }
     describe(from, to)
 }
@@ -59,39 +56,50 @@ fn directory<P: rustix::path::Arg>(at: BorrowedFd<'_>, name: P) -> io::Result<Ow
     Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
 }
 
-fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &std::ffi::CStr) -> io::Result<()> {
+fn file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let reading = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let writing = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let source = rustix::fs::openat(from, name, reading, Mode::empty())?;
     let copy = rustix::fs::openat(to, name, writing, Mode::RUSR | Mode::WUSR)?;
     let (mut source, mut copy) = (std::fs::File::from(source), std::fs::File::from(copy));
     io::copy(&mut source, &mut copy)?;
-    attributes(source.as_fd(), copy.as_fd())
+    describe(source.as_fd(), copy.as_fd())
 }
 
-/// Gives the directory `to` what is said of `from`, last: its time changes with its content.
-fn describe(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
-    let facts = rustix::fs::fstat(from)?;
-    attributes(from, to)?;
-    rustix::fs::fchown(to, Some(uid(&facts)), Some(gid(&facts)))?;
-    rustix::fs::fchmod(to, Mode::from_raw_mode(facts.st_mode))?;
-    rustix::fs::futimens(to, &times(&facts))?;
-    Ok(())
-}
-
-fn describe_at(
-    to: BorrowedFd<'_>,
-    name: &std::ffi::CStr,
-    facts: &Stat,
-    kind: FileType,
-) -> io::Result<()> {
+fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, facts: &Stat) -> io::Result<()> {
+    let target = rustix::fs::readlinkat(from, name, Vec::new())?;
+    rustix::fs::symlinkat(target, to, name)?;
     let itself = AtFlags::SYMLINK_NOFOLLOW;
     rustix::fs::chownat(to, name, Some(uid(facts)), Some(gid(facts)), itself)?;
-    if kind != FileType::Symlink {
-        // The name is ours: nobody else writes below this directory yet.
-        rustix::fs::chmodat(to, name, Mode::from_raw_mode(facts.st_mode), AtFlags::empty())?;
+    Ok(rustix::fs::utimensat(to, name, &times(facts), itself)?)
+}
+
+/// A device or a pipe. It gets its mode by a descriptor that is known to be of the new node: by its
+/// name, a link that another container puts there would be followed to a file of the host's.
+fn node(to: BorrowedFd<'_>, name: &CStr, kind: FileType, facts: &Stat) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(facts.st_mode);
+    rustix::fs::mknodat(to, name, kind, mode, facts.st_rdev)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(to, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&made)?;
+    if FileType::from_raw_mode(stat.st_mode) != kind || stat.st_rdev != facts.st_rdev {
+        return Err(io::Error::other("the volume is changed by a container meanwhile"));
     }
-    rustix::fs::utimensat(to, name, &times(facts), itself)?;
+    let (owner, group) = (Some(uid(facts)), Some(gid(facts)));
+    rustix::fs::chownat(&made, "", owner, group, AtFlags::EMPTY_PATH)?;
+    let path = format!("/proc/self/fd/{}", made.as_raw_fd());
+    rustix::fs::chmodat(CWD, path.as_str(), mode, AtFlags::empty())?;
+    Ok(rustix::fs::utimensat(CWD, path, &times(facts), AtFlags::empty())?)
+}
+
+/// Gives the open file or directory `to` what is said of `from`: the owner first, which takes
+/// set-id bits and capabilities away, and the times last.
+fn describe(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    let facts = rustix::fs::fstat(from)?;
+    rustix::fs::fchown(to, Some(uid(&facts)), Some(gid(&facts)))?;
+    rustix::fs::fchmod(to, Mode::from_raw_mode(facts.st_mode))?;
+    attributes(from, to)?;
+    rustix::fs::futimens(to, &times(&facts))?;
     Ok(())
 }
 

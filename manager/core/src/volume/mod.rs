@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::snapshot::delete;
 use crate::store::{Store, Table, Transaction};
 
 /// What is kept of a volume.
@@ -124,12 +125,8 @@ fn random_name() -> String {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(format!("remove {}", path.display()), error))
-        }
-        _ => Ok(()),
-    }
+    // A container may have nested directories in it deeper than std's way has stack for.
+    delete::tree(path).map_err(|error| Error::io(format!("remove {}", path.display()), error))
 }
 
 #[cfg(test)]
@@ -170,5 +167,47 @@ mod tests {
         assert_eq!(link, Path::new("file"));
         assert_eq!(std::fs::read_to_string(volume.path.join("a/file")).unwrap(), "content");
         assert!(volume.path.join("a/b").is_dir());
+    }
+
+    #[test]
+    fn a_volume_goes_however_deep_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::with_roots(directory.path(), directory.path());
+        let store = Arc::new(Store::open(&config.store_file()).unwrap());
+        let volumes = Volumes::open(&config, store).unwrap();
+        let volume = volumes.provide(None).unwrap();
+        nest(&volume.path, 20_000);
+        volumes.discard(&volume.name).unwrap();
+        assert!(!volume.path.exists());
+    }
+
+    #[test]
+    fn an_image_that_is_nested_too_deeply_fills_no_volume() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::with_roots(directory.path(), directory.path());
+        let store = Arc::new(Store::open(&config.store_file()).unwrap());
+        let volumes = Volumes::open(&config, store).unwrap();
+        let image = directory.path().join("image");
+        std::fs::create_dir(&image).unwrap();
+        nest(&image, 20_000);
+        let volume = volumes.provide(None).unwrap();
+        let from = std::fs::File::open(&image).unwrap();
+        let error = volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from)).unwrap_err();
+        assert!(error.to_string().contains("nested"), "{error}");
+        delete::tree(&image).unwrap();
+        volumes.discard(&volume.name).unwrap();
+    }
+
+    fn nest(top: &Path, depth: usize) {
+        use rustix::fs::{Mode, OFlags};
+        let open = |at: BorrowedFd<'_>| {
+            rustix::fs::mkdirat(at, "d", Mode::RWXU).unwrap();
+            rustix::fs::openat(at, "d", OFlags::DIRECTORY, Mode::empty()).unwrap()
+        };
+        let top = std::fs::File::open(top).unwrap();
+        let mut here = open(std::os::fd::AsFd::as_fd(&top));
+        for _ in 1..depth {
+            here = open(std::os::fd::AsFd::as_fd(&here));
+        }
     }
 }

@@ -122,7 +122,6 @@ const ALLOW: &str = "SCMP_ACT_ALLOW";
 const FAIL: &str = "SCMP_ACT_ERRNO";
 const EQUAL: &str = "SCMP_CMP_EQ";
 const LESS: &str = "SCMP_CMP_LT";
-const GREATER: &str = "SCMP_CMP_GT";
 const MASKED_EQUAL: &str = "SCMP_CMP_MASKED_EQ";
 
 /// The built-in profile.
@@ -159,13 +158,22 @@ fn make() -> Profile {
 }
 
 /// socket(2) for every family but two. A filter can't say "none of these" in one rule, so what is
-/// below, between and above is allowed. socketcall(2), the only way to sockets of old 32-bit
+/// below, between and above (up to 255) is allowed. The kernel looks at the lower half of the
+/// argument only, a filter at all of it: each rule asks for an upper half of zeroes, or a family
+/// that is refused would pass for a very high one. socketcall(2), the only way to sockets of old 32-bit
 /// programs, has its arguments in memory where no filter sees them; it stays allowed.
-fn sockets() -> [Rule; 3] {
+fn sockets() -> [Rule; 8] {
+    // The families from `first` on whose number differs in the last `bits` bits at most.
+    let block = |first, bits: u32| allow_if("socket", 0, MASKED_EQUAL, !0_u64 << bits, first);
     [
         allow_if("socket", 0, LESS, AF_ALG, 0),
         allow_if("socket", 0, EQUAL, AF_ALG + 1, 0),
-        allow_if("socket", 0, GREATER, AF_VSOCK, 0),
+        allow_if("socket", 0, EQUAL, AF_VSOCK + 1, 0),
+        block(42, 1),
+        block(44, 2),
+        block(48, 4),
+        block(64, 6),
+        block(128, 7),
     ]
 }
 
@@ -271,11 +279,13 @@ mod tests {
             rules(&plain, "socket").iter().any(|rule| match rule.args[0].op.as_str() {
                 LESS => family < rule.args[0].value,
                 EQUAL => family == rule.args[0].value,
-                _ => family > rule.args[0].value,
+                _ => family & rule.args[0].value == rule.args[0].value_two,
             })
         };
-        for family in 0..64 {
+        for family in 0..256 {
             assert_eq!(allowed(family), family != 38 && family != 40, "{family}");
+            // What the kernel takes for the same family.
+            assert!(!allowed(family | 1 << 32) && !allowed(family | !0 << 32), "{family}");
         }
         assert_eq!(rules(&plain, "socketcall").len(), 1);
         assert!(rules(&plain, "socketcall")[0].args.is_empty());

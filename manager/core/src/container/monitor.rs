@@ -34,6 +34,7 @@ impl Containers {
     /// Waits for the end of a container's process, and sees to what follows.
     pub(super) fn watch(self: &Arc<Self>, entry: Arc<Entry>, shim: Shim) {
         let containers = Arc::clone(self);
+        let watched = entry.container().state.life().cloned();
         tokio::spawn(async move {
             let ending = match shim.wait(Target::Init).await {
                 Ok(exit) => Ending::Told(exit, shim),
@@ -41,7 +42,10 @@ impl Containers {
                 Err(error) => Ending::Lost(error),
             };
             let doing = entry.doing.lock().await;
-            containers.settle_exit(&entry, ending).await;
+            // It may have been given up on meanwhile, and been started again since.
+            if entry.container().state.life() == watched.as_ref() {
+                containers.settle_exit(&entry, ending).await;
+            }
             drop(doing);
             containers.remove_if_wished(&entry).await;
         });
@@ -107,7 +111,10 @@ impl Containers {
             Some(shim) => {
                 let outcome = shim.delete(Target::Init).await.map(drop);
                 let deleted = outcome.is_ok();
-                log(container, "delete the task", outcome);
+                // An earlier manager may have done that as its last.
+                if !matches!(&outcome, Err(error) if error.kind() == Kind::NotFound) {
+                    log(container, "delete the task", outcome);
+                }
                 deleted
             }
             None => false,
@@ -116,6 +123,10 @@ impl Containers {
         log(container, "disconnect from the network", self.networks.disconnect(id).await);
         if let Some(endpoint) = &container.network {
             self.events.publish(announce::network_event(endpoint, "disconnect"));
+        }
+        if shim.is_none() {
+            // Clients get no more from it; and the process may run on until it is cleaned up after.
+            return self.end_shim(container, None, deleted).await;
         }
         let (containers, container) = (Arc::clone(self), Arc::clone(container));
         entry

@@ -39,7 +39,7 @@ impl Containers {
         self.remove_logged(&entry, RemoveOptions { force: false, volumes }).await;
     }
 
-    async fn remove_entry(&self, entry: &Entry, options: RemoveOptions) -> Result<()> {
+    async fn remove_entry(self: &Arc<Self>, entry: &Entry, options: RemoveOptions) -> Result<()> {
         loop {
             let doing = entry.doing.lock().await;
             let container = entry.container();

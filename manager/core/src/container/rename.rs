@@ -24,6 +24,8 @@ impl Containers {
                 .map_err(|error| error.while_doing("Error when allocating new name"))?;
             let _doing = entry.doing.lock().await;
             let container = entry.container();
+            // It may have been removed while we waited for our turn; a record would bring it back.
+            containers.index.get(&container.id)?;
             if container.name == wanted {
                 return Err(Error::invalid(
                     "Renaming a container with the same name as its current name",

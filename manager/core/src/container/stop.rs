@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::entry::{Entry, not_running};
 use super::id::ContainerId;
+use super::monitor::Ending;
 use super::options::{StopOptions, WaitCondition};
 use super::record::Container;
 use super::signal::Signal;
@@ -84,7 +85,7 @@ impl Containers {
         Ok(())
     }
 
-    async fn stop_running(&self, entry: &Entry, options: StopOptions) -> Result<()> {
+    async fn stop_running(self: &Arc<Self>, entry: &Entry, options: StopOptions) -> Result<()> {
         let container = entry.container();
         let signal = match options.signal {
             Some(signal) => signal,
@@ -113,7 +114,11 @@ impl Containers {
     }
 
     /// Kills, and waits until the exit is recorded. It is no error if it ends by itself meanwhile.
-    pub(super) async fn kill_and_wait(&self, entry: &Entry, signal: Signal) -> Result<()> {
+    pub(super) async fn kill_and_wait(
+        self: &Arc<Self>,
+        entry: &Entry,
+        signal: Signal,
+    ) -> Result<()> {
         if !entry.container().state.is_running() {
             return Err(not_running(&entry.container()));
         }
@@ -123,8 +128,22 @@ impl Containers {
         if tokio::time::timeout(patience, stopped).await.is_ok() {
             return Ok(());
         }
-        sent?;
-        Err(Error::system("tried to kill container, but did not receive an exit event"))
+        match sent {
+            Err(error) if error.kind() == Kind::Unavailable => {
+                self.give_up_on_shim(entry, error).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                Err(Error::system("tried to kill container, but did not receive an exit event"))
+            }
+        }
+    }
+
+    /// Ends a container without its shim, which doesn't answer.
+    async fn give_up_on_shim(self: &Arc<Self>, entry: &Entry, why: Error) {
+        let _doing = entry.doing.lock().await;
+        self.settle_exit(entry, Ending::Lost(why)).await;
     }
 
     /// Sends a signal to the container's process.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::bundle::Bundle;
 use super::entry::Entry;
 use super::monitor::Ending;
+use super::options::RemoveOptions;
 use super::record::Container;
 use super::state::{Life, State};
 use super::work::blocking;
@@ -51,11 +52,7 @@ impl Containers {
                 State::Removing { .. } | State::Dead { .. } => {
                     takeovers.spawn(async move { containers.finish_removal(entry).await });
                 }
-                // It was to go with its end, and its manager ended in between.
-                State::Exited(_) => {
-                    takeovers.spawn(async move { containers.remove_if_wished(&entry).await });
-                }
-                State::Created { .. } => {}
+                State::Exited(_) | State::Created { .. } => {}
             }
         }
         let all = async { while takeovers.join_next().await.is_some() {} };
@@ -64,7 +61,22 @@ impl Containers {
         }
         takeovers.detach_all();
         self.sweep().await;
+        self.remove_ended().await;
         Ok(())
+    }
+
+    /// Removes what was to go with its end, or with a start that failed, and whose manager ended in
+    /// between.
+    async fn remove_ended(self: &Arc<Self>) {
+        let options = RemoveOptions { force: false, volumes: true };
+        let removals = self.index.all().into_iter().filter_map(|entry| {
+            let container = entry.container();
+            let rests = matches!(container.state, State::Exited(_) | State::Created { .. });
+            let containers = Arc::clone(self);
+            (rests && container.host.auto_remove)
+                .then(|| async move { containers.remove_logged(&entry, options).await })
+        });
+        futures_util::future::join_all(removals).await;
     }
 
     /// Takes over a container that is said to run. One whose shim doesn't answer is tried again and
@@ -112,7 +124,7 @@ impl Containers {
         match asked.await {
             Ok((shim, true)) if !self.has_ended(container).await => Ok(Found::Running(shim)),
             Ok((shim, _)) => Ok(Found::Ended(Some(shim))),
-            Err(error) if is_gone(&address) => {
+            Err(error) if is_gone(&address).await => {
                 tracing::warn!(container = %container.id, %error, "the shim has gone");
                 Ok(Found::Ended(None))
             }
@@ -162,24 +174,34 @@ impl Containers {
     }
 
     async fn sweep_bundles(&self, running: &HashSet<String>) -> Result<()> {
-        for name in names_in(self.config.exec_root.join("containers")).await? {
-            if running.contains(&name) {
-                continue;
-            }
-            tracing::info!(container = name, "take away what a broken-off start left");
-            let bundle = Bundle { path: self.config.bundle_directory(&name) };
-            let sockets = self.config.socket_directory();
+        let names = names_in(self.config.exec_root.join("containers")).await?;
+        let left = names.into_iter().filter(|name| !running.contains(name));
+        // Side by side: one that takes its time costs no more than that.
+        futures_util::future::join_all(left.map(|name| self.sweep_bundle(name))).await;
+        Ok(())
+    }
+
+    async fn sweep_bundle(&self, name: String) {
+        tracing::info!(container = name, "take away what a broken-off start left");
+        let bundle = Bundle { path: self.config.bundle_directory(&name) };
+        let sockets = self.config.socket_directory();
+        let ending = async {
             if let Ok(address) = Address::load(&bundle.path)
                 && let Ok(shim) = Shim::connect(&name, &address).await
             {
+                // What it can't do, the clean-up does.
                 let _ = shim.end().await;
             }
-            if let Err(error) = clean_up(&self.config.shim, &name, &bundle.path, &sockets).await {
-                tracing::error!(container = name, %error, "clean up after a broken-off start");
-            }
-            blocking(move || bundle.remove()).await?;
+        };
+        if tokio::time::timeout(PATIENCE, ending).await.is_err() {
+            tracing::warn!(container = name, "the shim of a broken-off start does not answer");
         }
-        Ok(())
+        if let Err(error) = clean_up(&self.config.shim, &name, &bundle.path, &sockets).await {
+            tracing::error!(container = name, %error, "clean up after a broken-off start");
+        }
+        if let Err(error) = blocking(move || bundle.remove()).await {
+            tracing::error!(container = name, %error, "take a bundle away");
+        }
     }
 
     async fn sweep_directories(&self, known: HashSet<String>) -> Result<()> {
@@ -194,9 +216,10 @@ impl Containers {
 }
 
 /// Whether nobody listens at `address` any more, as against one that listens and doesn't answer.
-fn is_gone(address: &Address) -> bool {
+async fn is_gone(address: &Address) -> bool {
     use std::io::ErrorKind;
-    match std::os::unix::net::UnixStream::connect(address.socket()) {
+    // A shim that takes no connections makes others wait for room, but not us.
+    match tokio::net::UnixStream::connect(address.socket()).await {
         Ok(_) => false,
         Err(error) => {
             matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)

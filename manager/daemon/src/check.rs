@@ -1,5 +1,6 @@
 //! `tared check`: one line for each thing that containers need of this machine.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -11,13 +12,15 @@ use crate::options::Format;
 /// Prints what was found; success means that containers can run.
 pub(crate) fn check(config: &Config, format: Format) -> ExitCode {
     let findings = tare_core::host::check(config);
-    match format {
-        Format::Text => findings.iter().for_each(|finding| println!("{}", line(finding))),
+    let text = match format {
+        Format::Text => findings.iter().map(line).collect(),
         Format::Json => {
             let array: Vec<_> = findings.iter().map(object).collect();
-            println!("{:#}", json!(array));
+            format!("{:#}\n", json!(array))
         }
-    }
+    };
+    // A reader who has seen enough (`tared check | head -1`) changes nothing of what was found.
+    let _ = std::io::stdout().write_all(text.as_bytes());
     if findings.iter().any(|finding| finding.verdict == Verdict::Missing) {
         ExitCode::FAILURE
     } else {
@@ -26,7 +29,7 @@ pub(crate) fn check(config: &Config, format: Format) -> ExitCode {
 }
 
 fn line(finding: &Finding) -> String {
-    format!("{:8} {}: {}", word(finding.verdict), finding.what, finding.detail)
+    format!("{:8} {}: {}\n", word(finding.verdict), finding.what, finding.detail)
 }
 
 fn object(finding: &Finding) -> serde_json::Value {

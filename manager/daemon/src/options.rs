@@ -18,7 +18,7 @@ use crate::settings::Values;
     after_help = "Every setting but --config-file can also stand in the configuration file, in \
         docker's format; a setting that stands in both places is an error.\n\n\
         Use it with the docker command line:\n  \
-        tared &\n  docker run --rm busybox echo hello\n\n\
+        tared &\n  docker import FILES.tar image\n  docker run --rm -it image sh\n\n\
         `tared check` tells whether this machine has what containers need."
 )]
 pub(crate) struct Options {

@@ -32,7 +32,8 @@ pub(crate) struct Values {
 
     /// Log everything; the same as --log-level debug
     #[arg(short = 'D', long, num_args = 0..=1, default_missing_value = "true",
-          require_equals = true, hide_possible_values = true, value_name = "BOOL", global = true, help_heading = "Log")]
+          require_equals = true, hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Log")]
     pub debug: Option<bool>,
     /// Which lines the daemon's own log gets [default: info]
     #[arg(short = 'l', long, value_name = "LEVEL", global = true, help_heading = "Log")]
@@ -77,7 +78,8 @@ pub(crate) struct Values {
     pub ip: Option<IpAddr>,
     /// Only false: published ports need no proxy
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
-          hide_possible_values = true, value_name = "BOOL", global = true, help_heading = "Network")]
+          hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Network")]
     pub userland_proxy: Option<bool>,
 
     /// A name server for containers; may be given several times [default: the host's]
@@ -98,7 +100,8 @@ pub(crate) struct Values {
     pub log_opts: Option<Vec<Pair>>,
     /// Run an init in containers that don't ask for one, too
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
-          hide_possible_values = true, value_name = "BOOL", global = true, help_heading = "Containers")]
+          hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Containers")]
     pub init: Option<bool>,
     /// The cgroup above all containers' [default: /tare]
     #[arg(long, value_name = "CGROUP", global = true, help_heading = "Containers")]
@@ -108,7 +111,8 @@ pub(crate) struct Values {
     pub default_shm_size: Option<String>,
     /// Only true: containers always outlive the daemon
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
-          hide_possible_values = true, value_name = "BOOL", global = true, help_heading = "Containers")]
+          hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Containers")]
     pub live_restore: Option<bool>,
     /// A label of this daemon, shown by `docker info`; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", global = true, help_heading = "Containers")]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Controller, Host, Seat, find_program};
+use super::{Controller, Host, Seat, find_program, firewall};
 use crate::config::Config;
 
 /// How one need is met.
@@ -41,6 +41,7 @@ pub fn check(config: &Config) -> Vec<Finding> {
     findings.push(seccomp(&host));
     findings.extend(NETWORK.iter().map(|part| kernel_part(part, &host.system.kernel)));
     findings.push(forwarding(&host));
+    findings.extend(firewall::others(&config.bridge.name));
     findings.push(tool("nft", "nftables", "containers get no bridge network"));
     findings.push(tool("ps", "procps", "`docker top` does not work"));
     findings.push(program("the shim", &config.shim, Verdict::Missing, "--shim"));
@@ -54,7 +55,11 @@ pub fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn finding(what: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Finding {
+pub(super) fn finding(
+    what: impl Into<String>,
+    verdict: Verdict,
+    detail: impl Into<String>,
+) -> Finding {
     Finding { what: what.into(), verdict, detail: detail.into() }
 }
 
@@ -159,7 +164,11 @@ fn forwarding(host: &Host) -> Finding {
     if host.system.forwards_ipv4 {
         return finding("IPv4 forwarding", Verdict::Good, "on");
     }
-    finding("IPv4 forwarding", Verdict::Good, "off; the daemon turns it on when it starts")
+    finding(
+        "IPv4 forwarding",
+        Verdict::Good,
+        "off; the daemon turns it on, for containers' packets",
+    )
 }
 
 fn program(what: &str, name: &Path, grade: Verdict, setting: &str) -> Finding {

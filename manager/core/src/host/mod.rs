@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod check;
+mod firewall;
 mod identity;
 mod program;
 mod security;

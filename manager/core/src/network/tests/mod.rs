@@ -16,6 +16,7 @@ use host::{
 
 use crate::config::InterfaceAddress;
 use crate::error::Kind;
+use crate::host::{Finding, Verdict};
 use crate::network::{Connect, PortChoice, PortRequest, Protocol};
 
 /// Longer than the manager rests after it has restored its packet filter.
@@ -503,6 +504,32 @@ fn the_host_is_no_router_between_others_unless_it_was_before() {
             inside(&right, || assert_eq!(call("10.9.0.1:8081").unwrap(), "other 10.9.0.2"));
         });
     }
+}
+
+#[test]
+fn a_firewall_that_drops_what_is_forwarded_is_found_and_can_be_opened() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let neighbour = host.neighbour();
+        serve(&neighbour, 80, "neighbour");
+        let web = host.connect(&networks, "web", &[]).unwrap().endpoint.netns.unwrap();
+        let finding = || {
+            let is_it = |finding: &Finding| finding.what == "other firewalls";
+            crate::host::check(&host.config).into_iter().find(is_it).unwrap()
+        };
+        assert_eq!(finding().verdict, Verdict::Good);
+        run("nft add table inet own");
+        let chain = "{ type filter hook forward priority 0; policy drop; }";
+        let add = ["add", "chain", "inet", "own", "closed", chain];
+        assert!(Command::new("nft").args(add).status().unwrap().success());
+        assert!(inside(&web, || is_out_of_reach("10.9.0.2:80")));
+        let found = finding();
+        assert_eq!(found.verdict, Verdict::Limited);
+        let (_, commands) = found.detail.split_once("let them pass: ").unwrap();
+        commands.split(" && ").for_each(run);
+        assert_eq!(inside(&web, || call("10.9.0.2:80")).unwrap(), "neighbour 10.9.0.1");
+        assert_eq!(finding().verdict, Verdict::Good);
+    });
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Containers {
             let rests = matches!(container.state, State::Exited(_) | State::Created { .. });
             let containers = Arc::clone(self);
             (rests && container.host.auto_remove)
-                .then(|| async move { containers.remove_logged(&entry, options).await })
+                .then_some(async move { containers.remove_logged(&entry, options).await })
         });
         futures_util::future::join_all(removals).await;
     }

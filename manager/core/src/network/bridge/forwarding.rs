@@ -24,7 +24,10 @@ pub(super) fn plan(note: &Path) -> Result<Forwarding> {
     if sysctl::get(SWITCH)? == "0" {
         std::fs::write(note, &boot)
             .map_err(|error| Error::io(format!("write {}", note.display()), error))?;
-        tracing::info!("turning on IPv4 forwarding, for packets from and to containers alone");
+        tracing::info!(
+            "turning on IPv4 forwarding, for packets from and to containers alone; for the host to \
+             forward others' too, turn on net.ipv4.ip_forward at boot"
+        );
         return Ok(Forwarding::ForContainers);
     }
     match std::fs::read_to_string(note) {

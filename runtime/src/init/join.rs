@@ -52,10 +52,9 @@ impl JoinPlan<'_> {
         if self.new_keyring {
             join_session(self.id)?;
         }
-        let root = Root::new(open_host(Path::new("/")).context(|| "open /")?);
         match &self.terminal {
-            Some(terminal) => terminal.adopt(terminal.make(&root)?)?,
-            None => null::adopt(&root)?,
+            Some(terminal) => terminal.adopt(terminal.make(open_root()?)?)?,
+            None => null::adopt(&open_root()?)?,
         }
         if let Some(cpus) = &self.affinity {
             apply_affinity(cpus)?;
@@ -65,4 +64,9 @@ impl JoinPlan<'_> {
         channel.ask(&Report::Ready)?;
         self.launch.execute(settled)
     }
+}
+
+/// The container's root, which this process is in by now.
+fn open_root() -> Result<Root> {
+    Ok(Root::new(open_host(Path::new("/")).context(|| "open /")?))
 }

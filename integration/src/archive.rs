@@ -42,6 +42,21 @@ impl Tar {
         self
     }
 
+    /// Adds a pipe.
+    #[must_use]
+    pub fn pipe(self, path: &str, mode: u32) -> Self {
+        self.entry(path, tar::EntryType::Fifo, mode, &[])
+    }
+
+    /// Adds a character device.
+    #[must_use]
+    pub fn device(mut self, path: &str, mode: u32, (major, minor): (u32, u32)) -> Self {
+        let mut header = header(tar::EntryType::Char, mode, 0);
+        header.set_device_major(major).and_then(|()| header.set_device_minor(minor)).expect("fits");
+        self.builder.append_data(&mut header, path, &[][..]).expect("write to memory");
+        self
+    }
+
     /// Adds an entry whose name is taken as it is, however hostile.
     #[must_use]
     pub fn raw_file(mut self, path: &str, content: &[u8]) -> Self {

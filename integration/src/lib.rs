@@ -14,6 +14,7 @@ pub mod command;
 pub mod daemon;
 pub mod footprint;
 pub mod host;
+pub mod hostile;
 pub mod http;
 pub mod images;
 pub mod namespaces;

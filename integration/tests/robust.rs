@@ -1,0 +1,97 @@
+//! What misbehaves holds up nothing else: shims that don't answer, clients that don't read.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+
+use rustix::process::Signal;
+use tare_integration::wait::until_true;
+use tare_integration::{Host, on_host, peer};
+
+/// Ends with 7 when it is asked to.
+const POLITE: &str = r#"busybox sh -c 'trap "exit 7" TERM; while :; do sleep 0.1; done'"#;
+
+/// Runs the test, if the daemon is one whose containers have shims as this test knows them.
+fn on_host_with_shims(test: impl FnOnce(&Host)) {
+    if peer::is_tared("shims of its own") {
+        on_host(test);
+    }
+}
+
+/// Sends a signal to the shim of a container.
+fn signal_shim(host: &Host, container: &str, signal: &str) {
+    let id = host.inspect(container, "{{.Id}}");
+    let pids = host.run("pgrep", &["-f", &format!("containerd-shim-tare-v2.*{id}")]);
+    for pid in pids.ok().lines() {
+        host.run("kill", &[signal, pid]).ok();
+    }
+}
+
+#[test]
+fn a_shim_that_does_not_answer_holds_up_nobody_and_is_taken_over_later() {
+    on_host_with_shims(|host| {
+        host.docker(&format!("run -d --name c1 {POLITE}")).ok();
+        signal_shim(host, "c1", "-STOP");
+        host.docker("run --rm busybox echo other").code(0).stdout("other\n");
+
+        host.end_daemon(Signal::KILL);
+        host.start_daemon();
+        host.docker("run --rm busybox echo other").code(0).stdout("other\n");
+        assert_eq!(host.inspect("c1", "{{.State.Status}}"), "running", "nobody has ended it");
+
+        signal_shim(host, "c1", "-CONT");
+        until_true("the container being taken over", || host.docker("exec c1 true").code == 0);
+        host.docker("stop c1").ok();
+        assert_eq!(host.inspect("c1", "{{.State.ExitCode}}"), "7");
+    });
+}
+
+#[test]
+fn a_container_whose_shim_was_killed_ends_at_once() {
+    on_host_with_shims(|host| {
+        host.docker(&format!("run -d --name c1 -p 8080:80 {POLITE}")).ok();
+        let pid = host.inspect("c1", "{{.State.Pid}}");
+        signal_shim(host, "c1", "-KILL");
+        host.docker("wait c1").code(0).stdout("137\n");
+        assert_ne!(host.run("test", &["-e", &format!("/proc/{pid}")]).code, 0, "it runs on");
+        host.docker("start c1").ok();
+        host.docker("stop c1").ok();
+        assert_eq!(host.inspect("c1", "{{.State.ExitCode}}"), "7");
+    });
+}
+
+#[test]
+fn clients_that_do_not_read_stall_nothing() {
+    on_host_with_shims(|host| {
+        let noise = "sh -c 'while :; do head -c 1000000 /dev/zero; done'";
+        host.docker(&format!("run -d --name c1 busybox {noise}")).ok();
+        // More of them than one connection to the shim has room for.
+        let deaf: Vec<UnixStream> = (0..8).map(|_| attach(host, "c1")).collect();
+        host.docker("exec c1 sh -c 'sleep 1; echo hi'").code(0).stdout("hi\n");
+        host.docker("top c1").ok();
+        host.docker("kill c1").ok();
+        host.docker("wait c1").code(0).stdout("137\n");
+        host.docker("rm c1").ok();
+        drop(deaf);
+    });
+}
+
+#[test]
+fn what_removes_itself_goes_at_the_next_start_even_if_it_never_came_up() {
+    on_host_with_shims(|host| {
+        host.docker("create --rm --name c1 busybox true").ok();
+        host.docker("create --name c2 busybox true").ok();
+        host.end_daemon(Signal::KILL);
+        host.start_daemon();
+        host.docker("inspect c1").code(1);
+        host.docker("inspect c2").ok();
+    });
+}
+
+/// A client at a container's output that reads none of it.
+fn attach(host: &Host, container: &str) -> UnixStream {
+    let mut client = UnixStream::connect(&host.places().socket).unwrap();
+    let target = format!("/containers/{container}/attach?stream=1&stdout=1");
+    let upgrade = "Connection: Upgrade\r\nUpgrade: tcp";
+    write!(client, "POST {target} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n\r\n").unwrap();
+    client
+}

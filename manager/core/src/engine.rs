@@ -11,6 +11,7 @@ use crate::events::Events;
 use crate::image::Images;
 use crate::network::Networks;
 use crate::store::Store;
+use crate::volume::Volumes;
 
 /// The domain, open for use.
 pub struct Engine {
@@ -24,6 +25,8 @@ pub struct Engine {
     pub images: Arc<Images>,
     /// Networks.
     pub networks: Arc<Networks>,
+    /// Volumes.
+    pub volumes: Arc<Volumes>,
     /// Containers.
     pub containers: Arc<Containers>,
 }
@@ -48,15 +51,23 @@ impl Engine {
                 .map_err(|error| Error::system(format!("open the images: {error}")))??
         };
         let networks = Networks::open(&config, Arc::clone(&store)).await?;
+        let volumes = {
+            let (config, store, events) =
+                (Arc::clone(&config), Arc::clone(&store), Arc::clone(&events));
+            tokio::task::spawn_blocking(move || Volumes::open(&config, store, events))
+                .await
+                .map_err(|error| Error::system(format!("open the volumes: {error}")))??
+        };
         let containers = Containers::open(Parts {
             config: Arc::clone(&config),
             store: Arc::clone(&store),
             events: Arc::clone(&events),
             images: Arc::clone(&images),
             networks: Arc::clone(&networks),
+            volumes: Arc::clone(&volumes),
         })
         .await?;
-        Ok(Self { config, store, events, images, networks, containers })
+        Ok(Self { config, store, events, images, networks, volumes, containers })
     }
 }
 

@@ -20,6 +20,7 @@ mod system;
 mod time;
 mod unsupported;
 mod version;
+mod volume;
 mod wire;
 
 pub use server::serve;

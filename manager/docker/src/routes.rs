@@ -4,7 +4,7 @@ use axum::Router;
 
 use crate::api::Api;
 use crate::error::Error;
-use crate::{container, exec, image, network, system, unsupported};
+use crate::{container, exec, image, network, system, unsupported, volume};
 
 /// Everything that is answered. Paths have no version any more.
 pub(crate) fn router(api: Api) -> Router {
@@ -14,6 +14,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(container::routes())
         .merge(exec::routes())
         .merge(network::routes())
+        .merge(volume::routes())
         .merge(unsupported::routes())
         .fallback(async || Error::page_not_found())
         .method_not_allowed_fallback(async || Error::page_not_found())
@@ -33,6 +34,7 @@ mod tests {
             .merge(container::routes())
             .merge(exec::routes())
             .merge(network::routes())
+            .merge(volume::routes())
             .merge(unsupported::routes());
     }
 }

@@ -19,6 +19,30 @@ pub(super) fn announce(events: &Events, container: &Container, action: &str) {
     events.publish(event(container, action));
 }
 
+/// Says that the container's volumes are mounted into it.
+pub(super) fn mounted(events: &Events, container: &Container) {
+    for (point, volume) in container.volumes() {
+        let event = volume_event(container, volume, "mount")
+            .with("destination", point.target.clone())
+            .with("propagation", point.propagation.map(|p| p.to_string()).unwrap_or_default())
+            .with("read/write", point.writable.to_string());
+        events.publish(event);
+    }
+}
+
+/// Says that they are no more.
+pub(super) fn unmounted(events: &Events, container: &Container) {
+    for (_, volume) in container.volumes() {
+        events.publish(volume_event(container, volume, "unmount"));
+    }
+}
+
+fn volume_event(container: &Container, volume: &str, action: &str) -> Event {
+    Event::now(EventType::Volume, action, volume)
+        .with("container", container.id.as_str())
+        .with("driver", "local")
+}
+
 /// An event about an endpoint's network.
 pub(super) fn network_event(endpoint: &Endpoint, action: &str) -> Event {
     let driver = if endpoint.network == "none" { "null" } else { &endpoint.network };

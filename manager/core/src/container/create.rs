@@ -169,18 +169,16 @@ impl Containers {
         undo: &mut Undo,
     ) -> Result<Vec<Volume>> {
         let wishes = mounting::wishes(&container.config, &container.host)?;
-        let volumes = self.volumes.clone();
+        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+        undo.push("give the volumes up", blocking(move || volumes.give_up(id.as_str())));
+        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
         let directory = container.directory.clone();
         let (points, used) = blocking(move || {
             make_directory(&directory)?;
-            mounting::provide(wishes, &volumes)
+            mounting::provide(wishes, &volumes, &id)
         })
         .await?;
         container.mounts = points;
-        for volume in used.iter().filter(|volume| volume.fresh && volume.anonymous) {
-            let (volumes, name) = (self.volumes.clone(), volume.name.clone());
-            undo.push("take a volume away", blocking(move || volumes.discard(&name)));
-        }
         Ok(used)
     }
 
@@ -205,7 +203,7 @@ impl Containers {
             return Ok(());
         }
         let mounts = self.images.snapshots().mounts(container.id.as_str())?;
-        let volumes = self.volumes.clone();
+        let volumes = Arc::clone(&self.volumes);
         blocking(move || {
             let root = Rootfs::mount(&mounts)?;
             root.make_directory(&working_dir)
@@ -227,14 +225,10 @@ impl Containers {
 
     /// Writes the record, with those of the volumes that are new: from here on, the container is.
     async fn commit(&self, container: Container, used: Vec<Volume>) -> Result<Container> {
-        let (store, volumes) = (Arc::clone(&self.store), self.volumes.clone());
+        let volumes = Arc::clone(&self.volumes);
         blocking(move || {
-            store.write(|change| {
-                for volume in &used {
-                    volumes.record(change, volume)?;
-                }
-                change.put(&RECORDS, container.id.as_str(), &container)
-            })?;
+            volumes
+                .commit(&used, |change| change.put(&RECORDS, container.id.as_str(), &container))?;
             Ok(container)
         })
         .await

@@ -92,7 +92,7 @@ pub struct Containers {
     events: Arc<Events>,
     images: Arc<Images>,
     networks: Arc<Networks>,
-    volumes: Volumes,
+    volumes: Arc<Volumes>,
     /// What of the host decides specs, as it was when this was opened.
     facts: HostFacts,
     cgroups: Cgroups,
@@ -113,15 +113,15 @@ pub struct Parts {
     pub images: Arc<Images>,
     /// What they are connected to.
     pub networks: Arc<Networks>,
+    /// What is mounted into them by name.
+    pub volumes: Arc<Volumes>,
 }
 
 impl Containers {
     /// Takes over what the store and the machine know of containers: those that run on, those that
     /// ended meanwhile, and what an earlier manager was in the middle of.
     pub async fn open(parts: Parts) -> Result<Arc<Self>> {
-        let Parts { config, store, events, images, networks } = parts;
-        let (for_volumes, records) = (Arc::clone(&config), Arc::clone(&store));
-        let volumes = blocking(move || Volumes::open(&for_volumes, records)).await?;
+        let Parts { config, store, events, images, networks, volumes } = parts;
         let containers = Arc::new(Self {
             config,
             store,

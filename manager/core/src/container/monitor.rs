@@ -124,6 +124,7 @@ impl Containers {
         if let Some(endpoint) = &container.network {
             self.events.publish(announce::network_event(endpoint, "disconnect"));
         }
+        announce::unmounted(&self.events, container);
         if shim.is_none() {
             // Clients get no more from it; and the process may run on until it is cleaned up after.
             return self.end_shim(container, None, deleted).await;

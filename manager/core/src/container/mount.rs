@@ -1,11 +1,13 @@
 //! What a container's user asks to have mounted: binds, volumes and tmpfs, in docker's two forms.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::volume::check_name;
 
 /// A `-v` argument with a source: `/src:/dst[:options]` or `name:/dst[:options]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,9 @@ pub enum MountKind {
         name: Option<String>,
         /// Leave a new volume empty.
         no_copy: bool,
+        /// What a new volume is labelled with.
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
     },
     /// Memory.
     Tmpfs {
@@ -149,7 +154,7 @@ impl FromStr for Bind {
         let source = if source.starts_with('/') {
             BindSource::Path(source.to_owned())
         } else {
-            BindSource::Volume(volume_name(source)?.to_owned())
+            BindSource::Volume(check_name(source)?.to_owned())
         };
         let mut bind = Self {
             source,
@@ -175,22 +180,6 @@ impl FromStr for Bind {
         }
         Ok(bind)
     }
-}
-
-/// The name of a volume, if it may be one: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`.
-pub(super) fn volume_name(name: &str) -> Result<&str> {
-    let bytes = name.as_bytes();
-    let legal = bytes.len() > 1
-        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
-    if legal {
-        return Ok(name);
-    }
-    Err(Error::invalid(format!(
-        "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
-         \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use \
-         absolute path"
-    )))
 }
 
 impl fmt::Display for BindSource {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::ContainerConfig;
 use super::host_config::HostConfig;
+use super::id::ContainerId;
 use super::mount::{BindSource, MountKind, Propagation};
 use super::record::{MountPoint, MountSource, ReadOnlyReach};
 use super::settle::clean;
@@ -24,7 +25,7 @@ pub(super) struct Wish {
 #[derive(Debug, PartialEq)]
 enum WishedSource {
     Path { path: PathBuf, create: bool },
-    Volume { name: Option<String> },
+    Volume { name: Option<String>, labels: BTreeMap<String, String> },
     Tmpfs,
 }
 
@@ -52,7 +53,7 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
             BindSource::Path(path) => {
                 WishedSource::Path { path: PathBuf::from(clean(path)), create: true }
             }
-            BindSource::Volume(name) => WishedSource::Volume { name: Some(name.clone()) },
+            BindSource::Volume(name) => volume(Some(name.clone())),
         };
         add(wish(point, source))?;
     }
@@ -79,8 +80,9 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
                     WishedSource::Path { path, create: *create_source },
                 )
             }
-            MountKind::Volume { name, .. } => {
-                wish(own, WishedSource::Volume { name: name.clone() })
+            MountKind::Volume { name, labels, .. } => {
+                let (name, labels) = (name.clone(), labels.clone());
+                wish(own, WishedSource::Volume { name, labels })
             }
             MountKind::Tmpfs { size, mode } => {
                 let mut options = tmpfs_options("");
@@ -101,7 +103,7 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
         let own = point(target);
         // What its user mounts at a volume of the image's takes the volume's place.
         if !wishes.contains_key(&own.target) {
-            wishes.insert(own.target.clone(), wish(own, WishedSource::Volume { name: None }));
+            wishes.insert(own.target.clone(), wish(own, volume(None)));
         }
     }
     Ok(wishes.into_values().collect())
@@ -122,6 +124,7 @@ pub(super) fn not_copied(host: &HostConfig) -> BTreeSet<String> {
 pub(super) fn provide(
     wishes: Vec<Wish>,
     volumes: &Volumes,
+    user: &ContainerId,
 ) -> Result<(Vec<MountPoint>, Vec<Volume>)> {
     let (mut points, mut used) = (Vec::new(), Vec::new());
     for Wish { mut point, source } in wishes {
@@ -132,8 +135,8 @@ pub(super) fn provide(
                 point.propagation.get_or_insert(Propagation::Rprivate);
                 point.source = MountSource::Path(path);
             }
-            WishedSource::Volume { name } => {
-                let volume = volumes.provide(name.as_deref())?;
+            WishedSource::Volume { name, labels } => {
+                let volume = volumes.provide(user.as_str(), name.as_deref(), labels)?;
                 point.source = MountSource::Volume {
                     name: volume.name.clone(),
                     path: volume.path.clone(),
@@ -164,6 +167,10 @@ pub(super) fn provide_path(path: &Path, create: bool) -> Result<()> {
 
 fn wish(point: MountPoint, source: WishedSource) -> Wish {
     Wish { point, source }
+}
+
+fn volume(name: Option<String>) -> WishedSource {
+    WishedSource::Volume { name, labels: BTreeMap::new() }
 }
 
 fn tmpfs(mut point: MountPoint, options: Vec<String>) -> Wish {
@@ -213,7 +220,7 @@ mod tests {
         let targets: Vec<_> = wishes.iter().map(|wish| wish.point.target.as_str()).collect();
         assert_eq!(targets, ["/data", "/other"]);
         assert!(!wishes[0].point.writable);
-        assert_eq!(wishes[1].source, WishedSource::Volume { name: None });
+        assert_eq!(wishes[1].source, volume(None));
     }
 
     #[test]

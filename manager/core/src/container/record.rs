@@ -50,6 +50,16 @@ pub struct Container {
     pub execs: Vec<String>,
 }
 
+impl Container {
+    /// The volumes that are mounted into it.
+    pub fn volumes(&self) -> impl Iterator<Item = (&MountPoint, &str)> {
+        self.mounts.iter().filter_map(|point| match &point.source {
+            MountSource::Volume { name, .. } => Some((point, name.as_str())),
+            MountSource::Path(_) | MountSource::Tmpfs { .. } => None,
+        })
+    }
+}
+
 /// Something mounted into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountPoint {

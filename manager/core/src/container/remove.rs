@@ -106,7 +106,7 @@ impl Containers {
         self.images.snapshots().remove(container.id.as_str()).await?;
         let directory = container.directory.clone();
         blocking(move || remove_directory(&directory)).await?;
-        let names: Vec<String> = container
+        let doomed: Vec<String> = container
             .mounts
             .iter()
             .filter_map(|point| match &point.source {
@@ -116,16 +116,9 @@ impl Containers {
                 _ => None,
             })
             .collect();
-        let (store, volumes, id) =
-            (Arc::clone(&self.store), self.volumes.clone(), container.id.clone());
+        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
         blocking(move || {
-            store.write(|change| {
-                for name in &names {
-                    volumes.forget(change, name)?;
-                }
-                change.delete(&RECORDS, id.as_str())
-            })?;
-            names.iter().try_for_each(|name| volumes.discard(name))
+            volumes.leave(id.as_str(), doomed, |change| change.delete(&RECORDS, id.as_str()))
         })
         .await
     }

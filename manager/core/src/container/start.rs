@@ -53,6 +53,7 @@ impl Containers {
             Ok((running, shim)) => {
                 entry.set_shim(Some(shim.clone()));
                 entry.publish(Arc::clone(&running));
+                announce::mounted(&self.events, &running);
                 announce::announce(&self.events, &running, "start");
                 self.watch(Arc::clone(entry), shim);
                 Ok(())

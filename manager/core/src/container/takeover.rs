@@ -39,6 +39,9 @@ impl Containers {
         let store = Arc::clone(&self.store);
         let records = blocking(move || store.list::<Container>(&RECORDS)).await?;
         for (_, container) in records {
+            for (_, volume) in container.volumes() {
+                self.volumes.hold(container.id.as_str(), volume);
+            }
             self.index.insert(Arc::new(Entry::new(container)));
         }
         let mut takeovers = tokio::task::JoinSet::new();

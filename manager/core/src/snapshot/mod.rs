@@ -15,7 +15,7 @@ mod hold;
 mod layers;
 mod record;
 mod unpack;
-mod usage;
+pub(crate) mod usage;
 mod writable;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 /// Bytes of the regular files in `root` and below, each file counted once whatever its links.
 /// What vanishes meanwhile isn't counted, nor what is nested deeper than a path can name.
-pub(super) fn bytes(root: BorrowedFd<'_>) -> io::Result<u64> {
+pub(crate) fn bytes(root: BorrowedFd<'_>) -> io::Result<u64> {
     let mut seen = HashSet::new();
     let mut total = 0_u64;
     let mut ahead = vec![b".".to_vec()];

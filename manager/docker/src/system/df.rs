@@ -14,6 +14,7 @@ use crate::image::list::users;
 use crate::image::summary::{Counted, Summary as ImageSummary};
 use crate::query::Query;
 use crate::version::ApiVersion;
+use crate::volume::view::VolumeView;
 
 /// Everything on the disk.
 #[derive(Default, Serialize)]
@@ -22,7 +23,7 @@ pub(super) struct Usage {
     layers_size: u64,
     images: Option<Vec<ImageSummary>>,
     containers: Option<Vec<ContainerSummary>>,
-    volumes: Option<Vec<()>>,
+    volumes: Option<Vec<VolumeView>>,
     build_cache: Option<Vec<()>>,
 }
 
@@ -48,9 +49,21 @@ pub(super) async fn handle(
         }
         usage.containers = Some(containers);
     }
-    usage.volumes = wants("volume").then(Vec::new);
+    if wants("volume") {
+        usage.volumes = Some(volumes(&api).await?);
+    }
     usage.build_cache = wants("build-cache").then(Vec::new);
     Ok(Json(usage))
+}
+
+async fn volumes(api: &Api) -> Result<Vec<VolumeView>> {
+    let mut volumes = Vec::new();
+    for volume in api.engine.volumes.list().await? {
+        // One that has just been removed has no size.
+        let size = api.engine.volumes.size(&volume.name).await.ok();
+        volumes.push(VolumeView::with_usage(volume, size));
+    }
+    Ok(volumes)
 }
 
 fn add_images(api: &Api, version: ApiVersion, usage: &mut Usage) {

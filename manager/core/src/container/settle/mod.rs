@@ -13,6 +13,7 @@ use super::spec::{HostFacts, capabilities, devices, paths};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::host::Cgroups;
+use crate::volume::check_name;
 
 use limits::Means;
 
@@ -181,6 +182,9 @@ fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
         }
         if clean(target) == "/" {
             return wrong("invalid specification: destination can't be '/'");
+        }
+        if let MountKind::Volume { name: Some(name), .. } = &mount.kind {
+            check_name(name)?;
         }
         if let MountKind::Bind { source, create_source, .. } = &mount.kind {
             if source.is_empty() {

@@ -1,10 +1,13 @@
 //! `HostConfig.Mounts`: what `--mount` sends.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use tare_core::container::{MountKind, MountRequest};
 
 use super::lenient::Unset;
 use crate::error::{Error, Result};
+use crate::volume::driver::Driver;
 
 /// One mount.
 #[derive(Debug, Default, Deserialize)]
@@ -36,9 +39,9 @@ struct BindOptions {
 #[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
 struct VolumeOptions {
     no_copy: Option<bool>,
-    labels: Option<Unset>,
+    labels: Option<BTreeMap<String, String>>,
     subpath: Option<Unset>,
-    driver_config: Option<Unset>,
+    driver_config: Option<Driver>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,7 +66,12 @@ impl MountBody {
             "bind" => self.bind_options.unwrap_or_default().into_domain(source)?,
             "volume" => {
                 let options = self.volume_options.unwrap_or_default();
-                MountKind::Volume { name: source, no_copy: options.no_copy.unwrap_or_default() }
+                options.driver_config.unwrap_or_default().check()?;
+                MountKind::Volume {
+                    name: source,
+                    no_copy: options.no_copy.unwrap_or_default(),
+                    labels: options.labels.unwrap_or_default(),
+                }
             }
             "tmpfs" if source.is_some() => {
                 return Err(Error::invalid(
@@ -150,6 +158,6 @@ mod tests {
     #[test]
     fn a_volume_without_a_name_is_a_new_one() {
         let volume = mount(r#"{"Type":"volume","Target":"/x"}"#).unwrap();
-        assert_eq!(volume.kind, MountKind::Volume { name: None, no_copy: false });
+        assert_eq!(volume.kind, MountKind::Volume { name: None, no_copy: false, labels: BTreeMap::new() });
     }
 }

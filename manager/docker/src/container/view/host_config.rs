@@ -293,8 +293,15 @@ impl From<&MountRequest> for MountRequestView {
                 let bind_options = (!options.is_empty()).then(|| options.into());
                 Self { r#type: "bind", source: source.clone(), bind_options, ..view }
             }
-            MountKind::Volume { name, no_copy } => {
-                let volume_options = no_copy.then(|| serde_json::json!({"NoCopy": true}));
+            MountKind::Volume { name, no_copy, labels } => {
+                let mut options = serde_json::Map::new();
+                if *no_copy {
+                    options.insert("NoCopy".to_owned(), true.into());
+                }
+                if !labels.is_empty() {
+                    options.insert("Labels".to_owned(), serde_json::json!(labels));
+                }
+                let volume_options = (!options.is_empty()).then(|| options.into());
                 let source = name.clone().unwrap_or_default();
                 Self { r#type: "volume", source, volume_options, ..view }
             }

@@ -1,0 +1,132 @@
+//! Volumes for containers: what a container is given, and what becomes of it when the container
+//! goes, or doesn't come to be.
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::{RECORDS, VolumeRecord, Volumes, copy, random_name, remove_logged};
+use crate::error::{Error, Result};
+use crate::store::Transaction;
+
+/// A volume that a container is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    /// Its content.
+    pub(crate) path: PathBuf,
+    /// Made for this container alone, without a name.
+    pub(crate) anonymous: bool,
+    labels: BTreeMap<String, String>,
+    /// It has no record yet, and goes if its container doesn't come to be.
+    fresh: bool,
+}
+
+impl Volumes {
+    /// Gives the container `user` the volume `name`, made with these labels if there is none;
+    /// without a name, a new one. From here on nobody can take it away. Blocks.
+    pub(crate) fn provide(
+        &self,
+        user: &str,
+        name: Option<&str>,
+        labels: BTreeMap<String, String>,
+    ) -> Result<Volume> {
+        let anonymous = name.is_none();
+        let name = name.map_or_else(random_name, str::to_owned);
+        let _changes = self.lock();
+        let fresh = self.store.get(&RECORDS, &name)?.is_none();
+        let path = self.make_directory(&name)?;
+        self.uses.add(&name, user);
+        Ok(Volume { name, path, anonymous, labels, fresh })
+    }
+
+    /// Copies what an image has at a volume's place into the volume, if the volume is empty.
+    pub(crate) fn fill(&self, volume: &Volume, from: BorrowedFd<'_>) -> Result<()> {
+        let failed = |error| Error::io(format!("read {}", volume.path.display()), error);
+        let mut entries = std::fs::read_dir(&volume.path).map_err(failed)?;
+        if entries.next().is_some() {
+            return Ok(());
+        }
+        copy::tree(from, &volume.path)
+            .map_err(|error| Error::io(format!("fill the volume {}", volume.name), error))
+    }
+
+    /// Commits the records of those volumes that have none yet, together with `also`.
+    pub(crate) fn commit(
+        &self,
+        used: &[Volume],
+        also: impl FnOnce(&Transaction) -> Result<()>,
+    ) -> Result<()> {
+        let made = self.store.write(|change| {
+            let mut made = Vec::new();
+            for volume in used.iter().filter(|volume| volume.fresh) {
+                // Another may have made it a volume since.
+                if change.get(&RECORDS, &volume.name)?.is_none() {
+                    let record = VolumeRecord {
+                        created: Timestamp::now(),
+                        anonymous: volume.anonymous,
+                        labels: volume.labels.clone(),
+                    };
+                    change.put(&RECORDS, &volume.name, &record)?;
+                    made.push(&volume.name);
+                }
+            }
+            also(change)?;
+            Ok(made)
+        })?;
+        made.into_iter().for_each(|name| self.announce(name, "create"));
+        Ok(())
+    }
+
+    /// Notes that `user`, which an earlier manager made, uses the volume `name`.
+    pub(crate) fn hold(&self, user: &str, name: &str) {
+        self.uses.add(name, user);
+    }
+
+    /// Takes everything back from the container `user` that doesn't come to be. Blocks.
+    pub(crate) fn give_up(&self, user: &str) -> Result<()> {
+        let _changes = self.lock();
+        for name in self.uses.end(user) {
+            let is_kept = self.uses.has_users(&name) || self.store.get(&RECORDS, &name)?.is_some();
+            if !is_kept {
+                remove_logged(&self.root.join(&name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything back from the container `user` that goes for good, together with `also`.
+    /// Those volumes among `doomed` that no other container uses go with it. Blocks.
+    pub(crate) fn leave(
+        &self,
+        user: &str,
+        doomed: Vec<String>,
+        also: impl FnOnce(&Transaction) -> Result<()>,
+    ) -> Result<()> {
+        let mut gone = Vec::new();
+        {
+            let _changes = self.lock();
+            let mut doomed = doomed;
+            doomed.retain(|name| self.uses.is_alone(name, user));
+            self.store.write(|change| {
+                doomed.iter().try_for_each(|name| change.delete(&RECORDS, name))?;
+                also(change)
+            })?;
+            self.uses.end(user);
+            for name in doomed {
+                match self.set_aside(&name) {
+                    Ok(aside) => gone.push((name, aside)),
+                    // Swept at the next start.
+                    Err(error) => tracing::error!(%error, "remove an anonymous volume"),
+                }
+            }
+        }
+        for (name, aside) in gone {
+            remove_logged(&aside);
+            self.announce(&name, "destroy");
+        }
+        Ok(())
+    }
+}

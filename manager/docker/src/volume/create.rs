@@ -1,0 +1,44 @@
+//! `POST /volumes/create`
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tare_core::volume::NewVolume;
+
+use super::driver::Driver;
+use super::view::VolumeView;
+use crate::api::Api;
+use crate::body;
+use crate::error::{Error, Result};
+
+/// The volume that a client wants.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Body {
+    name: Option<String>,
+    driver: Option<String>,
+    driver_opts: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, String>>,
+    cluster_volume_spec: Option<IgnoredAny>,
+}
+
+pub(super) async fn handle(
+    State(api): State<Api>,
+    body::Json(body): body::Json<Body>,
+) -> Result<(StatusCode, Json<VolumeView>)> {
+    if body.cluster_volume_spec.is_some() {
+        return Err(Error::unsupported("a volume of a cluster (ClusterVolumeSpec)"));
+    }
+    let name = body.name.filter(|name| !name.is_empty());
+    let driver = Driver { name: body.driver, options: body.driver_opts };
+    driver.check().map_err(|error| {
+        error.while_doing(format_args!("create {}", name.as_deref().unwrap_or("a volume")))
+    })?;
+    let new = NewVolume { name, labels: body.labels.unwrap_or_default() };
+    let volume = api.engine.volumes.create(new).await?;
+    Ok((StatusCode::CREATED, Json(volume.into())))
+}

@@ -9,6 +9,26 @@ const LEAST_MEMORY: i64 = 6 << 20;
 /// Billionths of a CPU in one.
 const WHOLE_CPU: i64 = 1_000_000_000;
 
+/// The limits of a process that the kernel has.
+const ULIMITS: [&str; 16] = [
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
 /// What this host can limit.
 #[derive(Debug, Clone)]
 pub(super) struct Means {
@@ -71,6 +91,7 @@ pub(super) fn settle(resources: &mut Resources, means: &Means) -> Result<Vec<Str
         return Err(Error::invalid("Range of blkio weight is from 10 to 1000"));
     }
     for ulimit in &resources.ulimits {
+        check_ulimit_name(&ulimit.name)?;
         if ulimit.soft < -1 || ulimit.hard < -1 {
             return Err(Error::invalid(format!("invalid ulimit {}", ulimit.name)));
         }
@@ -82,6 +103,14 @@ pub(super) fn settle(resources: &mut Resources, means: &Means) -> Result<Vec<Str
         }
     }
     Ok(warnings)
+}
+
+fn check_ulimit_name(name: &str) -> Result<()> {
+    if ULIMITS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    let wrong = format!("wrong rlimit value: RLIMIT_{}", name.to_uppercase());
+    Err(Error::invalid(format!("invalid ulimit type: {name}: {wrong}")))
 }
 
 fn settle_memory(
@@ -279,6 +308,7 @@ fn warn(warnings: &mut Vec<String>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::resources::Ulimit;
 
     const MEANS: Means = Means {
         memory: true,
@@ -311,6 +341,17 @@ mod tests {
         assert!(refused(|r| r.cpuset_cpus = "x".to_owned()).contains("Invalid value x"));
         assert!(refused(|r| r.cpuset_cpus = "8000".to_owned()).contains("not available"));
         assert!(refused(|r| r.blkio_weight = 5).contains("10 to 1000"));
+    }
+
+    #[test]
+    fn ulimits_are_known_by_name() {
+        let ulimit = |name: &str| Ulimit { name: name.to_owned(), soft: 1, hard: 2 };
+        let mut resources = Resources { ulimits: vec![ulimit("nofile")], ..Resources::default() };
+        settle(&mut resources, &MEANS).unwrap();
+        assert_eq!(
+            refused(|r| r.ulimits.push(ulimit("foo"))),
+            "invalid ulimit type: foo: wrong rlimit value: RLIMIT_FOO"
+        );
     }
 
     #[test]

@@ -15,9 +15,15 @@ pub const HOSTILE: &str = "hostile";
 /// Gives the host the image [`HOSTILE`].
 #[track_caller]
 pub fn load(host: &Host) {
+    load_image(host, HOSTILE, with_program(Tar::new()), json!({}));
+}
+
+/// `layer` with the program in it.
+#[track_caller]
+pub fn with_program(layer: Tar) -> Tar {
     let program = std::fs::read(programs::directory().join("tare-hostile"));
     let program = program.expect("read tare-hostile, which is built with the tests");
-    load_image(host, HOSTILE, Tar::new().file("bin/tare-hostile", 0o755, &program), json!({}));
+    layer.file("bin/tare-hostile", 0o755, &program)
 }
 
 /// Gives the host the image `name` (its tag is `latest`) that has `layer` over the usual shell and tools.

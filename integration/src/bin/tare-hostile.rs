@@ -6,22 +6,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs::{self, File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{CWD, RenameFlags};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["exchange", one, other] => exchange(one, other),
-        ["replace", directory, names, target] => {
-            replace(Path::new(directory), names.parse().expect("a number"), target);
-        }
-        ["nest", directory, depth] => nest(directory, depth.parse().expect("a number")),
+        ["replace", from, to, target] => replace(Path::new(from), Path::new(to), target),
         ["hunt"] => hunt(),
         ["socket", family] => raw::socket(family.parse().expect("a number")),
         other => panic!("there is no attack {other:?}"),
@@ -35,33 +32,21 @@ fn exchange(one: &str, other: &str) {
     }
 }
 
-/// Puts a link to `target` in the place of each of the files 0, 1, ... as soon as it appears.
-fn replace(directory: &Path, names: u32, target: &str) {
-    let names: Vec<_> = (0..names).map(|name| directory.join(name.to_string())).collect();
+/// Follows someone who copies the directory `from` to `to`, and puts a link to `target` in the place
+/// of each file as soon as it is made.
+fn replace(from: &Path, to: &Path, target: &str) {
+    // What is copied is listed in the same order.
+    let files = fs::read_dir(from).expect("list the directory").flatten();
+    let names: Vec<_> = files.map(|file| to.join(file.file_name())).collect();
+    let spare = to.join("spare");
     println!("ready");
-    loop {
-        for name in &names {
-            if fs::symlink_metadata(name).is_ok_and(|facts| !facts.is_symlink())
-                && fs::remove_file(name).is_ok()
-            {
-                let _ = symlink(target, name);
-            }
+    for name in names {
+        while fs::symlink_metadata(&name).is_err() {
+            std::hint::spin_loop();
         }
+        let _ = fs::rename(&spare, &name);
+        let _ = symlink(target, &spare);
     }
-}
-
-/// Makes directories in one another.
-fn nest(directory: &str, depth: u32) {
-    let mut here = OwnedFd::from(File::open(directory).expect("open the directory"));
-    for _ in 0..depth {
-        here = below(here.as_fd());
-    }
-    println!("nested");
-}
-
-fn below(directory: BorrowedFd<'_>) -> OwnedFd {
-    rustix::fs::mkdirat(directory, "d", Mode::RWXU).expect("make a directory");
-    rustix::fs::openat(directory, "d", OFlags::DIRECTORY, Mode::empty()).expect("open it")
 }
 
 /// Takes hold of the program file of every process that passes by, and tries to open it for writing

@@ -35,7 +35,7 @@ pub(super) async fn handle(
     }
     let name = body.name.filter(|name| !name.is_empty());
     let driver = Driver { name: body.driver, options: body.driver_opts };
-    driver.check().map_err(|error| {
+    driver.check(StatusCode::NOT_FOUND).map_err(|error| {
         error.while_doing(format_args!("create {}", name.as_deref().unwrap_or("a volume")))
     })?;
     let new = NewVolume { name, labels: body.labels.unwrap_or_default() };

@@ -22,12 +22,13 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Refuses every driver but the one that there is, and all options.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses every driver but the one that there is, which is answered with the status `unknown`,
+    /// and all options.
+    pub(crate) fn check(&self, unknown: StatusCode) -> Result<()> {
         let name = self.name.as_deref().unwrap_or_default();
         if !matches!(name, "" | LOCAL) {
             return Err(Error::new(
-                StatusCode::NOT_FOUND,
+                unknown,
                 format!(
                     "error looking up volume plugin {name}: plugin \"{name}\" not found (this \
                      version of tared has the volume driver {LOCAL} alone)"
@@ -48,14 +49,18 @@ impl Driver {
 mod tests {
     use super::*;
 
+    fn check(json: &str) -> Result<()> {
+        serde_json::from_str::<Driver>(json).unwrap().check(StatusCode::NOT_FOUND)
+    }
+
     fn refused(json: &str) -> String {
-        serde_json::from_str::<Driver>(json).unwrap().check().unwrap_err().to_string()
+        check(json).unwrap_err().to_string()
     }
 
     #[test]
     fn only_the_local_driver_is_taken() {
         for json in ["{}", r#"{"Name":""}"#, r#"{"Name":"local","Options":{}}"#] {
-            serde_json::from_str::<Driver>(json).unwrap().check().unwrap();
+            check(json).unwrap();
         }
         assert!(refused(r#"{"Name":"nfs"}"#).contains("plugin \"nfs\" not found"));
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use serde::Deserialize;
 use tare_core::container::{MountKind, MountRequest};
 
@@ -66,7 +67,8 @@ impl MountBody {
             "bind" => self.bind_options.unwrap_or_default().into_domain(source)?,
             "volume" => {
                 let options = self.volume_options.unwrap_or_default();
-                options.driver_config.unwrap_or_default().check()?;
+                // Clients take "not found" here for a missing image.
+                options.driver_config.unwrap_or_default().check(StatusCode::BAD_REQUEST)?;
                 MountKind::Volume {
                     name: source,
                     no_copy: options.no_copy.unwrap_or_default(),
@@ -158,6 +160,9 @@ mod tests {
     #[test]
     fn a_volume_without_a_name_is_a_new_one() {
         let volume = mount(r#"{"Type":"volume","Target":"/x"}"#).unwrap();
-        assert_eq!(volume.kind, MountKind::Volume { name: None, no_copy: false, labels: BTreeMap::new() });
+        assert_eq!(
+            volume.kind,
+            MountKind::Volume { name: None, no_copy: false, labels: BTreeMap::new() }
+        );
     }
 }

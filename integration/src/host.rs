@@ -29,7 +29,7 @@ pub struct Host {
 }
 
 /// Runs a test on a machine whose daemon has [`crate::BUSYBOX`], and afterwards removes all
-/// containers and images and requires that nothing is left of them: no process, mount, interface,
+/// containers, volumes and images and requires that nothing is left of them: no process, mount, interface,
 /// firewall element, cgroup or file.
 #[track_caller]
 pub fn on_host(test: impl FnOnce(&Host)) {
@@ -225,10 +225,10 @@ impl Host {
         std::fs::read_to_string(&self.places.log).unwrap_or_default()
     }
 
-    /// Removes all containers and images.
+    /// Removes all containers, volumes and images.
     #[track_caller]
     pub fn remove_everything(&self) {
-        for (list, remove) in [("ps -aq", "rm -f"), ("images -q", "rmi -f")] {
+        for (list, remove) in [("ps -aq", "rm -f"), ("volume ls -q", "volume rm"), ("images -q", "rmi -f")] {
             let ids = self.docker(list);
             let ids: BTreeSet<_> = ids.ok().lines().collect();
             if !ids.is_empty() {

@@ -1,0 +1,238 @@
+//! `docker volume`, and what becomes of volumes when containers come and go.
+
+use rustix::process::Signal;
+use serde_json::json;
+use tare_integration::{Host, on_host};
+
+/// The names of the volumes that `volume ls` shows with these flags.
+#[track_caller]
+fn listed(host: &Host, flags: &str) -> Vec<String> {
+    let list = host.docker(&format!("volume ls -q {flags}"));
+    list.ok().lines().map(str::to_owned).collect()
+}
+
+/// The names of the volumes that `volume prune` took away.
+#[track_caller]
+fn pruned(host: &Host, flags: &str) -> Vec<String> {
+    let prune = host.docker(&format!("volume prune -f {flags}"));
+    let names = prune.ok().lines().skip_while(|line| *line != "Deleted Volumes:").skip(1);
+    names.take_while(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_volume_is_made_shown_and_removed() {
+    on_host(|host| {
+        host.docker("volume create --label tier=front data").code(0).stdout("data\n");
+        let volume = &host.docker("volume inspect data").json()[0];
+        assert_eq!(volume["Name"], "data");
+        assert_eq!(volume["Driver"], "local");
+        assert_eq!(volume["Scope"], "local");
+        assert_eq!(volume["Labels"], json!({"tier": "front"}));
+        assert!(volume["CreatedAt"].as_str().is_some_and(|time| time.len() >= 20), "{volume}");
+        let place = host.places().data_root.join("volumes/data/_data");
+        assert_eq!(volume["Mountpoint"], place.display().to_string());
+        assert!(place.is_dir());
+        host.docker("volume ls").code(0).stdout_has("local     data");
+        host.docker("volume rm data").code(0).stdout("data\n");
+        assert!(!place.exists());
+        assert!(listed(host, "").is_empty());
+    });
+}
+
+#[test]
+fn a_volume_without_a_name_gets_one() {
+    on_host(|host| {
+        let name = host.docker("volume create").ok().to_owned();
+        assert_eq!(name.len(), 64, "{name}");
+        let labels = host.docker(&format!("volume inspect --format '{{{{.Labels}}}}' {name}"));
+        labels.code(0).stdout_has("com.docker.volume.anonymous");
+    });
+}
+
+#[test]
+fn one_that_is_there_is_left_as_it_is() {
+    on_host(|host| {
+        host.docker("volume create --label a=1 data").ok();
+        host.docker("run --rm -v data:/d busybox sh -c 'echo kept > /d/file'").ok();
+        host.docker("volume create --label a=2 data").code(0).stdout("data\n");
+        host.docker("volume inspect --format '{{.Labels.a}}' data").code(0).stdout("1\n");
+        host.docker("run --rm -v data:/d busybox cat /d/file").code(0).stdout("kept\n");
+    });
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_dockers_words() {
+    on_host(|host| {
+        host.docker("volume create a").code(1).stderr_has("volume name is too short");
+        host.docker("volume create ../up").code(1).stderr_has(
+            "create ../up: \"../up\" includes invalid characters for a local volume name",
+        );
+        host.docker("volume create -d nfs data").code(1).stderr_has("plugin \"nfs\" not found");
+        host.docker("volume create -o colour=red data").code(1).stderr_has("invalid option");
+        host.docker("volume inspect nothing").code(1).stderr_has("get nothing: no such volume");
+        host.docker("volume rm nothing").code(1).stderr_has("get nothing: no such volume");
+        host.docker("volume rm -f nothing").code(0);
+        host.docker("volume ls --filter colour=red").code(1).stderr_has("invalid filter 'colour'");
+        // The command line takes `-v a:/d` for a path of Windows'.
+        let bind = r#"{"Image": "busybox", "HostConfig": {"Binds": ["a:/d"]}}"#;
+        let answer = host.post("/containers/create", bind);
+        assert!(answer.message().contains("volume name is too short"), "{answer:?}");
+        host.docker("run --rm --mount type=volume,src=a,dst=/d busybox true")
+            .code(125)
+            .stderr_has("volume name is too short");
+        host.docker("run --rm --mount type=volume,src=a/b,dst=/d busybox true")
+            .code(125)
+            .stderr_has("includes invalid characters for a local volume name");
+        assert_eq!(host.get("/volumes/nothing").status, 404);
+        assert_eq!(host.delete("/volumes/nothing").status, 404);
+        assert!(listed(host, "").is_empty());
+    });
+}
+
+#[test]
+fn a_volume_in_use_stays() {
+    on_host(|host| {
+        host.docker("create --name c1 -v data:/d busybox").ok();
+        let id = host.inspect("c1", "{{.Id}}");
+        let message = format!("remove data: volume is in use - [{id}]");
+        host.docker("volume rm data").code(1).stderr_has(&message);
+        host.docker("volume rm -f data").code(1).stderr_has(&message);
+        assert_eq!(host.delete("/volumes/data").status, 409);
+        // The next daemon knows it too.
+        host.end_daemon(Signal::KILL);
+        host.start_daemon();
+        host.docker("volume rm data").code(1).stderr_has(&message);
+        host.docker("rm -v c1").ok();
+        host.docker("volume rm data").code(0);
+    });
+}
+
+#[test]
+fn what_was_said_of_a_volume_outlives_the_daemon() {
+    on_host(|host| {
+        host.docker("volume create --label tier=front data").ok();
+        host.docker("create --name c1 -v /anonymous busybox").ok();
+        let name = host.inspect("c1", "{{(index .Mounts 0).Name}}");
+        let before = host.docker(&format!("volume inspect data {name}")).ok().to_owned();
+        host.end_daemon(Signal::KILL);
+        host.start_daemon();
+        assert_eq!(host.docker(&format!("volume inspect data {name}")).ok(), before);
+    });
+}
+
+#[test]
+fn an_anonymous_volume_goes_with_its_container_if_asked() {
+    on_host(|host| {
+        host.docker("run --rm -v /d busybox true").ok();
+        assert!(listed(host, "").is_empty());
+        host.docker("create --name c1 -v /d busybox").ok();
+        let name = host.inspect("c1", "{{(index .Mounts 0).Name}}");
+        assert_eq!(listed(host, ""), [name.clone()]);
+        // Another container that has it keeps it.
+        host.docker(&format!("create --name c2 -v {name}:/d busybox")).ok();
+        host.docker("rm -v c1").ok();
+        assert_eq!(listed(host, "-f dangling=false"), [name.clone()]);
+        host.docker("rm -v c2").ok();
+        assert_eq!(listed(host, "-f dangling=true"), [name.clone()]);
+        assert_eq!(pruned(host, ""), [name]);
+    });
+}
+
+#[test]
+fn lists_are_filtered() {
+    on_host(|host| {
+        host.docker("volume create --label tier=front one").ok();
+        host.docker("volume create --label tier=back two").ok();
+        host.docker("create -v two:/d busybox").ok();
+        for (flags, expected) in [
+            ("", &["one", "two"][..]),
+            ("-f name=on", &["one"]),
+            ("-f name=^wo", &[]),
+            ("-f label=tier", &["one", "two"]),
+            ("-f label=tier=back", &["two"]),
+            ("-f dangling=true", &["one"]),
+            ("-f dangling=false", &["two"]),
+            ("-f driver=local -f name=two", &["two"]),
+            ("-f driver=nfs", &[]),
+        ] {
+            assert_eq!(listed(host, flags), expected, "{flags}");
+        }
+    });
+}
+
+#[test]
+fn pruning_spares_names_and_uses() {
+    on_host(|host| {
+        host.docker("volume create named").ok();
+        host.docker("volume create --label keep=1 spared").ok();
+        host.docker("create --name c1 -v used:/d busybox").ok();
+        let anonymous = host.docker("volume create").ok().to_owned();
+        assert_eq!(pruned(host, ""), [anonymous]);
+        assert_eq!(pruned(host, "-a --filter label!=keep"), ["named"]);
+        assert_eq!(pruned(host, "-a"), ["spared"]);
+        assert_eq!(listed(host, ""), ["used"]);
+        host.docker("run --rm -v used:/d busybox sh -c 'echo 123456 > /d/file'").ok();
+        host.docker("rm c1").ok();
+        host.docker("volume prune -f -a").code(0).stdout_has("Total reclaimed space: 7B");
+        // Old clients mean all.
+        host.docker("volume create named").ok();
+        let answer = host.post("/v1.41/volumes/prune", "").json();
+        assert_eq!(answer["VolumesDeleted"], json!(["named"]));
+    });
+}
+
+#[test]
+fn a_mount_names_and_labels_its_volume() {
+    on_host(|host| {
+        let mount = "type=volume,src=data,dst=/d,volume-driver=local,volume-label=tier=front";
+        host.docker(&format!("run --rm --mount {mount} busybox touch /d/file")).ok();
+        let labels = host.docker("volume inspect --format '{{json .Labels}}' data");
+        labels.code(0).stdout("{\"tier\":\"front\"}\n");
+        host.docker("run --rm --mount type=volume,src=data,dst=/d,ro busybox touch /d/file")
+            .code(1)
+            .stderr_has("read-only");
+        // Not by the command line, which may take this for a missing image.
+        let other = r#"{"Image": "busybox", "HostConfig": {"Mounts": [{"Type": "volume",
+            "Target": "/d", "VolumeOptions": {"DriverConfig": {"Name": "nfs"}}}]}}"#;
+        let answer = host.post("/containers/create", other);
+        assert!(answer.message().contains("plugin \"nfs\" not found"), "{answer:?}");
+    });
+}
+
+#[test]
+fn the_disk_usage_has_them() {
+    on_host(|host| {
+        host.docker("run --name c1 -v data:/d busybox sh -c 'echo 123456 > /d/file'").ok();
+        host.docker("volume create other").ok();
+        let usage = host.get("/system/df").json();
+        let usage = |index: usize| usage["Volumes"][index]["UsageData"].clone();
+        assert_eq!(usage(0), json!({"RefCount": 1, "Size": 7}));
+        assert_eq!(usage(1), json!({"RefCount": 0, "Size": 0}));
+        host.docker("system df").code(0).stdout_has("Local Volumes   2         1         7B");
+        host.docker("system df -v").code(0).stdout_has("data");
+    });
+}
+
+#[test]
+fn events_tell_of_them() {
+    on_host(|host| {
+        host.docker("run --rm --name c1 -v data:/d busybox true").ok();
+        host.docker("volume rm data").ok();
+        let format = "--format '{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}'";
+        let watcher =
+            host.docker_running(&format!("events --since 1h --filter type=volume {format}"));
+        watcher.wait_for_stdout("destroy data");
+        let expected =
+            "create data local\nmount data local\nunmount data local\ndestroy data local\n";
+        assert_eq!(watcher.stdout(), expected);
+    });
+}
+
+#[test]
+fn a_container_that_does_not_come_to_be_leaves_no_volume() {
+    on_host(|host| {
+        host.docker("create -v data:/bin/sh -v /d busybox").code(1).stderr_has("file exists");
+        assert!(!host.places().data_root.join("volumes/data").exists());
+        assert!(listed(host, "").is_empty());
+    });
+}

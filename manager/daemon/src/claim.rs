@@ -2,9 +2,10 @@
 //! open files as it may have.
 
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -14,6 +15,9 @@ use crate::error::Error;
 /// The roots are closed to everyone but root and root's group: what is below them is made by
 /// images and containers, and may be a program that runs as root.
 const ROOT_MODE: u32 = 0o710;
+/// How long a daemon that was killed may take to go, and how often that is looked for.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Makes the directory, or closes the one that is there.
 pub(crate) fn root_directory(path: &Path) -> Result<(), Error> {
@@ -44,15 +48,7 @@ impl Pidfile {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
-        let mut options = File::options();
-        let mut file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let Some(mut file) = lock_soon(path).map_err(failed)? else {
             let pid = fs::read_to_string(path).unwrap_or_default();
             return Err(Error::Taken(format!(
                 "another tared runs with this pid file: process {} has {}; stop it, or give \
@@ -60,11 +56,34 @@ impl Pidfile {
                 pid.trim(),
                 path.display()
             )));
-        }
+        };
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
         Ok(Self { path: path.to_owned(), _locked: file })
     }
+}
+
+/// Opens and locks the file; `None` if another process keeps it. One that was just killed, or that
+/// ends, lets go soon.
+fn lock_soon(path: &Path) -> io::Result<Option<File>> {
+    let begun = Instant::now();
+    loop {
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        // Who had it may have removed it, after we opened it.
+        if locked && fs::metadata(path).is_ok_and(|now| is_same(&now, &file)) {
+            return Ok(Some(file));
+        }
+        if begun.elapsed() > PATIENCE {
+            return Ok(None);
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn is_same(one: &fs::Metadata, other: &File) -> bool {
+    other.metadata().is_ok_and(|other| (one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 impl Drop for Pidfile {
@@ -95,7 +114,14 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         let error = Pidfile::claim(&path).err().unwrap().to_string();
         assert!(error.contains(&std::process::id().to_string()), "{error}");
-        drop(first);
+        let going = std::thread::spawn(move || {
+            std::thread::sleep(PAUSE * 3);
+            drop(first);
+        });
+        let next = Pidfile::claim(&path).unwrap();
+        going.join().unwrap();
+        assert!(path.exists(), "the next one has a file of its own");
+        drop(next);
         assert!(!path.exists());
         fs::write(&path, "12345\n").unwrap();
         assert!(Pidfile::claim(&path).is_ok(), "a file that was left over is taken");

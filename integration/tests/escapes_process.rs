@@ -2,7 +2,7 @@
 //! container has, holds and reaches.
 
 use std::fs;
-use std::os::linux::fs::MetadataExt;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 use tare_integration::archive::Tar;
@@ -175,7 +175,7 @@ fn no_socket_of_the_hosts_is_in_reach_by_the_network() {
         for path in files {
             // The one that the container itself had is gone by now.
             let Ok(facts) = fs::metadata(&path) else { continue };
-            assert_eq!(facts.st_mode() & 0o007, 0, "{path} is open to others");
+            assert_eq!(facts.mode() & 0o007, 0, "{path} is open to others");
         }
     });
 }
@@ -211,5 +211,5 @@ fn a_sysctl_does_not_climb_to_the_hosts() {
 /// The host's null device, as `stat -c %d:%i` shows it.
 fn hosts_null() -> String {
     let facts = fs::metadata("/dev/null").expect("look at /dev/null");
-    format!("{}:{}", facts.st_dev(), facts.st_ino())
+    format!("{}:{}", facts.dev(), facts.ino())
 }

@@ -29,8 +29,8 @@ pub struct Host {
 }
 
 /// Runs a test on a machine whose daemon has [`crate::BUSYBOX`], and afterwards removes all
-/// containers, volumes and images and requires that nothing is left of them: no process, mount, interface,
-/// firewall element, cgroup or file.
+/// containers, volumes and images and requires that nothing is left of them: no process, mount,
+/// interface, firewall element, cgroup or file.
 #[track_caller]
 pub fn on_host(test: impl FnOnce(&Host)) {
     on_host_with(&[], |host| {
@@ -228,7 +228,9 @@ impl Host {
     /// Removes all containers, volumes and images.
     #[track_caller]
     pub fn remove_everything(&self) {
-        for (list, remove) in [("ps -aq", "rm -f"), ("volume ls -q", "volume rm"), ("images -q", "rmi -f")] {
+        for (list, remove) in
+            [("ps -aq", "rm -f"), ("volume ls -q", "volume rm"), ("images -q", "rmi -f")]
+        {
             let ids = self.docker(list);
             let ids: BTreeSet<_> = ids.ok().lines().collect();
             if !ids.is_empty() {

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 use serde_json::json;
-use tare_integration::{Host, on_host};
+use tare_integration::{Host, on_host, peer};
 
 /// The names of the volumes that `volume ls` shows with these flags.
 #[track_caller]
@@ -127,13 +127,13 @@ fn an_anonymous_volume_goes_with_its_container_if_asked() {
         assert!(listed(host, "").is_empty());
         host.docker("create --name c1 -v /d busybox").ok();
         let name = host.inspect("c1", "{{(index .Mounts 0).Name}}");
-        assert_eq!(listed(host, ""), [name.clone()]);
+        assert_eq!(listed(host, ""), [name.as_str()]);
         // Another container that has it keeps it.
         host.docker(&format!("create --name c2 -v {name}:/d busybox")).ok();
         host.docker("rm -v c1").ok();
-        assert_eq!(listed(host, "-f dangling=false"), [name.clone()]);
+        assert_eq!(listed(host, "-f dangling=false"), [name.as_str()]);
         host.docker("rm -v c2").ok();
-        assert_eq!(listed(host, "-f dangling=true"), [name.clone()]);
+        assert_eq!(listed(host, "-f dangling=true"), [name.as_str()]);
         assert_eq!(pruned(host, ""), [name]);
     });
 }
@@ -230,6 +230,9 @@ fn events_tell_of_them() {
 
 #[test]
 fn a_container_that_does_not_come_to_be_leaves_no_volume() {
+    if !peer::is_tared("taking back what a container that failed was given") {
+        return;
+    }
     on_host(|host| {
         host.docker("create -v data:/bin/sh -v /d busybox").code(1).stderr_has("file exists");
         assert!(!host.places().data_root.join("volumes/data").exists());

@@ -80,7 +80,7 @@ async fn a_volume_goes_when_no_container_uses_it() {
     assert_eq!(error.to_string(), "get data: no such volume");
     let volume = provide(&volumes, "c1", Some("data"));
     std::fs::write(volume.path.join("file"), "content").unwrap();
-    volumes.commit(&[volume.clone()], nothing).unwrap();
+    volumes.commit(std::slice::from_ref(&volume), nothing).unwrap();
     volumes.hold("c2", "data");
     let error = volumes.remove("data").await.unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
@@ -100,7 +100,7 @@ async fn an_anonymous_volume_goes_with_the_last_container_that_uses_it() {
     let bench = Bench::new();
     let volumes = bench.open();
     let volume = provide(&volumes, "c1", None);
-    volumes.commit(&[volume.clone()], nothing).unwrap();
+    volumes.commit(std::slice::from_ref(&volume), nothing).unwrap();
     provide(&volumes, "c2", Some(&volume.name));
     volumes.leave("c1", vec![volume.name.clone()], nothing).unwrap();
     assert!(volume.path.is_dir());

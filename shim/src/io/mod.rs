@@ -24,7 +24,7 @@ use crate::error::{Context, Error, Result};
 use crate::linux;
 use console::Size;
 use endpoint::Endpoint;
-use hub::{Attachment, Channel, Hub, Pressure, Wants};
+use hub::{Attachment, Channel, Hub, SEVERAL_CLIENTS_PATIENCE, Wants};
 use log::Log;
 pub(crate) use pipes::{ChildStdio, Owner};
 use sink::{Copy, Sinks};
@@ -48,8 +48,6 @@ pub(crate) struct StdioRequest {
 pub(crate) struct Policy {
     /// Where its output is logged.
     pub(crate) log: Option<Log>,
-    /// What a slow client means for it.
-    pub(crate) pressure: Pressure,
     /// Whether its input ends with the first client that was attached to it.
     pub(crate) stdin_once: bool,
     /// Who owns its pipes.
@@ -97,7 +95,7 @@ impl ProcessIo {
             stdin_endpoint: Endpoint::parse(&request.stdin)?,
             stdout_endpoint: Endpoint::parse(&request.stdout)?,
             stderr_endpoint,
-            hub: Hub::new(policy.pressure),
+            hub: Hub::new(SEVERAL_CLIENTS_PATIENCE),
             policy,
             stdin: Stdin::pending(),
             stdin_fifo: Mutex::default(),

@@ -12,7 +12,6 @@ use super::{Environment, is_valid_id};
 use crate::cgroup::OomCounter;
 use crate::diagnostics::warn;
 use crate::error::{Error, Result};
-use crate::io::hub::Pressure;
 use crate::io::{Owner, Policy, StdioRequest};
 use crate::mount::Rootfs;
 use crate::publish::Event;
@@ -74,12 +73,7 @@ impl Task {
         if execs.contains_key(id) {
             return Err(Error::already_exists(format!("exec {id} of {} exists", self.id)));
         }
-        let policy = Policy {
-            log: None,
-            pressure: Pressure::OneClientIsEnough,
-            stdin_once: true,
-            owner: self.owner,
-        };
+        let policy = Policy { log: None, stdin_once: true, owner: self.owner };
         let exec = Exec::new(id.to_owned(), Process::new(stdio, policy)?, spec)?;
         execs.insert(id.to_owned(), Arc::new(exec));
         drop(execs);

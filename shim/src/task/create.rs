@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rustix::process::Pid;
 use tare_proto::containerd::types::Mount;
@@ -18,7 +17,6 @@ use crate::cgroup::OomCounter;
 use crate::diagnostics::warn;
 use crate::error::Result;
 use crate::io::console::ConsoleSocket;
-use crate::io::hub::Pressure;
 use crate::io::log::Log;
 use crate::io::{ChildStdio, Policy, StdioRequest};
 use crate::mount::Rootfs;
@@ -26,9 +24,6 @@ use crate::publish::Event;
 use crate::reaper::{ExitReceiver, Launch};
 use crate::record::Record;
 use crate::runtime::Runtime;
-
-/// How long the container is held back for an attached client that doesn't read.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What Create asks for.
 pub(crate) struct CreateRequest {
@@ -52,12 +47,7 @@ impl Task {
     ) -> Result<Arc<Self>> {
         let CreateRequest { id, bundle, rootfs, stdio, options } = request;
         let log = options.log.as_ref().map_or(Ok(None), Log::open)?;
-        let policy = Policy {
-            log,
-            pressure: Pressure::Bounded(CLIENT_PATIENCE),
-            stdin_once: options.stdin_once,
-            owner: options.owner,
-        };
+        let policy = Policy { log, stdin_once: options.stdin_once, owner: options.owner };
         let init = Process::new(stdio.clone(), policy)?;
         let runtime = Runtime::new(options.runtime.clone(), &id, &bundle);
         let leftovers = Leftovers {

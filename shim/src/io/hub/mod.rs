@@ -1,9 +1,11 @@
 //! The output of one process, handed to any number of clients.
 //!
 //! Each client has a queue of its own. A client that reads slowly holds the process back (its pipe
-//! isn't read on) once its queue is full: a reader that is merely slow loses nothing. One that
-//! doesn't read at all is given up on after a while: the process goes on, what the client misses
-//! is counted, and it is told. It is held back for again as soon as it has caught up.
+//! isn't read on) once its queue is full, so that it loses nothing; the only client there is does
+//! so for as long as it likes, as when a person looks at the output through a pager. Where there
+//! are several, one that doesn't read at all is given up on after a while, for the others' sake:
+//! the process goes on, what the client misses is counted, and it is told. It is held back for
+//! again as soon as it has caught up.
 
 mod client;
 
@@ -23,21 +25,13 @@ use client::Client;
 pub(crate) use client::{Channel, Output, Wants};
 
 /// How long a process waits for one of several clients, where it would wait for a single one.
-const SEVERAL_CLIENTS_PATIENCE: Duration = Duration::from_secs(10);
-
-/// What a full queue means for the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pressure {
-    /// It waits for a client that doesn't read, but no longer than this.
-    Bounded(Duration),
-    /// It waits for its client, if it has but one: there is no other record of what it writes.
-    OneClientIsEnough,
-}
+pub(crate) const SEVERAL_CLIENTS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The meeting place of one process's output and its clients.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    pressure: Pressure,
+    /// How long one of several clients may hold the process back.
+    patience: Duration,
     inner: Mutex<Inner>,
     /// A client has read, or gone.
     room: Notify,
@@ -54,8 +48,8 @@ struct Inner {
 
 impl Hub {
     /// A hub without clients.
-    pub(crate) fn new(pressure: Pressure) -> Arc<Self> {
-        Arc::new(Hub { pressure, inner: Mutex::default(), room: Notify::new() })
+    pub(crate) fn new(patience: Duration) -> Arc<Self> {
+        Arc::new(Hub { patience, inner: Mutex::default(), room: Notify::new() })
     }
 
     /// Adds a client. It receives what is delivered from now on, until the end.
@@ -81,14 +75,10 @@ impl Hub {
             if !self.must_wait(channel) {
                 break;
             }
-            match self.pressure {
-                Pressure::OneClientIsEnough if self.lock().clients.len() == 1 => room.await,
-                Pressure::OneClientIsEnough => {
-                    self.wait_until(begun + SEVERAL_CLIENTS_PATIENCE, room, channel).await;
-                }
-                Pressure::Bounded(patience) => {
-                    self.wait_until(begun + patience, room, channel).await;
-                }
+            if self.lock().clients.len() == 1 {
+                room.await;
+            } else {
+                self.wait_until(begun + self.patience, room, channel).await;
             }
         }
         for client in self.lock().clients.values_mut().filter(|client| client.takes(channel)) {
@@ -202,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_client_loses_nothing() {
-        let hub = Hub::new(Pressure::Bounded(PATIENCE));
+        let hub = Hub::new(PATIENCE);
         let mut attachment = hub.attach(BOTH);
         let reader = tokio::spawn(async move {
             let mut total = 0;
@@ -220,9 +210,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stuck_client_is_told_what_it_missed() {
-        let hub = Hub::new(Pressure::Bounded(PATIENCE));
+    async fn one_of_several_clients_that_is_stuck_is_told_what_it_missed() {
+        let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
+        let _other = hub.attach(BOTH);
         let before = Instant::now();
         for _ in 0..100 {
             hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
@@ -235,8 +226,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_only_client_of_an_exec_is_waited_for() {
-        let hub = Hub::new(Pressure::OneClientIsEnough);
+    async fn the_only_client_is_waited_for() {
+        let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
         let writer = tokio::spawn({
             let hub = Arc::clone(&hub);
@@ -254,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_goes_frees_the_process() {
-        let hub = Hub::new(Pressure::OneClientIsEnough);
+        let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
         let writer = tokio::spawn({
             let hub = Arc::clone(&hub);
@@ -271,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_end_of_the_process_does_not_wait_for_a_client() {
-        let hub = Hub::new(Pressure::OneClientIsEnough);
+        let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
         let writer = tokio::spawn({
             let hub = Arc::clone(&hub);
@@ -291,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_client_gets_the_streams_it_wants() {
-        let hub = Hub::new(Pressure::Bounded(PATIENCE));
+        let hub = Hub::new(PATIENCE);
         let only_stderr = hub.attach(Wants { stdout: false, stderr: true });
         let both = hub.attach(BOTH);
         hub.deliver(Channel::Stdout, chunk(3)).await;

@@ -65,7 +65,7 @@ fn clients_that_do_not_read_stall_nothing() {
         let noise = "sh -c 'while :; do head -c 1000000 /dev/zero; done'";
         host.docker(&format!("run -d --name c1 busybox {noise}")).ok();
         // More of them than one connection to the shim has room for.
-        let deaf: Vec<UnixStream> = (0..8).map(|_| attach(host, "c1")).collect();
+        let deaf: Vec<UnixStream> = (0..8).map(|_| attach(host, "c1").unwrap()).collect();
         host.docker("exec c1 sh -c 'sleep 1; echo hi'").code(0).stdout("hi\n");
         host.docker("top c1").ok();
         host.docker("kill c1").ok();
@@ -88,10 +88,10 @@ fn what_removes_itself_goes_at_the_next_start_even_if_it_never_came_up() {
 }
 
 /// A client at a container's output that reads none of it.
-fn attach(host: &Host, container: &str) -> UnixStream {
-    let mut client = UnixStream::connect(&host.places().socket).unwrap();
+fn attach(host: &Host, container: &str) -> std::io::Result<UnixStream> {
+    let mut client = UnixStream::connect(&host.places().socket)?;
     let target = format!("/containers/{container}/attach?stream=1&stdout=1");
     let upgrade = "Connection: Upgrade\r\nUpgrade: tcp";
-    write!(client, "POST {target} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n\r\n").unwrap();
-    client
+    write!(client, "POST {target} HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n\r\n")?;
+    Ok(client)
 }

@@ -208,8 +208,8 @@ fn a_sysctl_does_not_climb_to_the_hosts() {
     });
 }
 
-/// The host's null device, as `stat -c %d:%i` shows it.
+/// The host's null device, as `stat -c %d:%i` shows it; nothing, if it has none.
 fn hosts_null() -> String {
-    let facts = fs::metadata("/dev/null").expect("look at /dev/null");
-    format!("{}:{}", facts.dev(), facts.ino())
+    let facts = fs::metadata("/dev/null").ok();
+    facts.map(|facts| format!("{}:{}", facts.dev(), facts.ino())).unwrap_or_default()
 }

@@ -179,6 +179,13 @@ mod tests {
         Bytes::from(vec![b'x'; len])
     }
 
+    /// A process that writes so many chunks of 64 KiB.
+    async fn write(hub: Arc<Hub>, channel: Channel, chunks: usize) {
+        for _ in 0..chunks {
+            hub.deliver(channel, chunk(64 << 10)).await;
+        }
+    }
+
     async fn read_all(mut attachment: Attachment) -> (usize, u64) {
         let (mut data, mut dropped) = (0, 0);
         while let Some(output) = attachment.next().await {
@@ -229,32 +236,20 @@ mod tests {
     async fn the_only_client_is_waited_for() {
         let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
-        let writer = tokio::spawn({
-            let hub = Arc::clone(&hub);
-            async move {
-                for _ in 0..100 {
-                    hub.deliver(Channel::Stderr, chunk(64 << 10)).await;
-                }
-                hub.end();
-            }
-        });
+        let writer = tokio::spawn(write(Arc::clone(&hub), Channel::Stderr, 100));
         tokio::time::sleep(PATIENCE).await;
         assert!(!writer.is_finished(), "the process wasn't held back");
-        assert_eq!(read_all(attachment).await, (100 * (64 << 10), 0));
+        let reader = tokio::spawn(read_all(attachment));
+        writer.await.unwrap();
+        hub.end();
+        assert_eq!(reader.await.unwrap(), (100 * (64 << 10), 0));
     }
 
     #[tokio::test]
     async fn a_client_that_goes_frees_the_process() {
         let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
-        let writer = tokio::spawn({
-            let hub = Arc::clone(&hub);
-            async move {
-                for _ in 0..100 {
-                    hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
-                }
-            }
-        });
+        let writer = tokio::spawn(write(Arc::clone(&hub), Channel::Stdout, 100));
         tokio::time::sleep(PATIENCE).await;
         drop(attachment);
         writer.await.unwrap();
@@ -264,14 +259,7 @@ mod tests {
     async fn the_end_of_the_process_does_not_wait_for_a_client() {
         let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
-        let writer = tokio::spawn({
-            let hub = Arc::clone(&hub);
-            async move {
-                for _ in 0..20 {
-                    hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
-                }
-            }
-        });
+        let writer = tokio::spawn(write(Arc::clone(&hub), Channel::Stdout, 20));
         tokio::time::sleep(PATIENCE).await;
         assert!(!writer.is_finished(), "the process wasn't held back");
         hub.let_go();

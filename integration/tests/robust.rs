@@ -78,12 +78,12 @@ fn clients_that_do_not_read_stall_nothing() {
 #[test]
 fn what_removes_itself_goes_at_the_next_start_even_if_it_never_came_up() {
     on_host_with_shims(|host| {
-        host.docker("create --rm --name c1 busybox true").ok();
-        host.docker("create --name c2 busybox true").ok();
+        host.docker("create --rm --name goes busybox true").ok();
+        host.docker("create --name stays busybox true").ok();
         host.end_daemon(Signal::KILL);
         host.start_daemon();
-        host.docker("inspect c1").code(1);
-        host.docker("inspect c2").ok();
+        host.docker("inspect goes").code(1);
+        host.docker("inspect stays").ok();
     });
 }
 

@@ -134,17 +134,17 @@ fn wait_gives_the_code_whenever_it_is_asked() {
 #[test]
 fn names_can_be_changed_and_only_used_once() {
     on_host(|host| {
-        let id = host.docker("create --name c1 busybox").ok().to_owned();
-        let taken = host.docker("create --name c1 busybox");
+        let id = host.docker("create --name web busybox").ok().to_owned();
+        let taken = host.docker("create --name web busybox");
         taken
             .code(1)
-            .stderr_has("Conflict. The container name \"/c1\" is already in use by container");
+            .stderr_has("Conflict. The container name \"/web\" is already in use by container");
         taken.stderr_has(&id);
-        host.docker("rename c1 c2").ok();
-        assert_eq!(host.inspect("c2", "{{.Name}}"), "/c2");
-        host.docker("inspect c1").code(1);
-        host.docker("create --name c1 busybox").ok();
-        host.docker("rename c1 c2").code(1).stderr_has("is already in use");
+        host.docker("rename web shop").ok();
+        assert_eq!(host.inspect("shop", "{{.Name}}"), "/shop");
+        host.docker("inspect web").code(1);
+        host.docker("create --name web busybox").ok();
+        host.docker("rename web shop").code(1).stderr_has("is already in use");
     });
 }
 
@@ -160,14 +160,14 @@ fn a_container_can_be_named_by_the_start_of_its_id() {
 #[test]
 fn rm_refuses_what_runs_unless_forced() {
     on_host(|host| {
-        host.docker("run -d --name c1 busybox sleep 1000").ok();
-        host.docker("rm c1").code(1).stderr_has("container is running");
-        host.docker("rm -f c1").code(0).stdout("c1\n");
+        host.docker("run -d --name web busybox sleep 1000").ok();
+        host.docker("rm web").code(1).stderr_has("container is running");
+        host.docker("rm -f web").code(0).stdout("web\n");
         host.docker("ps -aq").stdout("");
-        host.docker("create --name c2 busybox").ok();
-        host.docker("rm -v c2").code(0).stdout("c2\n");
-        host.docker("rm c2").code(1).stderr_has("No such container: c2");
-        host.docker("rm -f c2").code(0);
+        host.docker("create --name shop busybox").ok();
+        host.docker("rm -v shop").code(0).stdout("shop\n");
+        host.docker("rm shop").code(1).stderr_has("No such container: shop");
+        host.docker("rm -f shop").code(0);
     });
 }
 

@@ -111,7 +111,8 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     let linux = plan::linux_of(spec);
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     validate(spec, &linux, &namespaces)?;
-    let mounts = spec.mounts().iter().flatten().map(MountPlan::parse).collect::<Result<_>>()?;
+    let mounts = spec.mounts().iter().flatten();
+    let mounts = mounts.map(|mount| MountPlan::parse(mount, &rootfs)).collect::<Result<_>>()?;
     let launch = plan::launch(&request, &linux, process.clone(), &namespaces)?;
 
     let dir = StateDir::claim(request.root, &request.id)?;

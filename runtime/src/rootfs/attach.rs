@@ -141,8 +141,7 @@ pub(crate) fn restrict_bind(tree: impl AsFd, plan: &MountPlan) -> Result<()> {
     let what = || "failed to set user-requested vfs flags on bind-mount";
     match set_attributes(&tree, Depth::One, Change { set, clear, ..Change::default() }) {
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            // In a user namespace the host's restrictions are locked: what was not named stays.
-            let Attributes { set, clear } = plan.attributes;
+            let Attributes { set, clear } = plan.bind_attributes_beside_locked();
             set_attributes(&tree, Depth::One, Change { set, clear, ..Change::default() })
                 .context(|| format!("{}: cannot clear locked flags", what()))
         }

@@ -9,25 +9,36 @@ use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::FileType;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What covers masked paths: the container's null device over a file, an empty directory over a directory.
 #[derive(Debug)]
 pub(crate) struct Masks {
     null: OwnedFd,
     empty: Option<OwnedFd>,
+    covered: Vec<PathBuf>,
     label: Option<String>,
 }
 
 impl Masks {
     /// Takes hold of the null device of the container in `root`.
     pub(crate) fn new(root: &Root, label: Option<&str>) -> Result<Masks> {
-        Ok(Masks { null: open_null(root)?, empty: None, label: label.map(str::to_owned) })
+        Ok(Masks {
+            null: open_null(root)?,
+            empty: None,
+            covered: Vec::new(),
+            label: label.map(str::to_owned),
+        })
     }
 
-    /// Covers `path`; one that is not there needs no cover.
+    /// Covers `path`; one that is not there needs no cover, and none needs two.
     pub(crate) fn cover(&mut self, root: &Root, path: &Path) -> Result<()> {
         let what = || format!("can't mask path {:?}", path.display().to_string());
+        let same = path.components().collect();
+        if self.covered.contains(&same) {
+            return Ok(());
+        }
+        self.covered.push(same);
         let Some(place) = root.find(path).context(what)? else { return Ok(()) };
         match file_type(&place).context(what)? {
             FileType::Directory => self.cover_directory(&place).context(what),

@@ -11,17 +11,17 @@ pub(crate) const NODEV: u64 = 0x4;
 /// MOUNT_ATTR_NOEXEC.
 pub(crate) const NOEXEC: u64 = 0x8;
 /// MOUNT_ATTR__ATIME: the field that holds how access times are kept.
-pub(super) const ATIME: u64 = 0x70;
+pub(crate) const ATIME: u64 = 0x70;
 /// MOUNT_ATTR_RELATIME, a value of that field.
-const RELATIME: u64 = 0;
+pub(crate) const RELATIME: u64 = 0;
 /// MOUNT_ATTR_NOATIME, a value of that field.
-pub(super) const NOATIME: u64 = 0x10;
+pub(crate) const NOATIME: u64 = 0x10;
 /// MOUNT_ATTR_STRICTATIME, a value of that field.
-const STRICTATIME: u64 = 0x20;
+pub(crate) const STRICTATIME: u64 = 0x20;
 /// MOUNT_ATTR_NODIRATIME.
-const NODIRATIME: u64 = 0x80;
+pub(crate) const NODIRATIME: u64 = 0x80;
 /// MOUNT_ATTR_NOSYMFOLLOW.
-pub(super) const NOSYMFOLLOW: u64 = 0x20_0000;
+pub(crate) const NOSYMFOLLOW: u64 = 0x20_0000;
 /// All attributes that are switches: a bind mount with options has those that are named, no others.
 pub(super) const SWITCHES: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
 
@@ -37,20 +37,26 @@ pub(crate) const SHARED: u64 = 1 << 20;
 /// What one option does.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Effect {
-    /// The default already.
+    /// Nothing.
     Nothing,
+    /// Names what is so anyway. Only that it is named counts.
+    Default,
     /// Sets an attribute of the mount.
     Set(u64),
     /// Clears an attribute of the mount.
     Clear(u64),
-    /// Sets how access times are kept.
-    Atime(u64),
+    /// Says one word on how access times are kept; all such words together decide.
+    Atime(AtimeWord),
+    /// Takes back one such word.
+    NotAtime(AtimeWord),
     /// Sets an attribute of the mount and all below.
     SetTree(u64),
     /// Clears an attribute of the mount and all below.
     ClearTree(u64),
     /// Sets how access times are kept, of the mount and all below.
     AtimeTree(u64),
+    /// Takes that way of keeping them back, for the mount and all below.
+    NotAtimeTree(u64),
     /// Sets the propagation type.
     Propagate(u64, Depth),
     /// Passes a flag of the file system itself.
@@ -65,40 +71,66 @@ pub(super) enum Effect {
     Remount,
 }
 
+impl Effect {
+    /// Whether it is about the attributes of the one mount: a bind mount with any such option has
+    /// those that are named, and no others.
+    pub(super) fn restricts(self) -> bool {
+        match self {
+            Default | Set(_) | Clear(_) | Atime(_) | NotAtime(_) | FileSystem(_) => true,
+            Nothing | SetTree(_) | ClearTree(_) | AtimeTree(_) | NotAtimeTree(_) => false,
+            Propagate(..) | Bind(_) | IdMap(_) | CopyUp | Remount => false,
+        }
+    }
+}
+
+/// Words on how access times are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtimeWord {
+    /// `noatime`
+    Never,
+    /// `nodiratime`
+    NotOfDirectories,
+    /// `relatime`
+    Relative,
+    /// `strictatime`
+    Strict,
+}
+
+use AtimeWord::{Never, NotOfDirectories, Relative, Strict};
 use Effect::*;
 
 /// Every option that is not handed to the file system as it is.
 const OPTIONS: &[(&str, Effect)] = &[
     ("async", FileSystem("async")),
-    ("atime", Atime(RELATIME)),
+    ("atime", NotAtime(Never)),
     ("bind", Bind(Depth::One)),
     ("defaults", Nothing),
     ("dev", Clear(NODEV)),
-    ("diratime", Clear(NODIRATIME)),
+    ("diratime", NotAtime(NotOfDirectories)),
     ("dirsync", FileSystem("dirsync")),
     ("exec", Clear(NOEXEC)),
     ("idmap", IdMap(Depth::One)),
     ("iversion", FileSystem("iversion")),
     ("lazytime", FileSystem("lazytime")),
-    ("loud", Nothing),
+    ("loud", Default),
     ("mand", FileSystem("mand")),
-    ("noatime", Atime(NOATIME)),
+    ("noatime", Atime(Never)),
     ("nodev", Set(NODEV)),
-    ("nodiratime", Set(NODIRATIME)),
+    ("nodiratime", Atime(NotOfDirectories)),
     ("noexec", Set(NOEXEC)),
-    ("noiversion", Nothing),
+    ("noiversion", Default),
     ("nolazytime", FileSystem("nolazytime")),
     ("nomand", FileSystem("nomand")),
-    ("norelatime", Nothing),
-    ("nostrictatime", Nothing),
+    ("norelatime", NotAtime(Relative)),
+    ("nostrictatime", NotAtime(Strict)),
     ("nosuid", Set(NOSUID)),
     ("nosymfollow", Set(NOSYMFOLLOW)),
     ("private", Propagate(PRIVATE, Depth::One)),
-    ("ratime", AtimeTree(RELATIME)),
+    ("ratime", NotAtimeTree(NOATIME)),
     ("rbind", Bind(Depth::Tree)),
     ("rdev", ClearTree(NODEV)),
     ("rdiratime", ClearTree(NODIRATIME)),
-    ("relatime", Atime(RELATIME)),
+    ("relatime", Atime(Relative)),
     ("remount", Remount),
     ("rexec", ClearTree(NOEXEC)),
     ("ridmap", IdMap(Depth::Tree)),
@@ -106,8 +138,8 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("rnodev", SetTree(NODEV)),
     ("rnodiratime", SetTree(NODIRATIME)),
     ("rnoexec", SetTree(NOEXEC)),
-    ("rnorelatime", Nothing),
-    ("rnostrictatime", Nothing),
+    ("rnorelatime", NotAtimeTree(RELATIME)),
+    ("rnostrictatime", NotAtimeTree(STRICTATIME)),
     ("rnosuid", SetTree(NOSUID)),
     ("rnosymfollow", SetTree(NOSYMFOLLOW)),
     ("ro", Set(RDONLY)),
@@ -123,9 +155,9 @@ const OPTIONS: &[(&str, Effect)] = &[
     ("runbindable", Propagate(UNBINDABLE, Depth::Tree)),
     ("rw", Clear(RDONLY)),
     ("shared", Propagate(SHARED, Depth::One)),
-    ("silent", Nothing),
+    ("silent", Default),
     ("slave", Propagate(SLAVE, Depth::One)),
-    ("strictatime", Atime(STRICTATIME)),
+    ("strictatime", Atime(Strict)),
     ("suid", Clear(NOSUID)),
     ("symfollow", Clear(NOSYMFOLLOW)),
     ("sync", FileSystem("sync")),

@@ -1,10 +1,13 @@
 //! A mount of the bundle, as the kernel will be asked for it.
 
-use super::options::{ATIME, Effect, RDONLY, SWITCHES, find};
+use super::options::{
+    ATIME, AtimeWord, Effect, NOATIME, NODIRATIME, NOSYMFOLLOW, RDONLY, RELATIME, STRICTATIME,
+    SWITCHES, find,
+};
 use crate::error::{Error, Result};
 use crate::linux::mount::Depth;
 use oci_spec::runtime::{LinuxIdMapping, Mount};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub(crate) struct IdMap {
 /// A mount of the bundle, ready to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct MountPlan {
-    /// Where, inside the container.
+    /// Where, inside the container; absolute.
     pub(crate) destination: PathBuf,
     /// What, on the host for a bind mount, else a name.
     pub(crate) source: Option<PathBuf>,
@@ -67,14 +70,19 @@ pub(crate) struct MountPlan {
     pub(crate) id_map: Option<IdMap>,
     /// Whether attributes that are not named keep their value.
     remount: bool,
+    /// Whether any attribute is named.
+    is_restricted: bool,
+    /// What is said about access times.
+    atime: Vec<AtimeWord>,
 }
 
 impl MountPlan {
-    /// Understands `mount`, or says which option makes no sense.
-    pub(crate) fn parse(mount: &Mount) -> Result<MountPlan> {
+    /// Understands `mount`, of a container whose root is `rootfs` on the host, or says which option
+    /// makes no sense.
+    pub(crate) fn parse(mount: &Mount, rootfs: &Path) -> Result<MountPlan> {
         let typ = mount.typ().as_deref().unwrap_or_default();
         let mut plan = MountPlan {
-            destination: mount.destination().clone(),
+            destination: inside(mount.destination(), rootfs),
             source: mount.source().clone(),
             what: match typ {
                 "bind" => What::Bind(Depth::One),
@@ -88,9 +96,15 @@ impl MountPlan {
             copy_up: false,
             id_map: None,
             remount: false,
+            is_restricted: false,
+            atime: Vec::new(),
         };
         for option in mount.options().iter().flatten() {
             plan.take(option);
+        }
+        plan.settle_access_times();
+        if mount.destination().as_os_str().is_empty() {
+            return Err(Error::invalid("mount destination is empty"));
         }
         plan.take_mappings(mount)?;
         plan.check().map_err(|error| {
@@ -100,15 +114,24 @@ impl MountPlan {
     }
 
     fn take(&mut self, option: &str) {
-        match find(option) {
-            Some(Effect::Nothing) => {}
+        let effect = find(option);
+        self.is_restricted |= effect.is_some_and(|effect| effect.restricts());
+        match effect {
+            Some(Effect::Nothing | Effect::Default) => {}
             Some(Effect::Set(bits)) => self.attributes.assign(bits, bits),
             Some(Effect::Clear(bits)) => self.attributes.assign(bits, 0),
-            Some(Effect::Atime(value)) => self.attributes.assign(ATIME, value),
+            Some(Effect::Atime(word)) => self.atime.push(word),
+            Some(Effect::NotAtime(word)) => self.atime.retain(|said| *said != word),
             Some(Effect::SetTree(bits)) => self.tree_attributes.assign(bits, bits),
             Some(Effect::ClearTree(bits)) => self.tree_attributes.assign(bits, 0),
             Some(Effect::AtimeTree(value)) => self.tree_attributes.assign(ATIME, value),
+            Some(Effect::NotAtimeTree(value)) => {
+                let said = self.tree_attributes.set & ATIME;
+                let left = if said == value { RELATIME } else { said };
+                self.tree_attributes.assign(ATIME, left);
+            }
             Some(Effect::Propagate(kind, depth)) => self.propagation.push((kind, depth)),
+            Some(Effect::Bind(Depth::One)) if self.what == What::Bind(Depth::Tree) => {}
             Some(Effect::Bind(depth)) => self.what = What::Bind(depth),
             Some(Effect::IdMap(depth)) => {
                 self.id_map = Some(IdMap { depth, mappings: None });
@@ -128,6 +151,23 @@ impl MountPlan {
                 }
             }
         }
+    }
+
+    /// As mount(2) has it: whoever says anything about access times says all, and `relatime` is
+    /// what is meant by saying little. To take back what was never said changes nothing.
+    fn settle_access_times(&mut self) {
+        let said = |word| self.atime.contains(&word);
+        if self.atime.is_empty() {
+            return;
+        }
+        let value = match (said(AtimeWord::Strict), said(AtimeWord::Never)) {
+            (true, _) => STRICTATIME,
+            (false, true) => NOATIME,
+            (false, false) => RELATIME,
+        };
+        let directories = if said(AtimeWord::NotOfDirectories) { NODIRATIME } else { 0 };
+        self.attributes.assign(ATIME, value);
+        self.attributes.assign(NODIRATIME, directories);
     }
 
     /// Mappings that the mount brings itself ask for an id-mapped mount even without the option.
@@ -150,9 +190,6 @@ impl MountPlan {
 
     fn check(&self) -> Result<()> {
         let is_bind = matches!(self.what, What::Bind(_));
-        if self.destination.as_os_str().is_empty() {
-            return Err(Error::invalid("destination is empty"));
-        }
         if is_bind && self.source.as_ref().is_none_or(|source| source.as_os_str().is_empty()) {
             return Err(Error::invalid("a bind mount needs a source"));
         }
@@ -186,11 +223,38 @@ impl MountPlan {
     /// The attributes of a bind mount: those that are named and no others, once one is named.
     pub(crate) fn bind_attributes(&self) -> Option<Attributes> {
         let Attributes { set, clear } = self.attributes;
-        if set == 0 && clear == 0 {
+        if !self.is_restricted {
             return None;
         }
         let clear = if self.remount { clear } else { clear | (SWITCHES & !set) };
         Some(Attributes { set, clear })
+    }
+
+    /// The same in a user namespace, where the host's attributes are locked but for one: what is
+    /// not named stays as it is.
+    pub(crate) fn bind_attributes_beside_locked(&self) -> Attributes {
+        let Attributes { set, clear } = self.attributes;
+        let free = if self.remount { 0 } else { NOSYMFOLLOW & !set };
+        Attributes { set, clear: clear | free }
+    }
+}
+
+/// The path in the container that `destination` stands for. A relative one counts from the root,
+/// and one that starts with the root's own path on the host means what lies below that.
+fn inside(destination: &Path, rootfs: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in destination.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    match clean.strip_prefix(rootfs) {
+        Ok(below) => Path::new("/").join(below),
+        Err(_) => clean,
     }
 }
 
@@ -212,7 +276,7 @@ impl Attributes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{NOATIME, NODEV, NOEXEC, NOSUID, NOSYMFOLLOW};
+    use super::super::options::{NODEV, NOEXEC, NOSUID};
     use super::*;
     use oci_spec::runtime::MountBuilder;
 
@@ -225,14 +289,83 @@ mod tests {
             .options(options)
             .build()
             .unwrap();
-        MountPlan::parse(&mount)
+        MountPlan::parse(&mount, Path::new("/bundle/rootfs"))
+    }
+
+    #[test]
+    fn destinations_count_from_the_root() {
+        let inside = |path: &str| inside(Path::new(path), Path::new("/bundle/rootfs"));
+        for (path, place) in [
+            ("/a/b", "/a/b"),
+            ("a/./b/", "/a/b"),
+            ("../../proc", "/proc"),
+            ("/a/../b", "/b"),
+            ("/bundle/rootfs/a", "/a"),
+            ("/bundle/rootfs", "/"),
+            ("/bundle/rootfs2/a", "/bundle/rootfs2/a"),
+        ] {
+            assert_eq!(inside(path), Path::new(place), "{path}");
+        }
+    }
+
+    #[test]
+    fn little_said_about_access_times_means_relatime() {
+        let of = |options: &[&str]| {
+            let plan = parse("bind", options).unwrap();
+            (plan.attributes.set, plan.attributes.clear)
+        };
+        let all = ATIME | NODIRATIME;
+        for (options, expected) in [
+            (&["bind", "noatime"][..], (NOATIME, all)),
+            (&["relatime"], (RELATIME, all)),
+            (&["nodiratime"], (NODIRATIME, ATIME)),
+            (&["nodiratime", "strictatime"], (NODIRATIME | STRICTATIME, ATIME)),
+            (&["noatime", "relatime"], (NOATIME, all)),
+            (&["noatime", "atime"], (0, 0)),
+            (&["atime"], (0, 0)),
+            (&["diratime"], (0, 0)),
+            (&["norelatime"], (0, 0)),
+            (&["nostrictatime"], (0, 0)),
+        ] {
+            assert_eq!(of(options), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn access_times_of_a_tree_are_always_set_whole() {
+        let of = |options: &[&str]| parse("bind", options).unwrap().tree_attributes;
+        for (options, set) in [
+            (&["rnoatime"][..], NOATIME),
+            (&["rstrictatime"], STRICTATIME),
+            (&["rrelatime"], RELATIME),
+            (&["ratime"], RELATIME),
+            (&["rnorelatime"], RELATIME),
+            (&["rnostrictatime"], RELATIME),
+            (&["rnoatime", "ratime"], RELATIME),
+            (&["rnoatime", "rnostrictatime"], NOATIME),
+        ] {
+            assert_eq!(of(options), Attributes { set, clear: ATIME }, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_counts_as_named() {
+        assert!(
+            parse("bind", &["bind", "rprivate", "defaults"]).unwrap().bind_attributes().is_none()
+        );
+        for option in ["norelatime", "dev", "sync", "loud"] {
+            let plan = parse("bind", &["bind", option]).unwrap();
+            assert_eq!(plan.bind_attributes().unwrap().clear & RDONLY, RDONLY, "{option}");
+        }
+        let locked = parse("bind", &["ro", "nodev"]).unwrap().bind_attributes_beside_locked();
+        assert_eq!(locked, Attributes { set: RDONLY | NODEV, clear: NOSYMFOLLOW });
     }
 
     #[test]
     fn the_last_word_counts() {
         let plan = parse("tmpfs", &["ro", "rw", "noexec", "noatime", "size=1k", "huge"]).unwrap();
         assert_eq!(plan.attributes.set, NOEXEC | NOATIME);
-        assert_eq!(plan.attributes.clear, RDONLY | ATIME);
+        assert_eq!(plan.attributes.clear, RDONLY | ATIME | NODIRATIME);
         assert!(!plan.is_read_only());
         let names: Vec<_> = plan.parameters.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["size", "huge"]);

@@ -1,6 +1,6 @@
 //! `create`: make a container whose program waits for `start`.
 
-use super::{Global, streams};
+use super::{Global, failed, streams};
 use crate::container::bundle::Bundle;
 use crate::container::create::{CreateRequest, Start, create};
 use crate::container::id::ContainerId;
@@ -47,7 +47,7 @@ pub(super) struct Common {
 }
 
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<()> {
-    create_and_leave(global, arguments.common).context(|| "tare create failed")
+    create_and_leave(global, arguments.common).context(failed("create"))
 }
 
 fn create_and_leave(global: &Global, mut common: Common) -> Result<()> {

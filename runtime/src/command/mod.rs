@@ -124,6 +124,11 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// What comes before the error of the command `name`. Callers look for runc's own words.
+fn failed(name: &str) -> impl Fn() -> String + Copy {
+    move || format!("runc {name} failed")
+}
+
 /// How a command ended.
 enum Outcome {
     /// With this exit status, its own or that of the program it ran.

@@ -1,8 +1,8 @@
 //! `run`: make a container, let its program run and, unless detached, stay until it ends.
 
-use super::Global;
 use super::create::Common;
 use super::streams::{self, Stay};
+use super::{Global, failed};
 use crate::container::Container;
 use crate::container::create::{Start, create};
 use crate::container::foreground::{Foreground, WithTerminal};
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<i32> {
-    let what = || "tare run failed";
+    let what = failed("run");
     match arguments.detach {
         true => run_detached(global, arguments.common).context(what).map(|()| 0),
         false => run_attached(global, arguments).context(what),

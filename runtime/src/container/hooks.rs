@@ -1,6 +1,7 @@
 //! Programs that the bundle wants run at certain points of a container's life.
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::linux::system::signal_name;
 use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -110,7 +111,7 @@ fn describe(status: std::process::ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, Some(signal)) => format!("signal {signal}"),
+        (None, Some(signal)) => format!("signal: {}", signal_name(signal)),
         (None, None) => status.to_string(),
     }
 }
@@ -144,6 +145,13 @@ mod tests {
         let hook = shell(&script).env(vec!["A=b".to_owned()]).build().unwrap();
         run("prestart", &[hook], "{\"id\":1}", DefaultEnv::Inherit).unwrap();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "{\"id\":1}\nb-\n");
+    }
+
+    #[test]
+    fn a_hook_that_a_signal_ends_tells_which() {
+        let hook = shell("kill -SYS $$").build().unwrap();
+        let error = run("startContainer", &[hook], "{}", DefaultEnv::Inherit).unwrap_err();
+        assert!(error.to_string().contains("hook #0: signal: bad system call"), "{error}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) fn launch(
     let mut launch = Launch::plan(process, filter)?;
     launch.personality = linux.personality().clone();
     launch.memory_policy = linux.memory_policy().clone();
+    launch.cpus = cpus(linux);
     launch.preserve_fds = request.preserve_fds;
     launch.streams = request.streams;
     launch.groups = groups(namespaces.all(), launch.process())?;
@@ -35,6 +36,12 @@ pub(super) fn launch(
         launch.add_env(env::c_string(entry, "environment variable")?);
     }
     Ok(launch)
+}
+
+/// The CPUs that the container is restricted to.
+pub(super) fn cpus(linux: &Linux) -> Option<String> {
+    let cpu = linux.resources().as_ref()?.cpu().as_ref()?;
+    cpu.cpus().clone().filter(|cpus| !cpus.is_empty())
 }
 
 /// The filter, from the cache that this user keeps beside the containers.

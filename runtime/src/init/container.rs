@@ -82,7 +82,14 @@ impl ContainerPlan<'_> {
         if self.has_host_hooks {
             channel.ask(&Report::Hooks)?;
         }
-        self.run_hooks("createContainer", &self.hooks.create_container, Status::Creating)?;
+        // These hooks find the container's files below their working directory.
+        rustix::process::fchdir(built.root()).context(|| "chdir to the container's root")?;
+        self.run_hooks(
+            "createContainer",
+            &self.hooks.create_container,
+            Status::Creating,
+            DefaultEnv::Inherit,
+        )?;
         null::adopt(built.root())?;
         built.root().make_dir(self.launch.process().cwd(), 0o755)?;
         if let Some(terminal) = &self.terminal {
@@ -103,7 +110,15 @@ impl ContainerPlan<'_> {
         self.launch.install_listener(channel)?;
         channel.ask(&Report::Ready)?;
         self.wait_for_start()?;
-        self.run_hooks("startContainer", &self.hooks.start_container, Status::Created)?;
+        // These hooks may do what the program may, and no more.
+        self.launch.seal()?;
+        let env = settled.env();
+        self.run_hooks(
+            "startContainer",
+            &self.hooks.start_container,
+            Status::Created,
+            DefaultEnv::These(&env),
+        )?;
         self.launch.execute(settled)
     }
 
@@ -142,16 +157,17 @@ impl ContainerPlan<'_> {
         keyring::allow(key, search).context(|| "unable to mod keyring permissions")
     }
 
-    fn run_hooks(&self, point: &str, hooks: &[Hook], status: Status) -> Result<()> {
+    fn run_hooks(
+        &self,
+        point: &str,
+        hooks: &[Hook],
+        status: Status,
+        env: DefaultEnv<'_>,
+    ) -> Result<()> {
         if hooks.is_empty() {
             return Ok(());
         }
         let state = to_json(&self.record.oci_state(status, std::process::id())?)?;
-        let process_env = self.launch.process().env().as_deref().unwrap_or_default();
-        let env = match status {
-            Status::Created => DefaultEnv::These(process_env),
-            _ => DefaultEnv::Inherit,
-        };
         hooks::run(point, hooks, &state, env)
     }
 

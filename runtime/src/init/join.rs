@@ -62,6 +62,7 @@ impl JoinPlan<'_> {
         let settled = self.launch.settle(procfs.as_ref())?;
         self.launch.install_listener(channel)?;
         channel.ask(&Report::Ready)?;
+        self.launch.seal()?;
         self.launch.execute(settled)
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Launch {
     pub(crate) groups: Groups,
     /// Whose the standard streams are.
     pub(crate) streams: Streams,
+    /// The CPUs that the container's cgroup is given, if not all.
+    pub(crate) cpus: Option<String>,
     /// Resource limits that this process sets itself.
     pub(crate) limits: Vec<PosixRlimit>,
     /// How many descriptors after the standard streams the program inherits.
@@ -57,9 +59,17 @@ pub(crate) struct Settled {
     env: Vec<CString>,
 }
 
+impl Settled {
+    /// The program's environment, as text.
+    pub(crate) fn env(&self) -> Vec<String> {
+        self.env.iter().map(|entry| entry.to_string_lossy().into_owned()).collect()
+    }
+}
+
 impl Launch {
     /// Understands what `process` wants, under the seccomp filter `seccomp`.
     pub(crate) fn plan(process: Process, seccomp: Option<seccomp::Program>) -> Result<Launch> {
+        schedule::check(&process)?;
         let args = process.args().iter().flatten();
         Ok(Launch {
             args: args.map(|arg| env::c_string(arg, "argument")).collect::<Result<_>>()?,
@@ -72,6 +82,7 @@ impl Launch {
             memory_policy: None,
             groups: Groups::Set,
             streams: Streams::Container,
+            cpus: None,
             limits: Vec::new(),
             preserve_fds: 0,
         })
@@ -129,7 +140,7 @@ impl Launch {
 
     fn schedule(&self) -> Result<()> {
         if let Some(scheduler) = self.process.scheduler() {
-            schedule::apply_scheduler(scheduler)?;
+            schedule::apply_scheduler(scheduler).map_err(|error| self.explain(error))?;
         }
         if let Some(priority) = self.process.io_priority() {
             schedule::apply_io_priority(priority)?;
@@ -143,6 +154,16 @@ impl Launch {
         let mask = self.process.user().umask().unwrap_or(0o022);
         rustix::process::umask(Mode::from_raw_mode(mask));
         Ok(())
+    }
+
+    /// The kernel gives no time to a deadline scheduler that may not use all CPUs.
+    fn explain(&self, error: Error) -> Error {
+        match error.errno() {
+            Some(libc::EPERM) if self.cpus.is_some() => {
+                Error::invalid("process scheduler can't be used together with AllowedCPUs")
+            }
+            _ => error,
+        }
     }
 
     /// Enters the working directory; `false` if this user may not.
@@ -173,9 +194,9 @@ impl Launch {
         Ok(())
     }
 
-    /// Turns this process into its program. What is left to do is what the program must not be able
-    /// to undo, in the order that needs the fewest system calls once the filter is in force.
-    pub(crate) fn execute(&self, settled: Settled) -> Result<Infallible> {
+    /// Does what the program must not be able to undo, in the order that needs the fewest system
+    /// calls once the filter is in force.
+    pub(crate) fn seal(&self) -> Result<()> {
         close_on_exec_from(3).context(|| "error closing exec fds")?;
         for number in 3..3 + self.preserve_fds {
             keep_on_exec(number as i32).context(|| format!("keep descriptor {number} open"))?;
@@ -196,6 +217,11 @@ impl Launch {
         if let Some(program) = filter.filter(|_| late) {
             install(program)?;
         }
+        Ok(())
+    }
+
+    /// Turns this process, sealed, into its program.
+    pub(crate) fn execute(&self, settled: Settled) -> Result<Infallible> {
         let Err(errno) = nix::unistd::execve(&settled.program, &self.args, &settled.env);
         Err(Error::system(format!("exec {}", settled.program.to_string_lossy()), errno))
     }

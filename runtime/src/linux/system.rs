@@ -20,6 +20,20 @@ pub(crate) fn restore_default_signals() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
+/// What the signal number `signal` means, in lower case (`bad system call`).
+pub(crate) fn signal_name(signal: i32) -> String {
+    // SAFETY: strsignal returns null or a C string that lives until its next call. It is copied
+    // before that, and the program has one thread.
+    let name = unsafe {
+        let name = libc::strsignal(signal);
+        match name.is_null() {
+            true => return format!("number {signal}"),
+            false => CStr::from_ptr(name),
+        }
+    };
+    name.to_string_lossy().to_lowercase()
+}
+
 /// Sets the NIS domain name of this process's UTS namespace.
 pub(crate) fn set_domain_name(name: &str) -> io::Result<()> {
     // SAFETY: the kernel reads `len` bytes from a string that has as many.

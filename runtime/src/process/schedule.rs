@@ -5,10 +5,47 @@ use crate::linux::schedule::{SchedAttr, set_io_priority, set_memory_policy, set_
 use crate::linux::system::set_personality;
 use oci_spec::runtime::{
     IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality, LinuxPersonalityDomain,
-    LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType,
+    LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process,
     Scheduler,
 };
 use rustix::thread::CpuSet;
+
+/// Refuses what no kernel does, before anything is made.
+pub(crate) fn check(process: &Process) -> Result<()> {
+    if let Some(scheduler) = process.scheduler() {
+        check_scheduler(scheduler)?;
+    }
+    match process.io_priority() {
+        Some(priority) => level(priority).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
+fn check_scheduler(scheduler: &Scheduler) -> Result<()> {
+    use LinuxSchedulerPolicy::*;
+    let policy = scheduler.policy();
+    let nice = scheduler.nice().unwrap_or(0);
+    if matches!(policy, SchedOther | SchedBatch) && !(-20..=19).contains(&nice) {
+        return Err(Error::invalid(format!(
+            "invalid scheduler.nice: {nice} when scheduler.policy is {policy}"
+        )));
+    }
+    let says = |value: &Option<u64>| value.is_some_and(|value| value != 0);
+    if scheduler.priority().is_some_and(|value| value != 0)
+        && !matches!(policy, SchedFifo | SchedRr)
+    {
+        return Err(Error::invalid(
+            "scheduler.priority can only be specified for SchedFIFO or SchedRR policy",
+        ));
+    }
+    let times = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
+    if !matches!(policy, SchedDeadline) && times.into_iter().any(says) {
+        return Err(Error::invalid(
+            "scheduler runtime/deadline/period can only be specified for SchedDeadline policy",
+        ));
+    }
+    attributes(scheduler).map(|_| ())
+}
 
 /// Applies a CPU scheduling policy to this process.
 pub(crate) fn apply_scheduler(scheduler: &Scheduler) -> Result<()> {
@@ -59,11 +96,15 @@ pub(crate) fn apply_io_priority(priority: &LinuxIOPriority) -> Result<()> {
         IOPriorityClass::IoprioClassBe => 2,
         IOPriorityClass::IoprioClassIdle => 3,
     };
-    let level =
-        u16::try_from(priority.priority()).ok().filter(|level| *level < 8).ok_or_else(|| {
-            Error::invalid(format!("io priority {} is not between 0 and 7", priority.priority()))
-        })?;
-    set_io_priority(class, level).context(|| "failed to set io priority")
+    set_io_priority(class, level(priority)?).context(|| "failed to set io priority")
+}
+
+fn level(priority: &LinuxIOPriority) -> Result<u16> {
+    let level = priority.priority();
+    u16::try_from(level)
+        .ok()
+        .filter(|level| *level < 8)
+        .ok_or_else(|| Error::invalid(format!("invalid ioPriority.Priority: {level}")))
 }
 
 /// Applies an execution domain to this process.
@@ -139,6 +180,27 @@ fn parse_list(list: &str) -> Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scheduler_that_contradicts_itself_is_refused() {
+        let check = |json: &str| check_scheduler(&serde_json::from_str(json).unwrap());
+        for good in [
+            r#"{"policy": "SCHED_BATCH", "nice": 19, "priority": 0}"#,
+            r#"{"policy": "SCHED_FIFO", "priority": 10}"#,
+            r#"{"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 3}"#,
+        ] {
+            check(good).unwrap();
+        }
+        for (bad, words) in [
+            (r#"{"policy": "SCHED_OTHER", "nice": 20}"#, "invalid scheduler.nice: 20"),
+            (r#"{"policy": "SCHED_BATCH", "priority": 1}"#, "scheduler.priority"),
+            (r#"{"policy": "SCHED_RR", "priority": -1}"#, "negative"),
+            (r#"{"policy": "SCHED_IDLE", "runtime": 1}"#, "runtime/deadline/period"),
+        ] {
+            let error = check(bad).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
 
     #[test]
     fn lists_are_ranges_and_numbers() {

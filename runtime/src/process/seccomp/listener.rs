@@ -26,8 +26,10 @@ pub(crate) fn hand_over(
     let text = serde_json::to_vec(state)
         .map_err(std::io::Error::from)
         .context(|| "seccomp: write the container's state")?;
-    let mut socket = UnixStream::connect(path)
-        .context(|| format!("seccomp: connect to listenerPath {}", path.display()))?;
+    let mut socket = UnixStream::connect(path).context(|| {
+        let path = path.display();
+        format!("failed to connect with seccomp agent specified in the seccomp profile: {path}")
+    })?;
 
     let descriptors = [descriptor];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -105,6 +107,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let state = ContainerProcessState::default();
         let error = hand_over(Path::new("/nowhere.sock"), &state, file.as_fd()).unwrap_err();
-        assert!(error.to_string().contains("listenerPath /nowhere.sock"), "{error}");
+        assert!(error.to_string().contains("seccomp agent"), "{error}");
+        assert!(error.to_string().contains("/nowhere.sock: no such file"), "{error}");
     }
 }

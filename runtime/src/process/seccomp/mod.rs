@@ -96,7 +96,8 @@ fn check(profile: &LinuxSeccomp) -> Result<()> {
             ));
         }
     }
-    if asks(rules) && profile.listener_path().is_none() {
+    let listener = profile.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
+    if asks(rules) && listener.is_none() {
         return Err(Error::invalid("seccomp: SCMP_ACT_NOTIFY is used but listenerPath is not set"));
     }
     Ok(())

@@ -125,6 +125,11 @@ fn profiles_that_make_no_sense_are_refused() {
                 "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#,
             "listenerPath",
         ),
+        (
+            r#"{"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "",
+                "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#,
+            "listenerPath",
+        ),
         (r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}"#, "errnoRet"),
         (r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 70000}"#, "errnoRet"),
         (

@@ -111,6 +111,12 @@ impl Channel {
     }
 }
 
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// Sends `bytes`, and `fd` with them, over a connected unix socket.
 pub(crate) fn send_with_fd(
     socket: impl AsFd,

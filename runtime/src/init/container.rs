@@ -19,7 +19,7 @@ use oci_spec::runtime::Hook;
 use rustix::fs::Mode;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What holds the program back until it is to run.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl ContainerPlan<'_> {
             false => Some(Procfs::new()?),
         };
         built.finish(&self.rootfs)?;
-        let settled = self.launch.settle(procfs.as_ref())?;
+        let settled = self.launch.settle(procfs, &self.kept(channel))?;
         self.launch.install_listener(channel)?;
         channel.ask(&Report::Ready)?;
         self.wait_for_start()?;
@@ -120,6 +120,14 @@ impl ContainerPlan<'_> {
             DefaultEnv::These(&env),
         )?;
         self.launch.execute(settled)
+    }
+
+    /// What stays open until the program runs.
+    fn kept<'a>(&'a self, channel: &'a Channel) -> Vec<BorrowedFd<'a>> {
+        match &self.gate {
+            Gate::Fifo(fifo) => vec![channel.as_fd(), fifo.as_fd()],
+            Gate::Maker => vec![channel.as_fd()],
+        }
     }
 
     /// Enters those namespaces that the process was not made in.

@@ -13,6 +13,7 @@ use crate::rootfs::place::Root;
 use crate::rootfs::procfs::Procfs;
 use nix::sched::CloneFlags;
 use std::convert::Infallible;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// All that a further process of a container does.
@@ -59,7 +60,7 @@ impl JoinPlan<'_> {
         if let Some(cpus) = &self.affinity {
             apply_affinity(cpus)?;
         }
-        let settled = self.launch.settle(procfs.as_ref())?;
+        let settled = self.launch.settle(procfs, &[channel.as_fd()])?;
         self.launch.install_listener(channel)?;
         channel.ask(&Report::Ready)?;
         self.launch.seal()?;

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Report};
 use crate::error::{Context, Error, Kind, Result};
-use crate::linux::descriptor::{close_on_exec_from, keep_on_exec};
+use crate::linux::descriptor::{close_all_from, keep_on_exec};
 use crate::linux::system::restore_default_signals;
 use crate::process::capabilities::Capabilities;
 use crate::process::lsm::Confinement;
@@ -17,6 +17,7 @@ use rustix::thread::{
 };
 use std::convert::Infallible;
 use std::ffi::CString;
+use std::os::fd::BorrowedFd;
 
 /// Whose standard streams a process has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,14 +105,24 @@ impl Launch {
     }
 
     /// Everything that can be refused: scheduling, confinement, user, working directory, program.
-    pub(crate) fn settle(&self, procfs: Option<&Procfs>) -> Result<Settled> {
+    ///
+    /// From here on this process looks up paths of the container's, which its image and programs
+    /// have a hand in. They may lead through /proc/self/fd, so no descriptor of the host's is open
+    /// any more by then: only the standard streams, those that are passed on, and `kept`.
+    pub(crate) fn settle(
+        &self,
+        procfs: Option<Procfs>,
+        kept: &[BorrowedFd<'_>],
+    ) -> Result<Settled> {
         self.schedule()?;
         if self.process.no_new_privileges().unwrap_or(false) {
             set_no_new_privs(true).context(|| "prctl(SET_NO_NEW_PRIVS)")?;
         }
         if let Some(procfs) = procfs {
-            self.confinement.set_on_exec(procfs)?;
+            self.confinement.set_on_exec(&procfs)?;
         }
+        let first = (3 + self.preserve_fds).cast_signed();
+        close_all_from(first, kept).context(|| "close the host's descriptors")?;
         // A directory that root may enter and the user may not, or the other way about, is entered
         // by whoever may.
         let entered = self.enter_directory()?;
@@ -197,7 +208,6 @@ impl Launch {
     /// Does what the program must not be able to undo, in the order that needs the fewest system
     /// calls once the filter is in force.
     pub(crate) fn seal(&self) -> Result<()> {
-        close_on_exec_from(3).context(|| "error closing exec fds")?;
         for number in 3..3 + self.preserve_fds {
             keep_on_exec(number as i32).context(|| format!("keep descriptor {number} open"))?;
         }

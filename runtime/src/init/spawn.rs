@@ -5,6 +5,7 @@ use super::namespaces::{NEWTIME, Namespaces};
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::clone::{Forked, Kinship, fork};
+use crate::linux::descriptor::close_on_exec_from;
 use crate::linux::system::exit;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
@@ -60,6 +61,8 @@ impl Spawn<'_> {
         if let Ok(Forked::Child) = forked {
             drop(ours);
             live(&theirs, |channel| {
+                // What the caller left open is not for hooks, which may be the container's.
+                close_on_exec_from(3).context(|| "error closing exec fds")?;
                 self.entry.join_self().context(|| "enter the container's cgroup")?;
                 match by_helper {
                     true => self.help(channel, inside),

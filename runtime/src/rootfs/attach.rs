@@ -108,10 +108,13 @@ pub(crate) fn fits_new_api(plan: &MountPlan) -> bool {
         .all(|value| value.len() <= LONGEST_VALUE)
 }
 
-/// Mounts a file system whose options are too long for fsconfig(2), with mount(2) on the working
-/// directory, which is `place` meanwhile: by descriptor here too.
-pub(crate) fn mount_long(typ: &str, plan: &MountPlan, place: impl AsFd) -> Result<()> {
-    use rustix::mount::{MountFlags, mount};
+/// Mounts a file system whose options are too long for fsconfig(2), and gives the mount. mount(2)
+/// takes a path: that is a name in a directory of our own, which is attached at `place` for as long
+/// as it takes, and the mount is moved from there to `place` by descriptor as all others are.
+pub(crate) fn mount_long(typ: &str, plan: &MountPlan, place: &OwnedFd) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+    const NAME: &std::ffi::CStr = c"mount";
     let data = plan
         .parameters
         .iter()
@@ -126,13 +129,27 @@ pub(crate) fn mount_long(typ: &str, plan: &MountPlan, place: impl AsFd) -> Resul
     // The lower bits of the attributes have the same meaning as those of mount(2).
     let flags = MountFlags::from_bits_retain((plan.attributes.set & 0xf) as u32);
     let source = plan.source.as_deref().unwrap_or(Path::new("none"));
-    let before = rustix::fs::open(c".", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
+    let before = rustix::fs::open(c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .context(|| "hold the working directory")?;
-    rustix::process::fchdir(place).context(|| "enter the mount's place")?;
-    let mounted = mount(source, c".", typ, flags, Some(data.as_c_str()))
-        .context(|| format!("mount file system {typ:?}"));
+    let own = new_file_system("tmpfs", None, &[], 0)?;
+    attach(&own, place).context(|| "attach a directory to mount in")?;
+    let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
+    let made = set_attributes(&own, Depth::One, private)
+        .context(|| "separate the directory to mount in")
+        .and_then(|()| {
+            rustix::fs::mkdirat(&own, NAME, Mode::RWXU).context(|| "make a place to mount at")?;
+            rustix::process::fchdir(&own).context(|| "enter the directory to mount in")?;
+            mount(source, NAME, typ, flags, Some(data.as_c_str()))
+                .context(|| format!("mount file system {typ:?}"))?;
+            clone_path(&own, Path::new("mount"), Depth::One).context(|| "hold the mount")
+        });
+    let removed = rustix::process::fchdir(&own)
+        .and_then(|()| unmount(c".", UnmountFlags::DETACH))
+        .context(|| "take the directory to mount in away");
     rustix::process::fchdir(before).context(|| "go back")?;
-    mounted
+    let made = made.and_then(|made| removed.map(|()| made))?;
+    attach(&made, place).context(|| "attach")?;
+    Ok(made)
 }
 
 /// Gives a bind mount the attributes that its plan names.

@@ -31,24 +31,23 @@ impl Masks {
         })
     }
 
-    /// Covers `path`; one that is not there needs no cover, and none needs two.
-    pub(crate) fn cover(&mut self, root: &Root, path: &Path) -> Result<()> {
+    /// Covers `place`, which is at `path`; none needs two covers.
+    pub(crate) fn cover(&mut self, place: &OwnedFd, path: &Path) -> Result<()> {
         let what = || format!("can't mask path {:?}", path.display().to_string());
         let same = path.components().collect();
         if self.covered.contains(&same) {
             return Ok(());
         }
         self.covered.push(same);
-        let Some(place) = root.find(path).context(what)? else { return Ok(()) };
-        match file_type(&place).context(what)? {
-            FileType::Directory => self.cover_directory(&place).context(what),
+        match file_type(place).context(what)? {
+            FileType::Directory => self.cover_directory(place).context(what),
             _ => {
                 let cover = clone_at(&self.null, Depth::One).context(what)?;
                 // With the host's /dev bound in, the null device is the host's: read-only keeps its
                 // mode and owner as they are. Reading and writing the device goes on.
                 let change = Change { set: RDONLY | NOSUID | NOEXEC, ..Change::default() };
                 set_attributes(&cover, Depth::One, change).context(what)?;
-                attach(&cover, &place).context(what)
+                attach(&cover, place).context(what)
             }
         }
     }
@@ -75,11 +74,10 @@ impl Masks {
     }
 }
 
-/// Makes what is at `path` read-only; one that is not there needs nothing.
-pub(crate) fn make_read_only(root: &Root, path: &Path) -> Result<()> {
+/// Makes `place`, which is at `path`, read-only.
+pub(crate) fn make_read_only(place: &OwnedFd, path: &Path) -> Result<()> {
     let what = || format!("can't make {:?} read-only", path.display().to_string());
-    let Some(place) = root.find(path).context(what)? else { return Ok(()) };
-    let tree = clone_at(&place, Depth::Tree).context(what)?;
+    let tree = clone_at(place, Depth::Tree).context(what)?;
     set_attributes(&tree, Depth::One, Change { set: RDONLY, ..Change::default() }).context(what)?;
-    attach(&tree, &place).context(what)
+    attach(&tree, place).context(what)
 }

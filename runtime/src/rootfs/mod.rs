@@ -66,6 +66,9 @@ pub(crate) trait SourceGiver {
     fn mount_source(&self, index: usize) -> Result<OwnedFd>;
 }
 
+/// Where a bundle has the kernel's file systems, parts of which are hidden or read-only.
+const KERNEL_PLACES: [&str; 2] = ["/proc", "/sys"];
+
 /// A root filesystem that is built and not entered yet.
 #[derive(Debug)]
 pub(crate) struct Built {
@@ -73,12 +76,14 @@ pub(crate) struct Built {
     /// The procfs that the container has at /proc, if it has one of its own.
     procfs: Option<Procfs>,
     late_read_only: Vec<OwnedFd>,
+    /// What was mounted at /proc and at /sys, by these names.
+    kernel: Vec<(PathBuf, Root)>,
 }
 
 /// Mounts the root and everything in it.
 pub(crate) fn build(plan: &RootfsPlan<'_>, giver: &impl SourceGiver) -> Result<Built> {
     let root = open_root(plan)?;
-    let mut built = Built { root, procfs: None, late_read_only: Vec::new() };
+    let mut built = Built { root, procfs: None, late_read_only: Vec::new(), kernel: Vec::new() };
     for (index, mount) in plan.mounts.iter().enumerate() {
         mounts::make(plan, mount, index, giver, &mut built).context(|| {
             let source = mount.source.as_deref().unwrap_or(Path::new("")).display();
@@ -129,6 +134,30 @@ impl Built {
         self.procfs.as_ref().ok_or_else(|| Error::unsupported("no procfs"))
     }
 
+    /// Keeps the mount `made` if it is at one of the places that paths are hidden in.
+    fn remember(&mut self, plan: &MountPlan, made: OwnedFd) {
+        let place = &plan.destination;
+        if KERNEL_PLACES.iter().any(|name| place.components().eq(Path::new(name).components())) {
+            self.kernel.push((place.clone(), Root::new(made)));
+        }
+    }
+
+    /// Opens the place `path` for hiding it; one that is not there needs no hiding.
+    ///
+    /// What is to be hidden in a procfs or sysfs is looked for in the one that was mounted, not
+    /// where its name leads by now: who shares the root may have put another directory there for a
+    /// moment, and would have the mount with nothing hidden afterwards.
+    fn find(&self, path: &Path) -> Result<Option<OwnedFd>> {
+        use std::path::Component;
+        let straight = !path.components().any(|part| part == Component::ParentDir);
+        let mounted = self.kernel.iter().rev().filter(|_| straight).find_map(|(place, mount)| {
+            let below = path.strip_prefix(place).ok()?;
+            (!below.as_os_str().is_empty()).then_some((mount, below))
+        });
+        let (root, below) = mounted.unwrap_or((&self.root, path));
+        root.find(below).context(|| format!("look for {}", path.display()))
+    }
+
     /// Takes away what the container may not change or see, and makes the container's root this
     /// process's root. The host's tree is gone afterwards.
     pub(crate) fn finish(self, plan: &RootfsPlan<'_>) -> Result<()> {
@@ -141,12 +170,16 @@ impl Built {
                 .context(|| "error setting rootfs as readonly")?;
         }
         for path in &plan.read_only_paths {
-            masks::make_read_only(&self.root, path)?;
+            if let Some(place) = self.find(path)? {
+                masks::make_read_only(&place, path)?;
+            }
         }
         if !plan.masked.is_empty() {
             let mut masks = Masks::new(&self.root, plan.label.as_deref())?;
             for path in &plan.masked {
-                masks.cover(&self.root, path)?;
+                if let Some(place) = self.find(path)? {
+                    masks.cover(&place, path)?;
+                }
             }
         }
         pivot::enter(&self.root, &plan.path, plan.switch)?;

@@ -42,7 +42,9 @@ pub(super) fn make(
         }
     };
     restrict_tree(&made, mount)?;
-    propagate(&made, mount)
+    propagate(&made, mount)?;
+    built.remember(mount, made);
+    Ok(())
 }
 
 /// The tree to bind. What this process cannot open itself, or not with other ids, the host's side
@@ -83,10 +85,18 @@ fn place_for(mount: &MountPlan, tree: &OwnedFd, built: &Built) -> Result<OwnedFd
 /// The place of a new file system: a directory, made where it is missing.
 fn directory_for(mount: &MountPlan, built: &Built) -> Result<OwnedFd> {
     let is = |name: &str| mount.what == What::New(name.to_owned());
-    if is("proc") || is("sysfs") {
-        refuse_link(mount, built)?;
-    }
-    let place = built.root.make_dir(&mount.destination, 0o755)?;
+    // A procfs or sysfs behind a link would not be where the container is protected from it.
+    let place = match &mount.what {
+        What::New(typ) if typ == "proc" || typ == "sysfs" => {
+            let plain = built.root.make_plain_dir(&mount.destination, 0o755)?;
+            plain.ok_or_else(|| {
+                Error::invalid(format!("filesystem {typ:?} must be mounted on ordinary directory"))
+            })?
+        }
+        What::New(_) | What::Bind(_) | What::Cgroups => {
+            built.root.make_dir(&mount.destination, 0o755)?
+        }
+    };
     refuse_root(&place, built)?;
     if !is("proc") && is_proc_place(mount, &place, built)? {
         return Err(not_proc(mount));
@@ -104,11 +114,7 @@ fn make_new(
     built: &mut Built,
 ) -> Result<OwnedFd> {
     if !fits_new_api(mount) {
-        mount_long(typ, mount, &place)?;
-        return built
-            .root
-            .find(&mount.destination)?
-            .ok_or_else(|| Error::invalid("the mount is gone again"));
+        return mount_long(typ, mount, &place);
     }
     // What is to be filled before it becomes read-only.
     let is_filled =
@@ -165,26 +171,6 @@ fn refuse_root(place: &OwnedFd, built: &Built) -> Result<()> {
     match is_same_file(place, &built.root).context(|| "look at its place")? {
         true => Err(Error::invalid("a mount cannot cover the root of the container")),
         false => Ok(()),
-    }
-}
-
-/// A procfs or sysfs behind a link would not be where the container is protected from it.
-fn refuse_link(mount: &MountPlan, built: &Built) -> Result<()> {
-    use rustix::fs::OFlags;
-    let flags = OFlags::PATH | OFlags::NOFOLLOW;
-    match built.root.open(&mount.destination, flags) {
-        Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(errno) => Err(Error::system("look at its place", errno)),
-        Ok(fd) => match file_type(&fd).context(|| "look at its place")? {
-            FileType::Directory => Ok(()),
-            _ => Err(Error::invalid(format!(
-                "filesystem {:?} must be mounted on ordinary directory",
-                match &mount.what {
-                    What::New(typ) => typ.as_str(),
-                    What::Bind(_) | What::Cgroups => "bind",
-                }
-            ))),
-        },
     }
 }
 

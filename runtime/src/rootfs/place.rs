@@ -62,6 +62,26 @@ impl Root {
         Ok(walk.end())
     }
 
+    /// The same, but what is at `path` must be a directory itself and no link to one: it is looked
+    /// at and held in one step, so it cannot become a link in between. `None` if it is something
+    /// else.
+    pub(crate) fn make_plain_dir(&self, path: &Path, mode: u32) -> Result<Option<OwnedFd>> {
+        let what = || format!("mkdir {}", path.display());
+        let (parent, name) = self.make_parent(path)?;
+        let fd = match open_here(&parent, &name) {
+            Err(Errno::NOENT) => {
+                match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(mode)) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(Error::system(what(), errno)),
+                }
+                open_here(&parent, &name)
+            }
+            other => other,
+        }
+        .context(what)?;
+        Ok((file_type(&fd).context(what)? == FileType::Directory).then_some(fd))
+    }
+
     /// Opens the file at `path`; if it is missing, an empty one is made, with its directories.
     pub(crate) fn make_file(&self, path: &Path) -> Result<OwnedFd> {
         let (parent, name) = self.make_parent(path)?;
@@ -258,6 +278,22 @@ mod tests {
         let error = root.make_dir(Path::new("/file/x"), 0o755).unwrap_err();
         assert!(error.to_string().ends_with("not a directory"), "{error}");
         assert!(root.make_dir(Path::new("/one/x"), 0o755).is_err());
+    }
+
+    #[test]
+    fn a_plain_directory_is_no_link_to_one() {
+        let (dir, root) = tree();
+        symlink("real", dir.path().join("root/link")).unwrap();
+        symlink("nowhere", dir.path().join("root/dangling")).unwrap();
+        std::fs::write(dir.path().join("root/file"), "").unwrap();
+        for other in ["/link", "/dangling", "/file"] {
+            assert!(root.make_plain_dir(Path::new(other), 0o755).unwrap().is_none(), "{other}");
+        }
+        for plain in ["/real", "/new", "/link/below"] {
+            assert!(root.make_plain_dir(Path::new(plain), 0o755).unwrap().is_some(), "{plain}");
+        }
+        assert!(dir.path().join("root/real/below").is_dir());
+        assert!(root.make_plain_dir(Path::new("/"), 0o755).is_err());
     }
 
     #[test]

@@ -122,9 +122,15 @@ impl Bundle {
 
     /// Waits until the container has `status`.
     pub(crate) fn wait_for(&self, id: &str, status: &str) {
-        let end = Instant::now() + Duration::from_secs(10);
-        while self.state(id)["status"] != status {
-            assert!(Instant::now() < end, "{id} is not {status}: {}", self.state(id));
+        self.wait_until(&format!("{id} is {status}"), || self.state(id)["status"] == status);
+    }
+
+    /// Waits until `it_is`.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, it_is: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !it_is() {
+            assert!(Instant::now() < end, "not yet: {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -3,4 +3,8 @@
 
 mod bundle;
 mod escapes;
+mod escapes_descriptors;
+mod escapes_masks;
+mod escapes_mounts;
 mod lifecycle;
+mod racer;

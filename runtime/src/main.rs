@@ -7,6 +7,7 @@ mod error;
 mod init;
 mod linux;
 mod log;
+mod network;
 mod process;
 mod rootfs;
 mod shield;

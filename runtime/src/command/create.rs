@@ -93,6 +93,7 @@ impl Common {
             start,
             systemd_cgroup: global.systemd_cgroup,
             rootless: global.rootless,
+            log: &global.log,
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             preserve_fds,

@@ -19,5 +19,5 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
         true => Running::Kill,
         false => Running::Refuse,
     };
-    delete(&global.root, &arguments.container_id, running)
+    delete(&global.root, &arguments.container_id, running, &global.log)
 }

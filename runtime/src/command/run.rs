@@ -68,7 +68,8 @@ fn run_attached(global: &Global, arguments: Arguments) -> Result<i32> {
     let started = prepared.start()?;
     let status = foreground.stay(&started);
     if !arguments.keep {
-        let removed = Container::open(&global.root, &id).and_then(|container| container.remove());
+        let removed =
+            Container::open(&global.root, &id).and_then(|container| container.remove(&global.log));
         if let Err(error) = removed {
             global.log.write(Level::Warning, &error.to_string());
         }

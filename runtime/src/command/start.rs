@@ -12,5 +12,5 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
-    Container::open(&global.root, &arguments.container_id)?.start()
+    Container::open(&global.root, &arguments.container_id)?.start(&global.log)
 }

@@ -21,10 +21,12 @@ use crate::init::container::{ContainerPlan, Gate, InnerHooks};
 use crate::init::launch::Streams;
 use crate::init::namespaces::Namespaces;
 use crate::init::spawn::Spawn;
+use crate::log::Log;
+use crate::network::plan::DevicePlan;
 use crate::process::rlimits;
 use crate::rootfs::plan::MountPlan;
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{Hooks, Linux};
+use oci_spec::runtime::{Hook, Hooks, Linux};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,8 @@ pub(crate) struct CreateRequest<'a> {
     pub(crate) systemd_cgroup: bool,
     /// Whether refusals of the cgroup file system are to be borne.
     pub(crate) rootless: bool,
+    /// Where warnings go.
+    pub(crate) log: &'a Log,
     /// Whether to move the root instead of pivoting to it.
     pub(crate) no_pivot: bool,
     /// Whether to stay in the caller's session keyring.
@@ -84,6 +88,9 @@ pub(super) struct Making {
     pub(super) record: Record,
     /// Its init.
     pub(super) pidfd: Option<OwnedFd>,
+    /// What runs when they are gone again.
+    poststop: Vec<Hook>,
+    log: Log,
     /// Whether they are there to stay.
     keep: bool,
 }
@@ -100,6 +107,10 @@ impl Drop for Making {
         }
         let _ = self.record.cgroup.remove();
         let _ = self.dir.remove();
+        if self.pidfd.is_some() {
+            // Other hooks may have run: what they have made is to be taken back too.
+            hooks::run_poststop(&self.poststop, &self.record, &self.log);
+        }
     }
 }
 
@@ -113,6 +124,10 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     validate(spec, &linux, &namespaces)?;
     let mounts = spec.mounts().iter().flatten();
     let mounts = mounts.map(|mount| MountPlan::parse(mount, &rootfs)).collect::<Result<_>>()?;
+    let net_devices = match linux.net_devices() {
+        Some(devices) => DevicePlan::parse(devices)?,
+        None => Vec::new(),
+    };
     let launch = plan::launch(&request, &linux, process.clone(), &namespaces)?;
 
     let dir = StateDir::claim(request.root, &request.id)?;
@@ -128,6 +143,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
         sysctls: linux.sysctl().clone().unwrap_or_default(),
         terminal: plan::terminal(&process, &request)?,
+        has_net_devices: !net_devices.is_empty(),
         has_host_hooks: has_host_hooks(&hooks),
         hooks: InnerHooks {
             create_container: hooks.create_container().clone().unwrap_or_default(),
@@ -149,6 +165,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         making,
         spawned,
         maps: plan::id_maps(&linux),
+        net_devices: &net_devices,
         mounts,
         seccomp: linux.seccomp().clone(),
         hooks: &hooks,
@@ -241,5 +258,7 @@ fn make_cgroup(
         new_keyring: !request.no_new_keyring,
         cgroup,
     };
-    Ok(Making { dir, record, pidfd: None, keep: false })
+    let poststop = spec.hooks().as_ref().and_then(|hooks| hooks.poststop().clone());
+    let (poststop, log) = (poststop.unwrap_or_default(), request.log.clone());
+    Ok(Making { dir, record, pidfd: None, poststop, log, keep: false })
 }

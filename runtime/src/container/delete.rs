@@ -1,12 +1,13 @@
 //! Removing a container and all that was made for it.
 
-use super::hooks::{self, DefaultEnv};
+use super::hooks;
 use super::id::ContainerId;
 use super::identity::SIGKILL;
-use super::record::to_json;
-use super::status::{Action, Status};
+use super::status::Action;
 use super::{Container, store};
 use crate::error::{Context, Error, Kind, Result};
+use crate::log::Log;
+use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
 
@@ -23,7 +24,7 @@ pub(crate) enum Running {
 const PATIENCE: i64 = 10;
 
 /// Removes the container `id`.
-pub(crate) fn delete(root: &Path, id: &str, running: Running) -> Result<()> {
+pub(crate) fn delete(root: &Path, id: &str, running: Running, log: &Log) -> Result<()> {
     let container = match Container::open(root, id) {
         Err(error) if error.kind() == Kind::NotFound => {
             store::remove_remains(root, &ContainerId::parse(id)?)?;
@@ -39,12 +40,12 @@ pub(crate) fn delete(root: &Path, id: &str, running: Running) -> Result<()> {
             .map_err(|error| Error::state(format!("cannot delete container {id} that {error}")))?;
     }
     container.end_init()?;
-    container.remove()
+    container.remove(log)
 }
 
 impl Container {
     /// Kills the first process, if it still is there, and waits for its end.
-    fn end_init(&self) -> Result<()> {
+    pub(super) fn end_init(&self) -> Result<()> {
         let Ok(pidfd) = self.record.init.open() else { return Ok(()) };
         match self.kill(SIGKILL) {
             // It has ended by itself in between.
@@ -64,7 +65,8 @@ impl Container {
 
     /// Removes what belongs to a container that has stopped. Goes on past a failure, and reports
     /// the first.
-    pub(crate) fn remove(&self) -> Result<()> {
+    pub(crate) fn remove(&self, log: &Log) -> Result<()> {
+        // The configuration is removed with the rest.
         let hooks = self.poststop_hooks();
         if !self.record.own_pid_namespace {
             // Processes that outlived the first are the container's too.
@@ -72,20 +74,12 @@ impl Container {
         }
         let cgroup = self.record.cgroup.remove().context(|| "unable to remove container's cgroup");
         let directory = self.dir.remove().context(|| "unable to remove container state dir");
-        cgroup.and(directory).and(hooks.and_then(|hooks| self.run_poststop(&hooks)))
+        hooks::run_poststop(hooks.as_deref().unwrap_or_default(), &self.record, log);
+        cgroup.and(directory).and(hooks.map(drop))
     }
 
-    /// The hooks, read before the configuration is removed.
-    fn poststop_hooks(&self) -> Result<Vec<oci_spec::runtime::Hook>> {
+    fn poststop_hooks(&self) -> Result<Vec<Hook>> {
         let hooks = self.spec()?.hooks().as_ref().and_then(|hooks| hooks.poststop().clone());
         Ok(hooks.unwrap_or_default())
-    }
-
-    fn run_poststop(&self, hooks: &[oci_spec::runtime::Hook]) -> Result<()> {
-        if hooks.is_empty() {
-            return Ok(());
-        }
-        let state = to_json(&self.record.oci_state(Status::Stopped, 0)?)?;
-        hooks::run("poststop", hooks, &state, DefaultEnv::Inherit)
     }
 }

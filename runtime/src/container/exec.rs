@@ -127,7 +127,12 @@ impl Joining<'_> {
                 Some(Report::SeccompListener { number }) => self.hand_over_listener(number)?,
                 Some(Report::Ready) => return self.let_go(),
                 Some(Report::Failed(error)) => return Err(error),
-                Some(Report::MapIds | Report::MountSource { .. } | Report::Hooks) => {
+                Some(
+                    Report::MapIds
+                    | Report::NetDevices
+                    | Report::MountSource { .. }
+                    | Report::Hooks,
+                ) => {
                     return Err(Error::new(Kind::System, "the process sent an unexpected message"));
                 }
             }

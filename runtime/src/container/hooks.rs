@@ -1,8 +1,11 @@
 //! Programs that the bundle wants run at certain points of a container's life.
 
+use super::record::{Record, to_json};
+use super::status::Status;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::system::signal_name;
-use oci_spec::runtime::Hook;
+use crate::log::{Level, Log};
+use oci_spec::runtime::{Hook, Hooks};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::io::{Read, Write};
@@ -31,6 +34,55 @@ pub(crate) fn run(point: &str, hooks: &[Hook], state: &str, env: DefaultEnv<'_>)
     Ok(())
 }
 
+/// Runs the hooks that follow a container's end. One that fails is warned of, and the others run all
+/// the same: the container is gone, whatever they do.
+pub(crate) fn run_poststop(hooks: &[Hook], record: &Record, log: &Log) {
+    if hooks.is_empty() {
+        return;
+    }
+    let warn = |error: Error| log.write(Level::Warning, &error.to_string());
+    match record.oci_state(Status::Stopped, 0).and_then(|state| to_json(&state)) {
+        Err(error) => warn(error),
+        Ok(state) => {
+            for (number, hook) in hooks.iter().enumerate() {
+                let ran = run_one(hook, &state, DefaultEnv::Inherit);
+                if let Err(error) = ran.context(|| format!("error running poststop hook #{number}"))
+                {
+                    warn(error);
+                }
+            }
+        }
+    }
+}
+
+/// Refuses hooks that cannot be run as they are described.
+pub(crate) fn check(hooks: &Hooks) -> Result<()> {
+    let points = [
+        ("prestart", hooks.prestart()),
+        ("createRuntime", hooks.create_runtime()),
+        ("createContainer", hooks.create_container()),
+        ("startContainer", hooks.start_container()),
+        ("poststart", hooks.poststart()),
+        ("poststop", hooks.poststop()),
+    ];
+    for (point, list) in points {
+        for (number, hook) in list.iter().flatten().enumerate() {
+            if !hook.path().is_absolute() {
+                return Err(Error::invalid(format!(
+                    "{point} hook #{number}: path {:?} is not absolute",
+                    hook.path()
+                )));
+            }
+            if let Some(timeout) = hook.timeout().filter(|seconds| *seconds <= 0) {
+                return Err(Error::invalid(format!(
+                    "{point} hook #{number}: timeout {timeout} is not greater than zero"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn run_one(hook: &Hook, state: &str, env: DefaultEnv<'_>) -> Result<()> {
     let path = hook.path();
     let mut command = Command::new(path);
@@ -44,8 +96,7 @@ fn run_one(hook: &Hook, state: &str, env: DefaultEnv<'_>) -> Result<()> {
         // A hook that does not read its state is not at fault.
         let _ = stdin.write_all(state.as_bytes());
     }
-    let limit = hook.timeout().filter(|seconds| *seconds > 0);
-    if let Some(seconds) = limit
+    if let Some(seconds) = hook.timeout()
         && !ends_within(&child, Duration::from_secs(seconds.unsigned_abs()))?
     {
         let _ = child.kill();

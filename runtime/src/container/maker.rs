@@ -10,12 +10,14 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::{Answer, Report};
 use crate::init::idmap::IdMaps;
 use crate::init::spawn::Spawned;
+use crate::network::{self, plan::DevicePlan};
 use crate::process::{rlimits, seccomp};
 use crate::rootfs::idmapped;
 use crate::rootfs::plan::MountPlan;
 use oci_spec::runtime::{
     ContainerProcessStateBuilder, Hook, Hooks, LinuxSeccomp, PosixRlimit, State,
 };
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -27,6 +29,8 @@ pub(super) struct Maker<'a> {
     pub(super) spawned: Spawned,
     /// The ids of a new user namespace.
     pub(super) maps: IdMaps,
+    /// The devices that come into its network namespace.
+    pub(super) net_devices: &'a [DevicePlan],
     /// The mounts, whose sources the init may ask for.
     pub(super) mounts: Vec<MountPlan>,
     /// The profile, which says who is told of notifications.
@@ -51,6 +55,7 @@ impl Maker<'_> {
                     continue;
                 }
                 Report::MapIds => self.maps.write(self.spawned.pid)?,
+                Report::NetDevices => self.move_net_devices()?,
                 Report::MountSource { index } => {
                     let mount = self.mounts.get(index as usize).ok_or_else(unexpected)?;
                     let tree = idmapped::open(mount, &self.maps)?;
@@ -88,12 +93,20 @@ impl Maker<'_> {
         Ok(())
     }
 
+    /// Moves the devices to where the init is, which waits meanwhile.
+    fn move_net_devices(&self) -> Result<()> {
+        let path = format!("/proc/{}/ns/net", self.spawned.pid);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = rustix::fs::open(&path, flags, Mode::empty())
+            .context(|| "open the container's network namespace")?;
+        network::move_devices(self.net_devices, namespace.as_fd())
+    }
+
     fn run_host_hooks(&mut self) -> Result<()> {
         self.making.dir.save(&self.making.record)?;
-        let state = self.making.record.oci_state(Status::Creating, self.spawned.pid)?;
-        let state = to_json(&state)?;
-        for (point, list) in host_hooks(self.hooks) {
-            hooks::run(point, list, &state, DefaultEnv::Inherit)?;
+        for (point, status, list) in host_hooks(self.hooks) {
+            let state = self.making.record.oci_state(status, self.spawned.pid)?;
+            hooks::run(point, list, &to_json(&state)?, DefaultEnv::Inherit)?;
         }
         Ok(())
     }
@@ -174,16 +187,18 @@ pub(super) fn unexpected() -> Error {
     Error::new(Kind::System, "the container's init sent an unexpected message")
 }
 
-/// Hooks of the host that run before the root is switched, in their order.
-fn host_hooks(hooks: &Hooks) -> [(&'static str, &[Hook]); 2] {
-    // The first is the old name of the second; bundles use both.
+/// Hooks of the host that run before the root is switched, in their order, and the status that each
+/// kind is told.
+fn host_hooks(hooks: &Hooks) -> [(&'static str, Status, &[Hook]); 2] {
     let prestart = hooks.prestart().as_deref().unwrap_or_default();
+    let create_runtime = hooks.create_runtime().as_deref().unwrap_or_default();
     [
-        ("prestart", prestart),
-        ("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default()),
+        // The older of the two, from before there was a status `creating`.
+        ("prestart", Status::Created, prestart),
+        ("createRuntime", Status::Creating, create_runtime),
     ]
 }
 
 pub(super) fn has_host_hooks(hooks: &Hooks) -> bool {
-    host_hooks(hooks).iter().any(|(_, list)| !list.is_empty())
+    host_hooks(hooks).iter().any(|(_, _, list)| !list.is_empty())
 }

@@ -23,6 +23,7 @@ mod validate;
 use crate::cgroup::Watch;
 use crate::cgroup::stats::Stats;
 use crate::error::Result;
+use crate::log::{Level, Log};
 use bundle::parse;
 use hooks::DefaultEnv;
 use id::ContainerId;
@@ -69,17 +70,21 @@ impl Container {
     }
 
     /// Lets its program run.
-    pub(crate) fn start(&self) -> Result<()> {
+    pub(crate) fn start(&self, log: &Log) -> Result<()> {
         self.dir.lock()?;
         self.status()?.allows(Action::Start)?;
-        self.dir.open_gate()?;
+        let gate = self.dir.open_gate()?;
         let spec = self.spec()?;
         let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.poststart().as_deref());
         let Some(hooks) = hooks.filter(|hooks| !hooks.is_empty()) else { return Ok(()) };
+        gate.wait_for_program()?;
         let state = self.record.oci_state(Status::Running, self.record.init.pid)?;
         hooks::run("poststart", hooks, &to_json(&state)?, DefaultEnv::Inherit).inspect_err(|_| {
-            // A container whose start was refused does not run.
-            let _ = self.kill(SIGKILL);
+            // A container whose start has failed is no more.
+            let ended = self.end_init().and_then(|()| self.remove(log));
+            if let Err(error) = ended {
+                log.write(Level::Warning, &error.to_string());
+            }
         })
     }
 

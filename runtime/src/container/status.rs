@@ -34,7 +34,7 @@ pub(crate) enum Action {
     Resume,
     /// Change its limits.
     Update,
-    /// Remove it, without killing a running program first.
+    /// Remove it, without killing its first process, be that the program or what waits to be it.
     Delete,
 }
 
@@ -62,8 +62,8 @@ impl Status {
             (Update, Stopped) | (Pause, Creating | Paused | Stopped) => {
                 "container not running".to_owned()
             }
-            (Delete, Created | Stopped) => return Ok(()),
-            (Delete, Creating | Running | Paused) => format!("is not stopped: {self}"),
+            (Delete, Stopped) => return Ok(()),
+            (Delete, Creating | Created | Running | Paused) => format!("is not stopped: {self}"),
         };
         Err(Error::state(refusal))
     }

@@ -7,6 +7,7 @@ use super::id::ContainerId;
 use super::record::{Phase, Record, to_json};
 use super::status::Status;
 use crate::error::{Context, Error, Kind, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -17,6 +18,10 @@ use std::path::{Path, PathBuf};
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 const GATE: &str = "exec.fifo";
+
+/// The writing end of a fifo that nobody waits at any more.
+#[derive(Debug)]
+pub(crate) struct OpenGate(OwnedFd);
 
 /// One container's directory.
 #[derive(Debug)]
@@ -104,7 +109,7 @@ impl StateDir {
     }
 
     /// Lets the program go, and removes the fifo: nobody can do it twice.
-    pub(crate) fn open_gate(&self) -> Result<()> {
+    pub(crate) fn open_gate(&self) -> Result<OpenGate> {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let gate =
             rustix::fs::openat(&self.fd, GATE, flags, Mode::empty()).map_err(
@@ -117,7 +122,8 @@ impl StateDir {
             )?;
         rustix::io::write(&gate, b"0").context(|| "tell the container's init to start")?;
         rustix::fs::unlinkat(&self.fd, GATE, AtFlags::empty())
-            .context(|| format!("remove {}/{GATE}", self.path.display()))
+            .context(|| format!("remove {}/{GATE}", self.path.display()))?;
+        Ok(OpenGate(gate))
     }
 
     /// What the container is doing.
@@ -166,6 +172,16 @@ impl StateDir {
         let mode = Mode::from_raw_mode(0o600);
         let fd = rustix::fs::openat(&self.fd, name, flags, mode).context(what)?;
         File::from(fd).write_all(bytes).context(what)
+    }
+}
+
+impl OpenGate {
+    /// Waits until the init has become the program, or has ended.
+    pub(crate) fn wait_for_program(&self) -> Result<()> {
+        // The init's end closes then, and it is the last that could read.
+        rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&self.0, PollFlags::ERR)], None))
+            .context(|| "wait for the program to run")?;
+        Ok(())
     }
 }
 
@@ -245,12 +261,13 @@ mod tests {
     fn the_gate_opens_once_and_only_for_a_waiting_init() {
         let (_root, _id, dir) = claimed();
         let waiting = dir.make_gate().unwrap();
-        dir.open_gate().unwrap();
+        let gate = dir.open_gate().unwrap();
         let mut byte = [0u8; 2];
         assert_eq!(rustix::io::read(&waiting, &mut byte).unwrap(), 1);
         let again = dir.open_gate().unwrap_err();
         assert_eq!(again.to_string(), "cannot start an already running container");
         drop(waiting);
+        gate.wait_for_program().unwrap();
         drop(dir.make_gate().unwrap());
         let dead = dir.open_gate().unwrap_err();
         assert_eq!(dead.to_string(), "cannot start a container that has stopped");

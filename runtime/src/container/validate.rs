@@ -1,5 +1,6 @@
 //! What a bundle asks for that cannot be, found before anything is made.
 
+use super::hooks;
 use crate::error::{Error, Result};
 use crate::init::namespaces::{NEWTIME, Namespaces};
 use nix::sched::CloneFlags;
@@ -12,7 +13,9 @@ pub(crate) fn validate(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> R
     check_mounts(linux, namespaces)?;
     check_user_namespace(linux, namespaces)?;
     check_time(linux, namespaces)?;
+    check_net_devices(linux, namespaces)?;
     check_unsupported(linux)?;
+    spec.hooks().as_ref().map_or(Ok(()), hooks::check)?;
     for sysctl in linux.sysctl().iter().flatten().map(|(name, _)| name) {
         check_sysctl(sysctl, namespaces)?;
     }
@@ -74,11 +77,21 @@ fn check_time(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
     }))
 }
 
+fn check_net_devices(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    if linux.net_devices().as_ref().is_none_or(|devices| devices.is_empty()) {
+        return Ok(());
+    }
+    if !namespaces.all().contains(CloneFlags::CLONE_NEWNET) {
+        return Err(Error::invalid("unable to move network devices without a NET namespace"));
+    }
+    match rustix::process::geteuid().is_root() {
+        true => Ok(()),
+        false => Err(Error::invalid("network devices are not supported for rootless containers")),
+    }
+}
+
 /// What this program does not do is refused, never passed over.
 fn check_unsupported(linux: &Linux) -> Result<()> {
-    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        return Err(Error::unsupported("linux.netDevices is not supported"));
-    }
     if linux.intel_rdt().is_some() {
         return Err(Error::unsupported(
             "intelRdt is specified in config, but Intel RDT is not supported",

@@ -23,6 +23,8 @@ pub(crate) enum Report {
     },
     /// The new user namespace waits for its id mappings.
     MapIds,
+    /// The network namespace waits for devices of the host.
+    NetDevices,
     /// The mount with this number in the plan needs a source that only the host side can make.
     MountSource {
         /// The mount's place in the plan.
@@ -162,12 +164,14 @@ const HOOKS: u8 = 4;
 const LISTENER: u8 = 5;
 const READY: u8 = 6;
 const FAILED: u8 = 7;
+const NET_DEVICES: u8 = 8;
 
 fn encode_report(report: &Report) -> Vec<u8> {
     match report {
         Report::Forked { pid } => with_number(FORKED, *pid),
         Report::MapIds => vec![MAP_IDS],
         Report::MountSource { index } => with_number(NEED_SOURCE, *index),
+        Report::NetDevices => vec![NET_DEVICES],
         Report::Hooks => vec![HOOKS],
         Report::SeccompListener { number } => with_number(LISTENER, *number as u32),
         Report::Ready => vec![READY],
@@ -196,6 +200,7 @@ fn decode_report(bytes: &[u8]) -> Result<Report> {
         FORKED => Report::Forked { pid: number().ok_or_else(garbled)? },
         MAP_IDS => Report::MapIds,
         NEED_SOURCE => Report::MountSource { index: number().ok_or_else(garbled)? },
+        NET_DEVICES => Report::NetDevices,
         HOOKS => Report::Hooks,
         LISTENER => Report::SeccompListener { number: number().ok_or_else(garbled)? as i32 },
         READY => Report::Ready,

@@ -56,6 +56,8 @@ pub(crate) struct ContainerPlan<'a> {
     pub(crate) sysctls: HashMap<String, String>,
     /// A terminal, if the program wants one.
     pub(crate) terminal: Option<Terminal>,
+    /// Whether devices of the host come into its network namespace.
+    pub(crate) has_net_devices: bool,
     /// Whether hooks of the host run while the root is not switched yet.
     pub(crate) has_host_hooks: bool,
     /// Hooks that run inside.
@@ -76,6 +78,9 @@ impl ContainerPlan<'_> {
         self.join_keyring()?;
         if self.namespaces.new.contains(CloneFlags::CLONE_NEWNET) {
             raise_loopback().context(|| "raise the loopback interface")?;
+        }
+        if self.has_net_devices {
+            channel.ask(&Report::NetDevices)?;
         }
         null::shield()?;
         let mut built = rootfs::build(&self.rootfs, &Host { channel })?;

@@ -126,6 +126,9 @@ impl Launch {
         // A directory that root may enter and the user may not, or the other way about, is entered
         // by whoever may.
         let entered = self.enter_directory()?;
+        if let Some(capabilities) = &self.capabilities {
+            capabilities.check().context(|| "unable to apply caps: can't apply capabilities")?;
+        }
         match &self.capabilities {
             Some(capabilities) => capabilities.before_change_of_user(),
             None => set_keep_capabilities(true),

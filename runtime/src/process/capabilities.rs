@@ -36,6 +36,18 @@ impl Capabilities {
         }
     }
 
+    /// Refuses what this process cannot give, while there is still someone to be told.
+    ///
+    /// # Errors
+    /// `EPERM`, as capset(2) would say once the program is about to run.
+    pub(crate) fn check(&self) -> Result<(), Errno> {
+        let own = capabilities(None)?;
+        let granted = own.permitted.contains(self.permitted)
+            && self.permitted.contains(self.effective)
+            && (own.inheritable | self.bounding).contains(self.inheritable);
+        if granted { Ok(()) } else { Err(Errno::PERM) }
+    }
+
     /// Takes all capabilities out of the bounding set but those to be kept, and makes the others
     /// survive the change of user that follows. A process without `CAP_SETPCAP` cannot cut the set;
     /// it is not cut then, and bounds what it bounded before.

@@ -28,7 +28,7 @@ impl Bundle {
         fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
         for name in [
             "sh", "cat", "ls", "id", "grep", "sleep", "true", "touch", "mount", "stat", "readlink",
-            "echo", "chmod", "ps", "tty", "stty", "hostname", "pwd", "kill", "head",
+            "echo", "chmod", "ps", "tty", "stty", "hostname", "pwd", "kill", "head", "ip",
         ] {
             symlink("busybox", bin.join(name)).unwrap();
         }
@@ -107,6 +107,15 @@ impl Bundle {
         let mut command = self.command();
         command.args(args).stdout(Stdio::null()).stderr(Stdio::null());
         assert!(command.status().unwrap().success(), "{args:?}");
+    }
+
+    /// Runs a shell script on a host whose network is its own and bare. `tare` is a command there.
+    pub(crate) fn on_bare_network(&self, script: &str) -> Ran {
+        let tare = format!("tare() {{ {TARE} --root {} \"$@\"; }}", self.containers().display());
+        let script = format!("set -e; ip link set lo up; {tare}; {script}");
+        let mut host = Command::new("unshare");
+        host.args(["--net", "sh", "-c", &script]).current_dir(self.path()).stdin(Stdio::null());
+        Ran::from(host.output().unwrap())
     }
 
     /// Starts a container in the background.

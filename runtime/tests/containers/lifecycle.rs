@@ -58,10 +58,17 @@ fn every_state_is_passed_through_once() {
 }
 
 #[test]
-fn a_created_container_can_be_deleted() {
+fn a_created_container_is_deleted_by_force_alone() {
     let bundle = Bundle::new(&["true"]);
     bundle.leave(&["create", "c"]);
-    bundle.tare(&["delete", "c"]).ok();
+    assert!(
+        bundle
+            .tare(&["delete", "c"])
+            .fails(1)
+            .contains("cannot delete container c that is not stopped: created")
+    );
+    assert_eq!(bundle.state("c")["status"], "created");
+    bundle.tare(&["delete", "--force", "c"]).ok();
     assert!(!bundle.path().join("containers/c").exists());
 }
 
@@ -137,46 +144,6 @@ fn a_process_file_says_all() {
     fs::write(bundle.path().join("process.json"), process.to_string()).unwrap();
     let out = bundle.tare(&["exec", "--process", "process.json", "c"]).ok();
     assert_eq!(out, "5\n6\n0077\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n");
-}
-
-#[test]
-fn hooks_run_in_order_and_in_their_place() {
-    let mut bundle = Bundle::new(&["true"]);
-    let log = bundle.path().join("hooks");
-    let hook = |point: &str| {
-        let script = format!(
-            "echo {point} $(cat | sed 's/.*\"status\":\"\\([a-z]*\\)\".*/\\1/') >> {}",
-            log.display()
-        );
-        serde_json::json!([{ "path": "/bin/sh", "args": ["sh", "-c", script] }])
-    };
-    let outer = ["poststop", "poststart", "createContainer", "createRuntime", "prestart"];
-    bundle.edit(|config| {
-        for point in outer {
-            config["hooks"][point] = hook(point);
-        }
-    });
-    bundle.tare(&["run", "c"]).ok();
-    assert_eq!(
-        fs::read_to_string(&log).unwrap(),
-        "prestart creating\ncreateRuntime creating\ncreateContainer creating\n\
-         poststart running\npoststop stopped\n"
-    );
-}
-
-#[test]
-fn a_failing_hook_leaves_nothing() {
-    for point in ["prestart", "createRuntime", "createContainer", "poststart"] {
-        let mut bundle = Bundle::new(&["sleep", "1000"]);
-        let hook = serde_json::json!([{ "path": "/bin/sh", "args": ["sh", "-c", "exit 3"] }]);
-        bundle.edit(|config| config["hooks"][point] = hook);
-        let error = bundle.tare(&["run", "c"]).fails(1);
-        assert!(
-            error.contains(&format!("error running {point} hook #0: exit status 3")),
-            "{error}"
-        );
-        assert!(!bundle.path().join("containers/c").exists(), "{point}");
-    }
 }
 
 #[test]

@@ -6,5 +6,7 @@ mod escapes;
 mod escapes_descriptors;
 mod escapes_masks;
 mod escapes_mounts;
+mod hooks;
 mod lifecycle;
+mod network;
 mod racer;

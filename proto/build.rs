@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "containerd/events.proto",
         "containerd/events_service.proto",
         "containerd/runc_options.proto",
+        "docker/logdriver.proto",
         "tare/shim.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;

@@ -48,6 +48,14 @@ pub mod containerd {
     }
 }
 
+/// docker's.
+pub mod docker {
+    /// What the `local` log driver writes.
+    pub mod logdriver {
+        tonic::include_proto!("docker.logdriver");
+    }
+}
+
 /// Tare's own additions.
 pub mod tare {
     /// The shim's.

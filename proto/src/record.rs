@@ -30,4 +30,7 @@ pub struct ExitRecord {
     pub exited_at: String,
     /// Whether the kernel's out-of-memory killer struck in its cgroup.
     pub oom_killed: bool,
+    /// Lines of its log that were dropped, as was asked for, because the log's driver was slow.
+    #[serde(default)]
+    pub dropped_lines: u64,
 }

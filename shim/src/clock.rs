@@ -1,6 +1,8 @@
 //! Wall-clock times as RFC 3339 with nanoseconds, quickly: a log line needs one each.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::linux::local_time;
 
 /// Formats times, keeping the text of the current second from one call to the next.
 #[derive(Debug, Default)]
@@ -12,16 +14,32 @@ pub(crate) struct Clock {
 impl Clock {
     /// Appends `time` to `out` as Go's RFC3339Nano does: UTC, no trailing zeros in the fraction.
     pub(crate) fn append(&mut self, time: SystemTime, out: &mut Vec<u8>) {
-        // A clock set before 1970 is shown as 1970: logs must go on.
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = since_1970(time);
+        self.append_second(since, out);
+        append_fraction(since.subsec_nanos(), out);
+        out.push(b'Z');
+    }
+
+    /// The same with all nine digits of the fraction.
+    pub(crate) fn append_padded(&mut self, time: SystemTime, out: &mut Vec<u8>) {
+        let since = since_1970(time);
+        self.append_second(since, out);
+        out.extend_from_slice(&fraction(since.subsec_nanos()));
+        out.push(b'Z');
+    }
+
+    fn append_second(&mut self, since: Duration, out: &mut Vec<u8>) {
         if self.second != Some(since.as_secs()) {
             self.second = Some(since.as_secs());
             self.text = date_and_time(since.as_secs());
         }
         out.extend_from_slice(self.text.as_bytes());
-        append_fraction(since.subsec_nanos(), out);
-        out.push(b'Z');
     }
+}
+
+/// A clock set before 1970 is shown as 1970: logs must go on.
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// `time` as RFC 3339 with nanoseconds, in UTC.
@@ -31,10 +49,38 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// `time` as RFC 3339 with seconds, in UTC.
+pub(crate) fn rfc3339_seconds(time: SystemTime) -> String {
+    date_and_time(since_1970(time).as_secs()) + "Z"
+}
+
+/// `time` as RFC 3339 with microseconds, in UTC.
+pub(crate) fn rfc3339_micro(time: SystemTime) -> String {
+    let since = since_1970(time);
+    format!("{}.{:06}Z", date_and_time(since.as_secs()), since.subsec_micros())
+}
+
+/// `time` as syslog has always had it: `Feb  9 08:05:03`, by this machine's own clock.
+pub(crate) fn traditional(time: SystemTime) -> String {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let seconds = i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX);
+    let [month, day, hour, minute, second] = local_time(seconds).unwrap_or([0, 1, 0, 0, 0]);
+    let month = usize::try_from(month).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"Jan");
+    format!("{month} {day:>2} {hour:02}:{minute:02}:{second:02}")
+}
+
 fn append_fraction(nanos: u32, out: &mut Vec<u8>) {
     if nanos == 0 {
         return;
     }
+    let digits = fraction(nanos);
+    let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+    out.extend_from_slice(digits.get(..kept).unwrap_or_default());
+}
+
+/// The dot and nine digits.
+fn fraction(nanos: u32) -> [u8; 10] {
     let mut digits = [b'0'; 10];
     let mut rest = nanos;
     for digit in digits.iter_mut().skip(1).rev() {
@@ -42,8 +88,7 @@ fn append_fraction(nanos: u32, out: &mut Vec<u8>) {
         rest /= 10;
     }
     digits[0] = b'.';
-    let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
-    out.extend_from_slice(digits.get(..kept).unwrap_or_default());
+    digits
 }
 
 fn date_and_time(unix_seconds: u64) -> String {

@@ -89,6 +89,21 @@ pub(crate) fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()
     if sent == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What the clock on the wall shows at `unix_seconds`, where this machine is: month (from 0 on), day,
+/// hour, minute, second. `None` for times that no calendar has.
+pub(crate) fn local_time(unix_seconds: i64) -> Option<[i32; 5]> {
+    let mut parts = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to live values of the right types; the call writes the second only,
+    // and its result is a `tm` however much of it was written, since it began as zeroes.
+    let parts = unsafe {
+        if libc::localtime_r(&unix_seconds, parts.as_mut_ptr()).is_null() {
+            return None;
+        }
+        parts.assume_init()
+    };
+    Some([parts.tm_mon, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec])
+}
+
 /// Has the event loop watch a descriptor, which is in non-blocking mode.
 pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names the same open descriptor for as long as it lives, and the

@@ -45,9 +45,9 @@ impl Record {
     }
 
     /// The container's init has ended. When this returns, a power cut won't change it.
-    pub(crate) fn exited(&self, exit: Exit, oom_killed: bool) -> Result<()> {
+    pub(crate) fn exited(&self, exit: Exit, oom_killed: bool, dropped_lines: u64) -> Result<()> {
         let exited_at = rfc3339(exit.at);
-        let exit = ExitRecord { status: exit.status, exited_at, oom_killed };
+        let exit = ExitRecord { status: exit.status, exited_at, oom_killed, dropped_lines };
         self.change(Durability::Durable, |content| content.exit = Some(exit))
     }
 
@@ -94,12 +94,12 @@ mod tests {
         assert_eq!(read(path).unwrap().started_at, None);
         record.started(UNIX_EPOCH).unwrap();
         let exit = Exit { status: 137, at: UNIX_EPOCH + Duration::from_secs(1) };
-        record.exited(exit, true).unwrap();
+        record.exited(exit, true, 3).unwrap();
         let read = read(path).unwrap();
         assert_eq!((read.id.as_str(), read.pid), ("web", 42));
         assert_eq!(read.started_at.as_deref(), Some("1970-01-01T00:00:00Z"));
         let exit = read.exit.unwrap();
-        assert_eq!((exit.status, exit.oom_killed), (137, true));
+        assert_eq!((exit.status, exit.oom_killed, exit.dropped_lines), (137, true, 3));
         assert_eq!(exit.exited_at, "1970-01-01T00:00:01Z");
         assert_eq!(fs::read_dir(path).unwrap().count(), 1);
     }

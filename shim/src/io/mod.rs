@@ -185,6 +185,18 @@ impl ProcessIo {
         Ok(())
     }
 
+    /// The log's file has been moved away: goes on in a new one.
+    pub(crate) fn reopen_log(&self) -> Result<()> {
+        let log = self.policy.log.as_ref();
+        log.ok_or_else(|| Error::precondition("the container has no log"))?.reopen();
+        Ok(())
+    }
+
+    /// How many lines the log's driver was too slow for, where they may be dropped.
+    pub(crate) fn dropped_lines(&self) -> u64 {
+        self.policy.log.as_ref().map_or(0, Log::dropped)
+    }
+
     /// Attaches a client to the streams that this shim holds.
     pub(crate) fn attach(&self, wants: Wants) -> Attachment {
         self.hub.attach(wants)

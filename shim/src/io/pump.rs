@@ -45,7 +45,7 @@ pub(crate) async fn run(
     if !closed {
         drain(&source, &mut buffer, &mut sinks).await;
     }
-    sinks.finish();
+    sinks.finish().await;
     drop(complete);
     if !closed {
         while buffer.fill(&source).await.is_some() {}

@@ -71,7 +71,7 @@ impl Sinks {
     /// Hands `data` to everyone, and holds the process back for those that are slow.
     pub(crate) async fn deliver(&mut self, data: &[u8]) {
         if let Some(log) = &mut self.log {
-            log.append(data);
+            log.append(data).await;
         }
         if let Some((hub, channel)) = &self.hub
             && hub.has_clients(*channel)
@@ -86,9 +86,9 @@ impl Sinks {
     }
 
     /// There is no more: completes the last line of the log.
-    pub(crate) fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         if let Some(log) = &mut self.log {
-            log.finish();
+            log.finish().await;
         }
     }
 }

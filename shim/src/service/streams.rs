@@ -77,6 +77,14 @@ impl api::streams_server::Streams for StreamsService {
         let input = InputGuard(Some(tokio::spawn(copy_input(requests, guest))));
         Ok(Response::new(ClientStream { greeted: false, output, input }))
     }
+
+    async fn reopen_log(
+        &self,
+        request: Request<api::ReopenLogRequest>,
+    ) -> std::result::Result<Response<api::ReopenLogResponse>, Status> {
+        self.tasks.get(&request.into_inner().id)?.init.io.reopen_log()?;
+        Ok(Response::new(api::ReopenLogResponse {}))
+    }
 }
 
 /// What the end of a client's input ends.

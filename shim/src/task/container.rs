@@ -166,7 +166,7 @@ impl Task {
         }
         let oom_killed = self.oom.as_ref().is_some_and(OomCounter::has_struck);
         let record = || {
-            if let Err(error) = self.record.exited(exit, oom_killed) {
+            if let Err(error) = self.record.exited(exit, oom_killed, self.init.io.dropped_lines()) {
                 warn(format_args!("{error}; the end of {} isn't on record", self.id));
             }
         };

@@ -87,7 +87,7 @@ impl Client {
                     .map(|(key, value)| ((*key).into(), (*value).into()))
                     .collect(),
                 path: path("container.log"),
-                attributes: Default::default(),
+                ..Default::default()
             }),
             stdin_once: options.stdin_once,
         };

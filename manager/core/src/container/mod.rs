@@ -79,6 +79,7 @@ pub use options::{
 pub use ports::{HostPort, Port, PortBinding, Protocol};
 pub use record::{Container, MountPoint, MountSource, ReadOnlyReach};
 pub use resources::{DeviceMapping, Resources, Ulimit};
+pub use settle::LOG_DRIVERS;
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};
 

@@ -69,6 +69,10 @@ impl Containers {
 
         // The shim's record is durable before anyone is told, and knows more than the answer.
         let recorded = self.task_record(&container).await.and_then(|record| record.exit);
+        if let Some(dropped) = recorded.as_ref().map(|exit| exit.dropped_lines).filter(|n| *n > 0) {
+            let id = &container.id;
+            tracing::warn!(container = %id, dropped, "lines of the log were dropped, its driver was slow");
+        }
         let exit = exit_of(recorded, told, lost.as_ref(), life.started_at);
         let ended = Arc::new(Container {
             state: State::Exited(exit.clone()),
@@ -202,6 +206,7 @@ mod tests {
             status: 3,
             exited_at: "2024-01-02T03:04:05.6Z".to_owned(),
             oom_killed: true,
+            dropped_lines: 0,
         };
         let told = TaskExit { status: 4, at: Timestamp::now() };
         let exit = exit_of(Some(recorded), Some(told), None, START);

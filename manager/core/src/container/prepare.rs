@@ -8,12 +8,12 @@ use tare_proto::record::FILE_NAME;
 use tare_proto::tare::shim::v1::{Log, Options};
 
 use super::bundle::Bundle;
+use super::log::{Place, attributes_of, tag_of};
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::mount::BindSource;
 use super::record::{Container, MountSource};
 use super::rootfs::Rootfs;
 use super::settle::clean;
-use super::spec::environment::name_of;
 use super::spec::namespaces::NetworkSource;
 use super::spec::{self, Inputs};
 use super::undo::Undo;
@@ -227,12 +227,14 @@ impl Containers {
             log: Some(Log {
                 driver: log.driver.clone(),
                 options: log.options.clone().into_iter().collect(),
-                path: container
-                    .log_path
-                    .as_ref()
-                    .map(|path| path.to_string_lossy().into_owned())
+                path: Place::of(container)
+                    .map(|place| place.path.to_string_lossy().into_owned())
                     .unwrap_or_default(),
-                attributes: log_attributes(container).into_iter().collect(),
+                attributes: attributes_of(container)?.into_iter().collect(),
+                tag: tag_of(container)?,
+                container_id: container.id.to_string(),
+                container_name: container.name.clone(),
+                image_name: container.image_name.clone(),
             }),
             stdin_once: container.config.stdin_once,
         })
@@ -268,27 +270,4 @@ async fn check_sources(container: &Container) -> Result<()> {
         Ok(())
     })
     .await
-}
-
-/// The labels and variables that the log's options select into every line.
-fn log_attributes(container: &Container) -> Vec<(String, String)> {
-    let selected = |option: &str| -> Vec<&str> {
-        let names = container.host.log.options.get(option).map(String::as_str);
-        names.unwrap_or_default().split(',').map(str::trim).collect()
-    };
-    let (labels, variables) = (selected("labels"), selected("env"));
-    let labels = container
-        .config
-        .labels
-        .iter()
-        .filter(|(label, _)| labels.contains(&label.as_str()))
-        .map(|(label, value)| (label.clone(), value.clone()));
-    let variables = container
-        .config
-        .env
-        .iter()
-        .filter(|variable| variables.contains(&name_of(variable)))
-        .filter_map(|variable| variable.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    labels.chain(variables).collect()
 }

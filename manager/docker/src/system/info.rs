@@ -112,7 +112,7 @@ struct Plugins {
     volume: [&'static str; 1],
     network: [&'static str; 3],
     authorization: Option<()>,
-    log: [&'static str; 2],
+    log: [&'static str; 5],
 }
 
 #[derive(Serialize)]
@@ -178,7 +178,7 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
             volume: ["local"],
             network: ["bridge", "host", "null"],
             authorization: None,
-            log: ["json-file", "none"],
+            log: tare_core::container::LOG_DRIVERS,
         },
         limits,
         ipv4_forwarding: host.system.forwards_ipv4,

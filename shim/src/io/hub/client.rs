@@ -17,6 +17,16 @@ pub(crate) enum Channel {
     Stderr,
 }
 
+impl Channel {
+    /// Its name, as logs have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Channel::Stdout => "stdout",
+            Channel::Stderr => "stderr",
+        }
+    }
+}
+
 /// What a client receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Output {

@@ -1,74 +1,39 @@
 //! docker's `json-file` format: one JSON object a line, with the members in docker's order.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::time::SystemTime;
-
 use tare_proto::tare::shim::v1::Log as LogConfig;
 
+use super::driver::Driver;
 use super::escape::append_escaped;
+use super::file::LogFile;
 use super::lines::Line;
 use super::options::Limits;
-use super::rotation::Rotation;
 use crate::clock::Clock;
-use crate::diagnostics::warn;
-use crate::error::{Context, Error, Result};
+use crate::error::Result;
 use crate::io::hub::Channel;
 
-/// The file and what is on its way there.
-pub(crate) struct JsonFile {
-    path: PathBuf,
-    file: File,
-    /// Bytes in the file.
-    size: u64,
-    /// Lines to be written.
-    buffer: Vec<u8>,
+/// The writer of one log.
+pub(super) struct JsonFile {
+    file: LogFile,
     /// `"attrs":{...},` or nothing.
     attributes: Vec<u8>,
     clock: Clock,
-    last_time: SystemTime,
-    limits: Limits,
-    rotation: Rotation,
-    /// The disk refused a line, and this has been said.
-    failing: bool,
 }
 
 impl JsonFile {
     /// Opens the file to append to it.
-    pub(crate) fn open(config: &LogConfig) -> Result<Self> {
-        let limits = Limits::from_options(&config.options)?;
-        if !config.path.starts_with('/') {
-            return Err(Error::invalid(format!("log path {:?} must be absolute", config.path)));
-        }
-        let path = PathBuf::from(&config.path);
-        let what = || format!("open the log {}", path.display());
-        let file = open(&path).context(what)?;
-        let size = file.metadata().context(what)?.len();
+    pub(super) fn open(config: &LogConfig) -> Result<Self> {
+        let limits = Limits::json_file(&config.options)?;
         Ok(JsonFile {
-            rotation: Rotation::new(path.clone(), limits.max_files, limits.compress),
-            path,
-            file,
-            size,
-            buffer: Vec::new(),
-            attributes: encode_attributes(config)?,
+            file: LogFile::open(&config.path, &limits)?,
+            attributes: encode_attributes(config),
             clock: Clock::default(),
-            last_time: SystemTime::UNIX_EPOCH,
-            limits,
-            failing: false,
         })
     }
+}
 
-    /// Adds a line; it is in the file after the next [`flush`](Self::flush).
-    pub(crate) fn append(&mut self, channel: Channel, line: &Line<'_>) {
-        let size = self.size + self.buffer.len() as u64;
-        if self.limits.max_size.is_some_and(|max| size >= max) {
-            self.write_buffer();
-            self.rotate();
-        }
-        self.last_time = line.time;
-        let out = &mut self.buffer;
+impl Driver for JsonFile {
+    fn append(&mut self, channel: Channel, line: &Line<'_>) {
+        let out = self.file.entry(line.time);
         out.push(b'{');
         if !line.text.is_empty() || !line.partial {
             out.extend_from_slice(b"\"log\":\"");
@@ -88,54 +53,19 @@ impl JsonFile {
         out.extend_from_slice(b"\"}\n");
     }
 
-    /// Writes what was added, and gives its memory back.
-    pub(crate) fn flush(&mut self) {
-        self.write_buffer();
-        self.buffer = Vec::new();
+    fn flush(&mut self) {
+        self.file.flush();
     }
 
-    /// A full disk must neither stop the container nor leave half a line: what can't be written
-    /// whole is dropped, and said once.
-    fn write_buffer(&mut self) {
-        if self.buffer.is_empty() {
-            return;
-        }
-        match self.file.write_all(&self.buffer) {
-            Ok(()) => {
-                self.size += self.buffer.len() as u64;
-                self.failing = false;
-            }
-            Err(error) => {
-                let _ = self.file.set_len(self.size);
-                if !std::mem::replace(&mut self.failing, true) {
-                    warn(format_args!("log {}: {error}; lines are lost", self.path.display()));
-                }
-            }
-        }
-        self.buffer.clear();
+    fn reopen(&mut self) {
+        self.file.reopen();
     }
-
-    fn rotate(&mut self) {
-        self.rotation.rotate(self.last_time);
-        match open(&self.path) {
-            Ok(file) => {
-                self.size = file.metadata().map_or(0, |metadata| metadata.len());
-                self.file = file;
-            }
-            // The old file is still open, under its new name.
-            Err(error) => warn(format_args!("log {}: {error}", self.path.display())),
-        }
-    }
-}
-
-fn open(path: &PathBuf) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 
 /// The attributes as docker writes them: sorted by key.
-fn encode_attributes(config: &LogConfig) -> Result<Vec<u8>> {
+fn encode_attributes(config: &LogConfig) -> Vec<u8> {
     if config.attributes.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let mut attributes: Vec<_> = config.attributes.iter().collect();
     attributes.sort();
@@ -149,27 +79,26 @@ fn encode_attributes(config: &LogConfig) -> Result<Vec<u8>> {
     }
     out.pop();
     out.extend_from_slice(b"},");
-    Ok(out)
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     fn config(path: &std::path::Path, options: &[(&str, &str)]) -> LogConfig {
         LogConfig {
             driver: "json-file".into(),
             path: path.display().to_string(),
             options: options.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-            attributes: HashMap::new(),
+            ..LogConfig::default()
         }
     }
 
     fn line(text: &str) -> Line<'_> {
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_504_227_661, 1);
-        Line { text: text.as_bytes(), partial: false, time }
+        Line { text: text.as_bytes(), partial: false, piece: 0, time }
     }
 
     #[test]
@@ -180,7 +109,7 @@ mod tests {
         config.attributes = [("b", "2"), ("a", "<")].map(|(k, v)| (k.into(), v.into())).into();
         let mut log = JsonFile::open(&config).unwrap();
         log.append(Channel::Stdout, &line("hi"));
-        log.append(Channel::Stderr, &Line { partial: true, ..line("part") });
+        log.append(Channel::Stderr, &Line { partial: true, piece: 1, ..line("part") });
         log.flush();
         let attrs = r#""attrs":{"a":"\u003c","b":"2"},"time":"2017-09-01T01:01:01.000000001Z"}"#;
         let expected = format!(

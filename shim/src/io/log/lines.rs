@@ -12,6 +12,8 @@ pub(crate) struct Line<'a> {
     pub(crate) text: &'a [u8],
     /// Whether the line goes on in the next piece (or the stream ended within it).
     pub(crate) partial: bool,
+    /// Which piece of a line it is, from 1 on; 0 for a line that is whole.
+    pub(crate) piece: u32,
     /// When it was read; all pieces of one line bear the first one's time.
     pub(crate) time: SystemTime,
 }
@@ -21,8 +23,8 @@ pub(crate) struct Line<'a> {
 pub(crate) struct Lines {
     /// The start of a line whose end hasn't come.
     pending: Vec<u8>,
-    /// The time of the first piece, while in the middle of a line.
-    first_piece: Option<SystemTime>,
+    /// The time of the first piece and how many there were, while in the middle of a line.
+    pieces: Option<(SystemTime, u32)>,
 }
 
 impl Lines {
@@ -44,15 +46,16 @@ impl Lines {
                     return;
                 }
             };
-            let time = self.first_piece.unwrap_or_else(&now);
+            let (time, before) = self.pieces.unwrap_or_else(|| (now(), 0));
+            let piece = if partial || before > 0 { before + 1 } else { 0 };
             if self.pending.is_empty() {
-                emit(Line { text, partial, time });
+                emit(Line { text, partial, piece, time });
             } else {
                 self.pending.extend_from_slice(text);
-                emit(Line { text: &self.pending, partial, time });
+                emit(Line { text: &self.pending, partial, piece, time });
                 self.pending = Vec::new();
             }
-            self.first_piece = partial.then_some(time);
+            self.pieces = partial.then_some((time, piece));
             data = data.get(used..).unwrap_or_default();
         }
     }
@@ -61,8 +64,8 @@ impl Lines {
     pub(crate) fn finish(&mut self, now: impl Fn() -> SystemTime, mut emit: impl FnMut(Line<'_>)) {
         let text = std::mem::take(&mut self.pending);
         if !text.is_empty() {
-            let time = self.first_piece.take().unwrap_or_else(now);
-            emit(Line { text: &text, partial: true, time });
+            let (time, before) = self.pieces.take().unwrap_or_else(|| (now(), 0));
+            emit(Line { text: &text, partial: true, piece: before + 1, time });
         }
     }
 }
@@ -73,8 +76,9 @@ mod tests {
     use std::cell::Cell;
     use std::time::{Duration, UNIX_EPOCH};
 
-    /// Splits `chunks`; the time is the number of times it was asked for.
-    fn split(chunks: &[&[u8]]) -> Vec<(Vec<u8>, bool, u64)> {
+    /// Splits `chunks` into text, whether it goes on, which piece it is, and the time: the number of
+    /// times it was asked for.
+    fn split(chunks: &[&[u8]]) -> Vec<(Vec<u8>, bool, u32, u64)> {
         let calls = Cell::new(0);
         let now = || {
             calls.set(calls.get() + 1);
@@ -83,7 +87,7 @@ mod tests {
         let mut out = Vec::new();
         let mut emit = |line: Line<'_>| {
             let second = line.time.duration_since(UNIX_EPOCH).unwrap().as_secs();
-            out.push((line.text.to_vec(), line.partial, second));
+            out.push((line.text.to_vec(), line.partial, line.piece, second));
         };
         let mut lines = Lines::default();
         for chunk in chunks {
@@ -96,11 +100,11 @@ mod tests {
     #[test]
     fn joins_what_reads_cut_apart() {
         let lines = split(&[b"one\ntw", b"o\n\nend"]);
-        let expected: Vec<(Vec<u8>, bool, u64)> = vec![
-            (b"one".to_vec(), false, 1),
-            (b"two".to_vec(), false, 2),
-            (b"".to_vec(), false, 3),
-            (b"end".to_vec(), true, 4),
+        let expected: Vec<(Vec<u8>, bool, u32, u64)> = vec![
+            (b"one".to_vec(), false, 0, 1),
+            (b"two".to_vec(), false, 0, 2),
+            (b"".to_vec(), false, 0, 3),
+            (b"end".to_vec(), true, 1, 4),
         ];
         assert_eq!(lines, expected);
     }
@@ -109,15 +113,18 @@ mod tests {
     fn cuts_long_lines_and_keeps_their_time() {
         let long = vec![b'a'; 2 * PIECE + 5];
         let lines = split(&[&long[..100], &long[100..], b"\nnext\n"]);
-        let shape = lines.iter().map(|(text, partial, time)| (text.len(), *partial, *time));
+        let shape =
+            lines.iter().map(|(text, partial, piece, time)| (text.len(), *partial, *piece, *time));
         let shape: Vec<_> = shape.collect();
-        assert_eq!(shape, [(PIECE, true, 1), (PIECE, true, 1), (5, false, 1), (4, false, 2)]);
+        let expected =
+            [(PIECE, true, 1, 1), (PIECE, true, 2, 1), (5, false, 3, 1), (4, false, 0, 2)];
+        assert_eq!(shape, expected);
     }
 
     #[test]
     fn a_line_of_exactly_one_piece_has_an_empty_last_piece() {
         let lines = split(&[&[b'a'; PIECE], b"\n"]);
         assert!(lines[0].1);
-        assert_eq!(lines[1], (Vec::new(), false, 1));
+        assert_eq!(lines[1], (Vec::new(), false, 2, 1));
     }
 }

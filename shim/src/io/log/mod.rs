@@ -1,10 +1,22 @@
 //! Logs that the shim writes itself, so that no line depends on anyone else being alive.
+//!
+//! Drivers that write a file are called on the spot. Those that send lines away, and all where
+//! docker's `mode=non-blocking` is asked for, have a thread and a [queue](queue) of their own. What
+//! is sent away is also kept in a file here, in the `local` format, so that it can be read.
 
+mod cri;
+mod driver;
 mod escape;
+mod file;
+mod journald;
 mod json_file;
 mod lines;
+mod local;
 mod options;
+mod piece;
+mod queue;
 mod rotation;
+mod syslog;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -13,39 +25,89 @@ use tare_proto::tare::shim::v1::Log as LogConfig;
 
 use super::hub::Channel;
 use crate::error::{Error, Result};
+use cri::Cri;
+use driver::{Both, Driver};
+use journald::Journald;
 use json_file::JsonFile;
 use lines::{Line, Lines};
+use local::Local;
+use options::{Delivery, cache_is_wanted, no_options};
+use queue::Queue;
+use syslog::Syslog;
 
 /// The log of one container: all its streams in one place.
 #[derive(Clone)]
 pub(crate) struct Log {
-    driver: Arc<Mutex<JsonFile>>,
+    way: Arc<Way>,
+}
+
+/// The way to the driver.
+enum Way {
+    Direct(Mutex<Box<dyn Driver>>),
+    Queued(Queue),
 }
 
 impl Log {
     /// Opens the log that `config` describes; `None` where nothing is to be kept.
     pub(crate) fn open(config: &LogConfig) -> Result<Option<Self>> {
-        match config.driver.as_str() {
-            "" | "none" => match config.options.keys().min() {
-                None => Ok(None),
-                Some(key) => {
-                    Err(Error::invalid(format!("unknown log opt '{key}' for none log driver")))
-                }
-            },
-            "json-file" => {
-                let driver = JsonFile::open(config)?;
-                Ok(Some(Log { driver: Arc::new(Mutex::new(driver)) }))
+        let delivery = || Delivery::from_options(&config.options);
+        let way = match config.driver.as_str() {
+            "" | "none" => {
+                no_options("none", &config.options)?;
+                return Ok(None);
             }
-            other => Err(Error::invalid(format!(
-                "log driver {other:?} isn't supported: use json-file or none"
-            ))),
-        }
+            "json-file" => near(JsonFile::open(config)?, delivery()?)?,
+            "local" => near(Local::open(config)?, delivery()?)?,
+            "cri" => near(Cri::open(config)?, Delivery::Blocking)?,
+            "syslog" => away(config, Syslog::open(config)?, delivery()?)?,
+            "journald" => away(config, Journald::open(config)?, delivery()?)?,
+            other => {
+                return Err(Error::invalid(format!(
+                    "log driver {other:?} isn't supported: use json-file, local, syslog, journald \
+                     or none"
+                )));
+            }
+        };
+        Ok(Some(Log { way: Arc::new(way) }))
     }
 
     /// A writer for one of the container's streams.
     pub(crate) fn stream(&self, channel: Channel) -> LogStream {
         LogStream { log: self.clone(), channel, lines: Lines::default() }
     }
+
+    /// Somebody has moved the log's file away: goes on in a new one.
+    pub(crate) fn reopen(&self) {
+        match &*self.way {
+            Way::Direct(driver) => lock(driver).reopen(),
+            Way::Queued(queue) => queue.reopen(),
+        }
+    }
+
+    /// How many lines were dropped because the driver was slow.
+    pub(crate) fn dropped(&self) -> u64 {
+        match &*self.way {
+            Way::Direct(_) => 0,
+            Way::Queued(queue) => queue.dropped(),
+        }
+    }
+}
+
+/// A driver that writes files of this machine.
+fn near(driver: impl Driver + 'static, delivery: Delivery) -> Result<Way> {
+    match delivery {
+        Delivery::Blocking => Ok(Way::Direct(Mutex::new(Box::new(driver)))),
+        Delivery::Dropping(_) => Queue::begin(driver, delivery).map(Way::Queued),
+    }
+}
+
+/// A driver that sends lines away.
+fn away(config: &LogConfig, driver: impl Driver + 'static, delivery: Delivery) -> Result<Way> {
+    if cache_is_wanted(&config.options)? && !config.path.is_empty() {
+        let both = Both(Local::cache(config)?, driver);
+        return Queue::begin(both, delivery).map(Way::Queued);
+    }
+    Queue::begin(driver, delivery).map(Way::Queued)
 }
 
 /// One stream's way into the log.
@@ -57,18 +119,39 @@ pub(crate) struct LogStream {
 
 impl LogStream {
     /// Takes output as it comes, and writes the lines that it completes.
-    pub(crate) fn append(&mut self, data: &[u8]) {
-        let mut driver = self.log.driver.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn append(&mut self, data: &[u8]) {
         let channel = self.channel;
-        self.lines.split(data, SystemTime::now, |line: Line<'_>| driver.append(channel, &line));
-        driver.flush();
+        match &*self.log.way {
+            Way::Direct(driver) => {
+                let mut driver = lock(driver);
+                self.lines.split(data, SystemTime::now, |line| driver.append(channel, &line));
+                driver.flush();
+            }
+            Way::Queued(queue) => {
+                self.lines.split(data, SystemTime::now, |line| queue.push(channel, &line));
+                queue.room().await;
+            }
+        }
     }
 
     /// The stream has ended: writes what is left of a line that its end cut off.
-    pub(crate) fn finish(&mut self) {
-        let mut driver = self.log.driver.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn finish(&mut self) {
         let channel = self.channel;
-        self.lines.finish(SystemTime::now, |line: Line<'_>| driver.append(channel, &line));
-        driver.flush();
+        match &*self.log.way {
+            Way::Direct(driver) => {
+                let mut driver = lock(driver);
+                let mut append = |line: Line<'_>| driver.append(channel, &line);
+                self.lines.finish(SystemTime::now, &mut append);
+                driver.flush();
+            }
+            Way::Queued(queue) => {
+                self.lines.finish(SystemTime::now, |line| queue.push(channel, &line));
+                queue.empty().await;
+            }
+        }
     }
+}
+
+fn lock(driver: &Mutex<Box<dyn Driver>>) -> std::sync::MutexGuard<'_, Box<dyn Driver>> {
+    driver.lock().unwrap_or_else(PoisonError::into_inner)
 }

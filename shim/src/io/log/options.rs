@@ -1,39 +1,83 @@
-//! The options of docker's `json-file` driver.
+//! The options of docker's log drivers, with docker's own words for what is wrong with them.
 
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 
-/// How the file is kept small.
+/// Options by their names, as docker passes them around.
+pub(super) type Options = HashMap<String, String>;
+
+/// How a file is kept small.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(super) struct Limits {
     /// Rotate when the file has reached this many bytes.
-    pub(crate) max_size: Option<u64>,
+    pub(super) max_size: Option<u64>,
     /// How many files there are at most, the current one included.
-    pub(crate) max_files: u32,
+    pub(super) max_files: u32,
     /// Compress all but the current one.
-    pub(crate) compress: bool,
+    pub(super) compress: bool,
 }
 
-/// Options that select attributes; the caller has evaluated them already.
-const ATTRIBUTE_OPTIONS: [&str; 5] = ["labels", "labels-regex", "env", "env-regex", "tag"];
+/// How lines get to a driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// The container is held back for it.
+    Blocking,
+    /// Lines wait in memory, up to so many bytes; what comes on top is dropped.
+    Dropping(usize),
+}
+
+/// Options that any driver has: those that select attributes, which the caller has evaluated, those
+/// of [`Delivery`], and those of the [cache](Limits::cache).
+const COMMON: [&str; 11] = [
+    "labels",
+    "labels-regex",
+    "env",
+    "env-regex",
+    "tag",
+    "mode",
+    "max-buffer-size",
+    "cache-disabled",
+    "cache-max-size",
+    "cache-max-file",
+    "cache-compress",
+];
 
 impl Limits {
-    /// Reads the options, with docker's own words for what is wrong with them.
-    pub(crate) fn from_options(options: &HashMap<String, String>) -> Result<Self> {
-        for key in options.keys() {
-            let known = ["max-size", "max-file", "compress"].contains(&key.as_str());
-            if !known && !ATTRIBUTE_OPTIONS.contains(&key.as_str()) {
-                let message = format!("unknown log opt '{key}' for json-file log driver");
-                return Err(Error::invalid(message));
-            }
-        }
-        let max_size = options.get("max-size").map(|text| parse_size(text)).transpose()?;
+    /// No limits at all.
+    pub(super) const NONE: Limits = Limits { max_size: None, max_files: 1, compress: false };
+
+    /// Reads the options of `json-file`.
+    pub(super) fn json_file(options: &Options) -> Result<Self> {
+        check_names("json-file", options, &["max-size", "max-file", "compress"])?;
+        Self::NONE.with("", options)
+    }
+
+    /// Reads the options of `local`.
+    pub(super) fn local(options: &Options) -> Result<Self> {
+        check_names("local", options, &["max-size", "max-file", "compress"])?;
+        Self::LOCAL.with("", options)
+    }
+
+    /// Reads the options of the file that keeps what another driver sends away.
+    pub(super) fn cache(options: &Options) -> Result<Self> {
+        Self::LOCAL.with("cache-", options)
+    }
+
+    const LOCAL: Limits = Limits { max_size: Some(20 << 20), max_files: 5, compress: true };
+
+    /// These, as far as no option says otherwise.
+    fn with(self, prefix: &str, options: &Options) -> Result<Self> {
+        let option = |name: &str| options.get(&format!("{prefix}{name}")).map(String::as_str);
+        let max_size = match option("max-size") {
+            Some(text) => Some(parse_size("max-size", text, Unit::DECIMAL)?),
+            None => self.max_size,
+        };
         if max_size == Some(0) {
             return Err(Error::invalid("max-size must be a positive number"));
         }
-        let max_files = match options.get("max-file") {
-            None => 1,
+        let max_files = match option("max-file") {
+            None => self.max_files,
             Some(text) => text
                 .parse::<u32>()
                 .map_err(|error| Error::invalid(format!("max-file {text:?}: {error}")))?,
@@ -41,7 +85,8 @@ impl Limits {
         if max_files < 1 {
             return Err(Error::invalid("max-file cannot be less than 1"));
         }
-        let compress = options.get("compress").map_or(Ok(false), |text| parse_bool(text))?;
+        let compress =
+            option("compress").map_or(Ok(self.compress), |text| parse_bool("compress", text))?;
         if compress && (max_files == 1 || max_size.is_none()) {
             return Err(Error::invalid(
                 "compress cannot be true when max-file is less than 2 or max-size is not set",
@@ -51,30 +96,89 @@ impl Limits {
     }
 }
 
-/// A size in bytes with docker's decimal suffixes: `10m`, `1.5kB`, `4096`.
-fn parse_size(text: &str) -> Result<u64> {
-    let invalid = || Error::invalid(format!("max-size: invalid size: '{text}'"));
+impl Delivery {
+    /// docker's default size of the buffer.
+    const BUFFER: usize = 1_000_000;
+
+    /// Reads `mode` and `max-buffer-size`.
+    pub(super) fn from_options(options: &Options) -> Result<Self> {
+        let size = options.get("max-buffer-size");
+        match options.get("mode").map_or("", String::as_str) {
+            "" | "blocking" if size.is_some() => Err(Error::invalid(
+                "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+            )),
+            "" | "blocking" => Ok(Delivery::Blocking),
+            "non-blocking" => {
+                let size = size.map(|text| parse_size("max-buffer-size", text, Unit::BINARY));
+                let size = size.transpose()?.unwrap_or(Self::BUFFER as u64);
+                Ok(Delivery::Dropping(usize::try_from(size).unwrap_or(usize::MAX)))
+            }
+            other => Err(Error::invalid(format!("logger: logging mode not supported: {other}"))),
+        }
+    }
+}
+
+/// Whether lines that are sent away are kept in a file here too.
+pub(super) fn cache_is_wanted(options: &Options) -> Result<bool> {
+    match options.get("cache-disabled").map_or("", String::as_str) {
+        "" => Ok(true),
+        text => parse_bool("cache-disabled", text).map(|disabled| !disabled),
+    }
+}
+
+/// Refuses options that the driver `driver` doesn't have: neither [`COMMON`] ones nor its `own`.
+pub(super) fn check_names(driver: &str, options: &Options, own: &[&str]) -> Result<()> {
+    let unknown = |key: &&String| !COMMON.contains(&key.as_str()) && !own.contains(&key.as_str());
+    match options.keys().filter(unknown).min() {
+        None => Ok(()),
+        Some(key) => {
+            Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver")))
+        }
+    }
+}
+
+/// Refuses all options.
+pub(super) fn no_options(driver: &str, options: &Options) -> Result<()> {
+    match options.keys().min() {
+        None => Ok(()),
+        Some(key) => {
+            Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver")))
+        }
+    }
+}
+
+/// What a suffix of a size multiplies by, for each of its letters.
+struct Unit(f64);
+
+impl Unit {
+    const DECIMAL: Unit = Unit(1000.0);
+    const BINARY: Unit = Unit(1024.0);
+}
+
+/// A size in bytes: `10m`, `1.5kB`, `4096`.
+fn parse_size(name: &str, text: &str, unit: Unit) -> Result<u64> {
+    let invalid = || Error::invalid(format!("{name}: invalid size: '{text}'"));
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
     let number: f64 = number.parse().map_err(|_| invalid())?;
-    let unit = match suffix.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1e0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "t" | "tb" => 1e12,
-        "p" | "pb" => 1e15,
+    let power = match suffix.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        "p" | "pb" | "pib" => 5,
         _ => return Err(invalid()),
     };
-    Ok((number * unit) as u64)
+    Ok((number * unit.0.powi(power)) as u64)
 }
 
 /// What Go's `strconv.ParseBool` takes.
-fn parse_bool(text: &str) -> Result<bool> {
+fn parse_bool(name: &str, text: &str) -> Result<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Error::invalid(format!("compress: {text:?} is neither true nor false"))),
+        _ => Err(Error::invalid(format!("{name}: {text:?} is neither true nor false"))),
     }
 }
 
@@ -82,9 +186,12 @@ fn parse_bool(text: &str) -> Result<bool> {
 mod tests {
     use super::*;
 
-    fn limits(options: &[(&str, &str)]) -> Result<Limits> {
-        let options = options.iter().map(|(key, value)| ((*key).into(), (*value).into()));
-        Limits::from_options(&options.collect())
+    fn options(options: &[(&str, &str)]) -> Options {
+        options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
+    }
+
+    fn limits(given: &[(&str, &str)]) -> Result<Limits> {
+        Limits::json_file(&options(given))
     }
 
     #[test]
@@ -97,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn local_files_are_small_and_few_unless_told_otherwise() {
+        let default = Limits { max_size: Some(20 << 20), max_files: 5, compress: true };
+        assert_eq!(Limits::local(&options(&[])).unwrap(), default);
+        let cache = Limits::cache(&options(&[("cache-max-file", "2"), ("max-file", "7")])).unwrap();
+        assert_eq!(cache, Limits { max_files: 2, ..default });
+    }
+
+    #[test]
     fn refuses_what_docker_refuses() {
         let message = |options: &[(&str, &str)]| limits(options).unwrap_err().to_string();
         assert!(message(&[("colour", "red")]).contains("'colour'"));
@@ -106,5 +221,17 @@ mod tests {
         assert!(message(&[("max-file", "-1")]).contains("-1"));
         assert!(message(&[("compress", "true")]).contains("max-size"));
         assert!(message(&[("compress", "maybe")]).contains("maybe"));
+    }
+
+    #[test]
+    fn delivery_is_blocking_unless_told_otherwise() {
+        let delivery = |given: &[(&str, &str)]| Delivery::from_options(&options(given));
+        assert_eq!(delivery(&[]).unwrap(), Delivery::Blocking);
+        assert_eq!(delivery(&[("mode", "blocking")]).unwrap(), Delivery::Blocking);
+        let dropping = delivery(&[("mode", "non-blocking"), ("max-buffer-size", "4k")]);
+        assert_eq!(dropping.unwrap(), Delivery::Dropping(4096));
+        let refused = |given| delivery(given).unwrap_err().to_string();
+        assert!(refused(&[("max-buffer-size", "4k")]).contains("mode=non-blocking"));
+        assert!(refused(&[("mode", "lazy")]).contains("not supported: lazy"));
     }
 }

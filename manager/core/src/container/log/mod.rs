@@ -1,9 +1,12 @@
 //! Reading what a container wrote, from the files that its shim keeps: the current one and those
 //! that were rotated away.
 
+mod attributes;
 mod files;
-mod line;
+mod format;
+mod place;
 mod reader;
+mod tag;
 mod tail;
 mod watch;
 
@@ -21,6 +24,9 @@ use super::work::blocking;
 use crate::error::{Error, Kind, Result};
 use reader::{Filter, Reader};
 
+pub(super) use attributes::{attributes_of, check_selection};
+pub(super) use place::Place;
+pub(super) use tag::{check_tag, tag_of};
 use watch::Changes;
 pub(super) use watch::Watcher;
 
@@ -44,7 +50,7 @@ impl Containers {
         let entry = self.index.get(id)?;
         let container = entry.container();
         check(&container)?;
-        let path = container.log_path.clone().ok_or_else(|| {
+        let place = Place::of(&container).ok_or_else(|| {
             Error::new(Kind::Unsupported, "configured logging driver does not support reading")
         })?;
         // First the ear, then the eye: nothing is written unheard in between.
@@ -55,7 +61,7 @@ impl Containers {
             None
         };
         let filter = Filter { since: options.since, until: options.until };
-        let reader = blocking(move || Reader::open(path, filter, options.tail)).await?;
+        let reader = blocking(move || Reader::open(place, filter, options.tail)).await?;
         let (sender, receiver) = mpsc::channel(BUFFERED);
         let wanted = move |line: &LogLine| match line.stream {
             OutputStream::Stdout => options.stdout,

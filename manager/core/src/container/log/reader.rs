@@ -1,7 +1,7 @@
 //! Reads a log's lines in their order, over all its files, across rotations that happen meanwhile.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use flate2::read::MultiGzDecoder;
@@ -9,14 +9,13 @@ use jiff::Timestamp;
 
 use super::super::options::LogLine;
 use super::files::{self, Identity, LogFile};
-use super::line;
+use super::format::Format;
+use super::place::Place;
 use super::tail::{self, From};
 use crate::error::{Error, Result};
 
 /// Bytes of the file that make a batch.
 const BATCH: usize = 64 << 10;
-/// The most of one line that is kept: far more than a shim writes into one.
-const LONGEST: usize = 4 << 20;
 
 /// Which lines count by their time; both ends do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +27,7 @@ pub(super) struct Filter {
 /// A place in a log.
 pub(super) struct Reader {
     path: PathBuf,
+    format: Format,
     filter: Filter,
     /// What is read now.
     open: Option<Open>,
@@ -52,14 +52,24 @@ struct Open {
 
 impl Reader {
     /// Opens the log at `path`, at its beginning or its last lines. Blocks.
-    pub(super) fn open(path: PathBuf, filter: Filter, tail: Option<u64>) -> Result<Self> {
+    pub(super) fn open(place: Place, filter: Filter, tail: Option<u64>) -> Result<Self> {
+        let Place { path, format } = place;
         let files = files::all(&path)?;
         let next = match tail {
             None => files.into_iter().map(|file| From { file, skip: 0 }).collect(),
-            Some(count) => tail::last(files, count)
+            Some(count) => tail::last(files, format, count)
                 .map_err(|error| Error::io(format!("read the log {}", path.display()), error))?,
         };
-        Ok(Self { path, filter, open: None, next, last: None, read_up_to: None, past_end: false })
+        Ok(Self {
+            path,
+            format,
+            filter,
+            open: None,
+            next,
+            last: None,
+            read_up_to: None,
+            past_end: false,
+        })
     }
 
     /// Whether a line later than all that count has come.
@@ -86,7 +96,7 @@ impl Reader {
     /// The next line that counts.
     fn line(&mut self) -> Result<Option<LogLine>> {
         while let Some(line) = self.raw_line()? {
-            let Some(line) = line::parse(&line) else {
+            let Some(line) = self.format.parse(&line) else {
                 tracing::warn!(log = %self.path.display(), "a damaged line is left out");
                 continue;
             };
@@ -114,7 +124,7 @@ impl Reader {
                 }
                 continue;
             };
-            if let Some(line) = open.read_line().map_err(|error| {
+            if let Some(line) = open.read_line(self.format).map_err(|error| {
                 Error::io(format!("read the log {}", self.path.display()), error)
             })? {
                 if open.skip > 0 {
@@ -181,12 +191,8 @@ impl Open {
     }
 
     /// The next line, once its end is there.
-    fn read_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        let room = (LONGEST.saturating_sub(self.line.len()).max(1)) as u64;
-        self.input.by_ref().take(room).read_until(b'\n', &mut self.line)?;
-        if self.line.ends_with(b"\n") || self.line.len() >= LONGEST {
-            return Ok(Some(std::mem::take(&mut self.line)));
-        }
-        Ok(None)
+    fn read_line(&mut self, format: Format) -> std::io::Result<Option<Vec<u8>>> {
+        let complete = format.read(&mut self.input, &mut self.line)?;
+        Ok(complete.then(|| std::mem::take(&mut self.line)))
     }
 }

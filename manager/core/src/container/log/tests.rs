@@ -60,7 +60,8 @@ fn rotated() -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 fn open(path: &Path, filter: Filter, tail: Option<u64>) -> Reader {
-    Reader::open(path.to_owned(), filter, tail).unwrap()
+    let place = Place { path: path.to_owned(), format: format::Format::Json };
+    Reader::open(place, filter, tail).unwrap()
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! so that the record says what really holds.
 
 mod limits;
+mod log;
 
 use super::config::ContainerConfig;
 use super::host_config::{HostConfig, RestartPolicy};
@@ -16,12 +17,11 @@ use crate::host::Cgroups;
 use crate::volume::check_name;
 
 use limits::Means;
+pub use log::LOG_DRIVERS;
+use log::settle_log;
 
 /// The longest host name that the kernel takes.
 const LONGEST_HOSTNAME: usize = 64;
-
-/// Log drivers that the shim writes.
-const LOG_DRIVERS: [&str; 2] = ["json-file", "none"];
 
 /// What the host must be asked for before a request can be judged.
 pub(super) struct Judge<'a> {
@@ -133,19 +133,7 @@ impl Judge<'_> {
             host.masked_paths.get_or_insert_with(paths::masked);
             host.readonly_paths.get_or_insert_with(paths::read_only);
         }
-        let log = &mut host.log;
-        if log.driver.is_empty() {
-            log.driver.clone_from(&self.config.log_driver);
-        }
-        if !LOG_DRIVERS.contains(&log.driver.as_str()) {
-            return Err(Error::unsupported(format!("the log driver {}", log.driver)));
-        }
-        if log.driver == self.config.log_driver {
-            for (key, value) in &self.config.log_options {
-                log.options.entry(key.clone()).or_insert_with(|| value.clone());
-            }
-        }
-        check_log_options(&log.driver, log.options.keys())
+        settle_log(&mut host.log, &self.config.log_driver, &self.config.log_options)
     }
 }
 
@@ -198,26 +186,6 @@ fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
             if !create_source && !std::path::Path::new(source).exists() {
                 return wrong(&format!("bind source path does not exist: {source}"));
             }
-        }
-    }
-    Ok(())
-}
-
-/// Options of the json-file driver that the shim keeps to, and those of docker's that it doesn't.
-const LOG_OPTIONS: [&str; 5] = ["max-size", "max-file", "compress", "labels", "env"];
-const MISSING_LOG_OPTIONS: [&str; 5] =
-    ["labels-regex", "env-regex", "tag", "mode", "max-buffer-size"];
-
-fn check_log_options<'a>(driver: &str, options: impl Iterator<Item = &'a String>) -> Result<()> {
-    for option in options {
-        let has = |list: &[&str]| driver == "json-file" && list.contains(&option.as_str());
-        if has(&MISSING_LOG_OPTIONS) {
-            return Err(Error::unsupported(format!("the log option {option}")));
-        }
-        if !has(&LOG_OPTIONS) {
-            return Err(Error::invalid(format!(
-                "unknown log opt '{option}' for {driver} log driver"
-            )));
         }
     }
     Ok(())
@@ -277,8 +245,6 @@ mod tests {
         let error = settle(|host| host.restart_policy = RestartPolicy::Always).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
         assert!(error.to_string().contains("always"));
-        let error = settle(|host| host.log.driver = "syslog".to_owned()).unwrap_err();
-        assert!(error.to_string().contains("syslog"));
         let error = settle(|host| host.runtime = "kata".to_owned()).unwrap_err();
         assert_eq!(error.to_string(), "unknown or invalid runtime name: kata");
     }

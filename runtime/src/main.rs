@@ -1,5 +1,6 @@
 //! `tare`, an OCI runtime for Linux: one command per invocation, one job per process.
 
+mod caller;
 mod cgroup;
 mod command;
 mod container;

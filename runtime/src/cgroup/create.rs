@@ -14,6 +14,7 @@ use super::hierarchy::{self, Hierarchy, Holds};
 use super::placement::{Host, Placement};
 use super::v2::{Wanted, hand_down};
 use super::{Cgroup, Group, Request, processes, systemd, v1, v2};
+use crate::caller::is_in_user_namespace;
 use crate::error::{Error, Kind, Result};
 
 /// How often a directory is tried again whose parent vanishes because another container, which
@@ -65,14 +66,15 @@ fn make_groups(
         .copied()
         .collect();
     // A container without a place of its own choosing and without rights runs where it is.
-    let may_do_without = request.rootless && request.cgroups_path.is_none();
+    let may_do_without = request.rootless && request.cgroups_path.is_none_or(str::is_empty);
 
     let mut groups = Vec::with_capacity(hierarchies.len());
     for hierarchy in hierarchies {
         let directory = hierarchy.mount_point.join(placement.within(&hierarchy, host));
+        let optional = may_do_without || only_groups(&hierarchy.holds, host);
         let stage = match made.make(&directory) {
             Ok(stage) => stage,
-            Err(error) if may_do_without && is_denial(&error) => continue,
+            Err(error) if optional && is_denial(&error) => continue,
             Err(error) => return Err(error),
         };
         if stage == Stage::Running {
@@ -86,6 +88,16 @@ fn make_groups(
         groups.push((group, stage));
     }
     Ok(groups)
+}
+
+/// Whether a hierarchy does no more than keep processes together, beside those of v1 that limit
+/// them. A limit that needs it all the same is missed when the limits are set.
+fn only_groups(holds: &Holds, host: Host) -> bool {
+    match holds {
+        Holds::V1(_) => false,
+        Holds::Systemd => true,
+        Holds::V2 => host == Host::Legacy,
+    }
 }
 
 /// The container's group in a v1 hierarchy.
@@ -143,7 +155,7 @@ fn limit(
     let enforced = allow_devices(&cgroup, &stages, devices);
     match enforced {
         // Without the right to say which devices may be used there is none to make nodes either.
-        Err(error) if is_denial_or_absence(&error) && (rootless || in_user_namespace()) => {
+        Err(error) if is_denial_or_absence(&error) && (rootless || is_in_user_namespace()) => {
             Ok(cgroup)
         }
         Err(error) => Err(error),
@@ -180,13 +192,6 @@ fn is_denial(error: &Error) -> bool {
 
 fn is_denial_or_absence(error: &Error) -> bool {
     is_denial(error) || error.kind() == Kind::Unsupported
-}
-
-/// Whether this process is in a user namespace other than the host's.
-fn in_user_namespace() -> bool {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let mut words = map.split_whitespace();
-    [words.next(), words.next(), words.next()] != [Some("0"), Some("0"), Some("4294967295")]
 }
 
 /// The directories that were made, in order.
@@ -226,5 +231,6 @@ impl Made {
 }
 
 fn refused(directory: &Path, errno: Errno) -> Error {
-    Error::system(format!("mkdir {}", directory.display()), errno)
+    let what = format!("unable to apply cgroup configuration: mkdir {}", directory.display());
+    Error::system(what, errno)
 }

@@ -174,6 +174,11 @@ impl Cgroup {
     /// # Errors
     /// The host has no freezer, or they did not stop within ten seconds; then they go on.
     pub(crate) fn freeze(&self) -> Result<()> {
+        if self.is_none() {
+            return Err(Error::unsupported(
+                "cannot toggle freezer: cgroups not configured for container",
+            ));
+        }
         self.with(Controller::Freezer)?.freeze()
     }
 
@@ -256,6 +261,11 @@ impl Cgroup {
         view::view(&self.groups)
     }
 
+    /// Whether there is no cgroup of the container's own: a plain user's may have to do without.
+    pub(crate) fn is_none(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// The hierarchy that carries out `controller`.
     fn with(&self, controller: Controller) -> Result<&dyn Driver> {
         let mut drivers = self.groups.iter().map(Group::driver);
@@ -270,7 +280,10 @@ impl Cgroup {
     fn populated(&self) -> Result<&Path> {
         let v2 = self.groups.iter().find(|group| group.v2().is_some());
         let group = v2.or_else(|| self.groups.first()).ok_or_else(|| {
-            Error::state("the container has no cgroup: its processes cannot be listed")
+            Error::state(
+                "unable to get all container pids: the container has no cgroup to find them by; \
+                 run it with one that this user may write to",
+            )
         })?;
         Ok(group.driver().directory())
     }
@@ -281,8 +294,8 @@ impl Cgroup {
             let mut drivers = self.groups.iter().map(Group::driver);
             if !drivers.any(|driver| driver.has(demand.controller)) {
                 return Err(Error::unsupported(format!(
-                    "cannot set {} limit ({}): container could not join or create cgroup, for the \
-                     host has no {} controller that it can use",
+                    "cannot set {} limit: container could not join or create cgroup: {} needs the \
+                     {} controller, which the host lacks or this user may not use",
                     demand.controller, demand.option, demand.controller
                 )));
             }

@@ -18,7 +18,8 @@ mod streams;
 mod unsupported;
 mod update;
 
-use crate::error::{Error, Result};
+use crate::caller;
+use crate::error::{Context, Error, Result};
 use crate::log::{Format, Level, Log};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -180,7 +181,7 @@ impl Command {
 impl Global {
     fn new(cli: &Cli, log: Log) -> Result<Global> {
         let root = match &cli.root {
-            None => default_root(),
+            None => default_root()?,
             Some(path) => std::path::absolute(path)
                 .map_err(|error| Error::system(format!("--root {}", path.display()), error))?,
         };
@@ -188,11 +189,12 @@ impl Global {
             return Err(Error::invalid("Option --root argument should not be set to /"));
         }
         let rootless = match cli.rootless.as_str() {
-            "auto" | "" => !rustix::process::geteuid().is_root(),
-            "true" => true,
-            "false" => false,
+            "auto" | "" => caller::is_rootless(),
+            "true" | "True" | "TRUE" | "t" | "T" | "1" => true,
+            "false" | "False" | "FALSE" | "f" | "F" | "0" => false,
             other => {
-                return Err(Error::invalid(format!("invalid value for --rootless: {other:?}")));
+                let other = format!("invalid value for --rootless: {other:?}");
+                return Err(Error::invalid(format!("{other}: it is true, false or auto")));
             }
         };
         Ok(Global {
@@ -205,14 +207,27 @@ impl Global {
     }
 }
 
-/// Where containers are kept: for root in one place, for others in their own.
-fn default_root() -> PathBuf {
-    let own = std::env::var_os("XDG_RUNTIME_DIR")
-        .filter(|directory| !directory.is_empty() && !rustix::process::geteuid().is_root());
-    match own {
-        Some(directory) => PathBuf::from(directory).join("tare"),
-        None => PathBuf::from("/run/tare"),
-    }
+/// Where containers are kept: for root in one place, for others in a directory of their own.
+fn default_root() -> Result<PathBuf> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let Some(directory) = caller::runtime_directory() else {
+        return Ok(PathBuf::from("/run/tare"));
+    };
+    let root = directory.join("tare");
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&root).context(|| {
+        format!(
+            "mkdir {}: the path in $XDG_RUNTIME_DIR must be writable by the user",
+            root.display()
+        )
+    })?;
+    // What has the sticky bit there is not cleaned away as something old.
+    std::fs::set_permissions(&root, PermissionsExt::from_mode(0o1700)).context(|| {
+        format!(
+            "chmod {}: you should check permission of the path in $XDG_RUNTIME_DIR",
+            root.display()
+        )
+    })?;
+    Ok(root)
 }
 
 fn version() -> String {

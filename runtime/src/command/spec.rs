@@ -64,7 +64,6 @@ fn make_rootless(spec: &mut Value, uid: u32, gid: u32) {
         linux.remove("resources");
     }
     let Some(mounts) = spec.pointer_mut("/mounts").and_then(Value::as_array_mut) else { return };
-    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
     for mount in mounts.iter_mut() {
         if mount["destination"] == "/sys" {
             *mount = json!({

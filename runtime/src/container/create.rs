@@ -156,7 +156,12 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         },
     };
     let time_offsets = plan::time_offsets(&linux);
-    let spawn = Spawn { namespaces: &namespaces, entry: &entry, time_offsets: &time_offsets };
+    let spawn = Spawn {
+        namespaces: &namespaces,
+        entry: &entry,
+        time_offsets: &time_offsets,
+        oom_score_adj: process.oom_score_adj(),
+    };
     let spawned = spawn.run(|channel| inside.run(channel))?;
     let mounts = inside.rootfs.mounts.clone();
     drop(inside);
@@ -170,7 +175,6 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         seccomp: linux.seccomp().clone(),
         hooks: &hooks,
         limits: rlimits::from_outside(namespaces.all(), &process),
-        oom_score_adj: process.oom_score_adj(),
     };
     maker.converse().map_err(|error| maker.explain(error))?;
     let Maker { making, spawned, .. } = maker;

@@ -5,6 +5,7 @@ use super::create::Started;
 use super::maker::fetch_and_hand_over;
 use super::plan::{compile_filter, groups, linux_of};
 use super::status::{Action, Status};
+use crate::caller::is_root;
 use crate::cgroup::Below;
 use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::{Answer, Report};
@@ -50,7 +51,7 @@ impl Container {
             | CloneFlags::from_bits_retain(self.record.namespaces & libc::CLONE_NEWTIME);
 
         let init = self.record.init.open()?;
-        let user_first = !rustix::process::geteuid().is_root();
+        let user_first = !is_root();
         let namespaces = Namespaces::of_process(&init, kinds, user_first)?;
         let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
         let mut launch = Launch::plan(request.process, filter)?;
@@ -76,12 +77,16 @@ impl Container {
             true => self.record.cgroup.entry_beside(self.record.init.pid)?,
             false => self.record.cgroup.entry_below(&request.below)?,
         };
-        let spawn = Spawn { namespaces: &namespaces, entry: &entry, time_offsets: "" };
+        let spawn = Spawn {
+            namespaces: &namespaces,
+            entry: &entry,
+            time_offsets: "",
+            oom_score_adj: process.oom_score_adj(),
+        };
         let mut joining = Joining {
             container: self,
             spawned: spawn.run(|channel| plan.run(channel))?,
             seccomp: linux.seccomp().clone(),
-            process: &process,
             limits: rlimits::from_outside(kinds, &process),
             keep: false,
         };
@@ -98,7 +103,6 @@ struct Joining<'a> {
     container: &'a Container,
     spawned: Spawned,
     seccomp: Option<LinuxSeccomp>,
-    process: &'a Process,
     /// Resource limits that the process may not set itself.
     limits: Option<&'a [PosixRlimit]>,
     keep: bool,
@@ -116,7 +120,7 @@ impl Drop for Joining<'_> {
 impl Joining<'_> {
     /// Answers the process until its program runs.
     fn converse(&mut self) -> Result<()> {
-        self.set_oom_score()?;
+        self.spawned.set_oom_score()?;
         loop {
             match self.spawned.channel.next_report()? {
                 None => return Err(ended()),
@@ -146,13 +150,7 @@ impl Joining<'_> {
         self.spawned.pidfd = rustix::process::pidfd_open(process, PidfdFlags::empty())
             .context(|| "hold the process")?;
         self.spawned.pid = pid;
-        self.set_oom_score()
-    }
-
-    fn set_oom_score(&self) -> Result<()> {
-        let Some(score) = self.process.oom_score_adj() else { return Ok(()) };
-        let path = format!("/proc/{}/oom_score_adj", self.spawned.pid);
-        std::fs::write(&path, score.to_string()).context(|| format!("write {path}"))
+        Ok(())
     }
 
     fn hand_over_listener(&self, number: i32) -> Result<()> {

@@ -39,8 +39,6 @@ pub(super) struct Maker<'a> {
     pub(super) hooks: &'a Hooks,
     /// Resource limits that the init may not set itself.
     pub(super) limits: Option<&'a [PosixRlimit]>,
-    /// How ready the kernel is to kill the container for want of memory.
-    pub(super) oom_score_adj: Option<i32>,
 }
 
 impl Maker<'_> {
@@ -86,11 +84,7 @@ impl Maker<'_> {
         self.making.pidfd = Some(pidfd);
         self.spawned.pid = pid;
         self.making.record.init = Identity::of(pid).map_err(|_| ended())?;
-        if let Some(score) = self.oom_score_adj {
-            let path = format!("/proc/{pid}/oom_score_adj");
-            std::fs::write(&path, score.to_string()).context(|| format!("write {path}"))?;
-        }
-        Ok(())
+        self.spawned.set_oom_score()
     }
 
     /// Moves the devices to where the init is, which waits meanwhile.

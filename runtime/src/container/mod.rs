@@ -16,6 +16,7 @@ mod maker;
 mod plan;
 pub(crate) mod record;
 pub(crate) mod relay;
+mod rootless;
 pub(crate) mod status;
 pub(crate) mod store;
 mod validate;
@@ -90,7 +91,8 @@ impl Container {
 
     /// Sends a signal to its first process; SIGKILL reaches all its processes.
     pub(crate) fn kill(&self, signal: i32) -> Result<()> {
-        if signal == SIGKILL && !self.record.own_pid_namespace {
+        let has_cgroup = !self.record.cgroup.is_none();
+        if signal == SIGKILL && !self.record.own_pid_namespace && has_cgroup {
             // Its other processes do not end with the first, and may be there without it.
             self.record.cgroup.kill_all(signal)?;
             return if self.record.init.is_alive() { self.signal_init(signal) } else { Ok(()) };

@@ -2,6 +2,7 @@
 
 use super::create::CreateRequest;
 use super::record::Record;
+use crate::caller::{is_in_user_namespace, is_root};
 use crate::error::{Context, Error, Result};
 use crate::init::idmap::IdMaps;
 use crate::init::launch::Launch;
@@ -56,8 +57,7 @@ pub(super) fn compile_filter(
 
 /// Who is not root on the host cannot set groups in the namespaces that they make.
 pub(super) fn groups(namespaces: CloneFlags, process: &Process) -> Result<Groups> {
-    let restricted =
-        !rustix::process::geteuid().is_root() && namespaces.contains(CloneFlags::CLONE_NEWUSER);
+    let restricted = !is_root() && namespaces.contains(CloneFlags::CLONE_NEWUSER);
     if !restricted {
         return Ok(Groups::Set);
     }
@@ -91,7 +91,7 @@ pub(super) fn rootfs<'a>(
         propagation,
         mounts,
         devices: devices::plan(linux.devices().as_deref().unwrap_or_default())?,
-        device_source: match own_users {
+        device_source: match own_users || is_in_user_namespace() {
             true => devices::Source::Host,
             false => devices::Source::Made,
         },

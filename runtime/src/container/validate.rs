@@ -1,14 +1,18 @@
 //! What a bundle asks for that cannot be, found before anything is made.
 
 use super::hooks;
+use crate::caller::is_root;
 use crate::error::{Error, Result};
 use crate::init::namespaces::{NEWTIME, Namespaces};
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{Linux, Spec};
+use oci_spec::runtime::{Linux, LinuxIdMapping, Spec};
 use std::path::Path;
 
 /// Refuses a bundle whose parts contradict each other, or that would change the host.
 pub(crate) fn validate(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    if !is_root() {
+        super::rootless::check(spec, linux, namespaces)?;
+    }
     check_names(spec, namespaces)?;
     check_mounts(linux, namespaces)?;
     check_user_namespace(linux, namespaces)?;
@@ -51,7 +55,16 @@ fn check_user_namespace(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
     let mapped = linux.uid_mappings().is_some() || linux.gid_mappings().is_some();
     let new = namespaces.new.contains(CloneFlags::CLONE_NEWUSER);
     let joined = namespaces.existing(CloneFlags::CLONE_NEWUSER).is_some();
+    let has_root = |map: &Option<Vec<LinuxIdMapping>>| {
+        map.iter().flatten().any(|range| range.container_id() == 0 && range.size() > 0)
+    };
     let refusal = match (new, joined, mapped) {
+        (true, _, true) if !has_root(linux.uid_mappings()) => {
+            "user namespaces enabled, but no mapping found for uid 0"
+        }
+        (true, _, true) if !has_root(linux.gid_mappings()) => {
+            "user namespaces enabled, but no mapping found for gid 0"
+        }
         (true, _, false) => {
             "user namespaces enabled, but no namespace path to join nor mappings to apply specified"
         }

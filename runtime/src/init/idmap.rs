@@ -1,5 +1,6 @@
 //! Giving a new user namespace its ids.
 
+use crate::caller::is_root;
 use crate::error::{Context, Error, Kind, Result};
 use oci_spec::runtime::LinuxIdMapping;
 use std::process::Command;
@@ -19,7 +20,7 @@ impl IdMaps {
     /// The kernel lets root write any mapping, and anyone the mapping of their own id alone. For
     /// more, the set-user-id helpers know what /etc/subuid and /etc/subgid grant.
     pub(crate) fn write(&self, pid: u32) -> Result<()> {
-        if rustix::process::geteuid().is_root() {
+        if is_root() {
             write(pid, "uid_map", &lines(&self.uids))?;
             return write(pid, "gid_map", &lines(&self.gids));
         }
@@ -60,7 +61,11 @@ fn help(program: &str, pid: u32, map: &[LinuxIdMapping]) -> Result<()> {
         .arg(pid.to_string())
         .args(numbers.map(|number| number.to_string()))
         .output()
-        .context(|| format!("exec {program}: it is needed to map more ids than one's own"))?;
+        .context(|| {
+            format!(
+                "exec {program}, which it takes to map other ids than one's own (package uidmap)"
+            )
+        })?;
     match output.status.success() {
         true => Ok(()),
         false => Err(Error::new(

@@ -2,6 +2,7 @@
 
 use super::channel::{Answer, Channel, Report};
 use super::namespaces::{NEWTIME, Namespaces};
+use crate::caller::is_in_user_namespace;
 use crate::cgroup::Entry;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::clone::{Forked, Kinship, fork};
@@ -22,6 +23,8 @@ pub(crate) struct Spawn<'a> {
     pub(crate) entry: &'a Entry,
     /// The clock offsets of a new time namespace, as its file takes them.
     pub(crate) time_offsets: &'a str,
+    /// How ready the kernel is to kill it for want of memory.
+    pub(crate) oom_score_adj: Option<i32>,
 }
 
 /// A process that was made, as its maker sees it.
@@ -33,6 +36,16 @@ pub(crate) struct Spawned {
     pub(crate) pidfd: OwnedFd,
     /// The conversation with it.
     pub(crate) channel: Channel,
+    /// What its maker has yet to write.
+    oom_score_adj: Option<i32>,
+}
+
+impl Spawned {
+    /// Says how ready the kernel is to kill the process. That is its maker's to write, who may have
+    /// privileges that the process has not in its own user namespace.
+    pub(crate) fn set_oom_score(&self) -> Result<()> {
+        write_oom_score(&self.pid.to_string(), self.oom_score_adj)
+    }
 }
 
 impl Spawn<'_> {
@@ -48,7 +61,7 @@ impl Spawn<'_> {
     ) -> Result<Spawned> {
         let (theirs, ours) = Channel::pair()?;
         let by_helper = self.needs_helper();
-        if !self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+        if !by_helper && !self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
             hide()?;
         }
         let new = match by_helper {
@@ -77,17 +90,23 @@ impl Spawn<'_> {
             setns(home, CloneFlags::CLONE_NEWPID).context(|| "setns pid")?;
         }
         match forked? {
-            Forked::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd, channel: ours }),
+            Forked::Parent { pid, pidfd } => {
+                let oom_score_adj = self.oom_score_adj.filter(|_| !by_helper);
+                Ok(Spawned { pid, pidfd, channel: ours, oom_score_adj })
+            }
             Forked::Child => exit(255),
         }
     }
 
     /// A user namespace that exists must be joined before others are made, so that they belong to
-    /// it; clocks are set before anything runs by them; and only who has privileges in the user
-    /// namespace may enter the pid namespace below it.
+    /// it; clocks are set before anything runs by them; only who has privileges in the user
+    /// namespace may enter the pid namespace below it; and root of a user namespace could not come
+    /// back from a pid namespace to the host's.
     fn needs_helper(&self) -> bool {
-        self.namespaces.existing(CloneFlags::CLONE_NEWUSER).is_some()
+        let joins = |kind| self.namespaces.existing(kind).is_some();
+        joins(CloneFlags::CLONE_NEWUSER)
             || self.namespaces.new.contains(NEWTIME)
+            || (joins(CloneFlags::CLONE_NEWPID) && is_in_user_namespace())
     }
 
     /// A pid namespace that exists is entered by children only: this process sends itself there,
@@ -111,6 +130,9 @@ impl Spawn<'_> {
         channel: &Channel,
         inside: impl FnOnce(&Channel) -> Result<Infallible>,
     ) -> Result<Infallible> {
+        // As long as it is an ordinary process of its user: what is hidden is root's.
+        write_oom_score("self", self.oom_score_adj)?;
+        hide()?;
         if let Some(user) = self.namespaces.existing(CloneFlags::CLONE_NEWUSER) {
             user.join()?;
             become_root()?;
@@ -176,6 +198,12 @@ fn live(channel: &Channel, life: impl FnOnce(&Channel) -> Result<Infallible>) ->
 /// memory and, through /proc/<pid>/exe, its program file.
 fn hide() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl(SET_DUMPABLE)")
+}
+
+fn write_oom_score(process: &str, score: Option<i32>) -> Result<()> {
+    let Some(score) = score else { return Ok(()) };
+    let path = format!("/proc/{process}/oom_score_adj");
+    std::fs::write(&path, score.to_string()).context(|| format!("write {path}"))
 }
 
 /// Becomes root of the user namespace.

@@ -26,12 +26,25 @@ pub(crate) fn become_user(user: &User, groups: Groups) -> Result<()> {
             .flatten()
             .map(|gid| checked(*gid, "gid").map(Gid::from_raw))
             .collect::<Result<_>>()?;
-        set_thread_groups(&ids).map_err(|errno| Error::system("setgroups", errno))?;
+        match set_thread_groups(&ids) {
+            Ok(()) => {}
+            // A user namespace that was made without privilege forbids it even to its root: groups
+            // could have been given in order to deny something.
+            Err(Errno::PERM) if may_set_groups()? => {}
+            Err(errno) => return Err(Error::system("setgroups", errno)),
+        }
     }
     let gid = Gid::from_raw(checked(user.gid(), "gid")?);
     set_thread_res_gid(gid, gid, gid).map_err(|errno| unmapped(errno, "gid", user.gid()))?;
     let uid = Uid::from_raw(checked(user.uid(), "uid")?);
     set_thread_res_uid(uid, uid, uid).map_err(|errno| unmapped(errno, "uid", user.uid()))
+}
+
+/// Whether this process has the privilege, so that only its user namespace can be what forbids it.
+fn may_set_groups() -> Result<bool> {
+    let sets = rustix::thread::capabilities(None)
+        .map_err(|errno| Error::system("look at one's capabilities", errno))?;
+    Ok(sets.effective.contains(rustix::thread::CapabilitySet::SETGID))
 }
 
 /// -1 means "leave it as it is" to the kernel, and so would run the program as the host's root.

@@ -1,11 +1,11 @@
 //! The container's view of its own cgroups.
 
 use super::attach::{attach, clone_path, new_file_system};
-use super::options::RDONLY;
+use super::options::{NODEV, NOEXEC, NOSUID, RDONLY};
 use super::place::Root;
 use super::plan::{MountPlan, Parameter};
 use crate::cgroup::{Layout, View, Visible};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::CWD;
 use std::os::fd::OwnedFd;
@@ -32,12 +32,29 @@ pub(crate) fn mount(
 ) -> Result<OwnedFd> {
     match (view.layout, view.hierarchies.as_slice()) {
         (Layout::Unified, [only]) => mount_unified(plan, only, namespace, place),
-        (Layout::Unified, _) => Err(Error::unsupported("the container has no cgroup to show")),
+        (Layout::Unified, _) => mount_nothing(plan, place),
         (Layout::Legacy, hierarchies) => mount_legacy(plan, hierarchies, place),
     }
 }
 
-/// Without a namespace of its own the container sees the whole tree.
+/// A container without a cgroup of its own is shown none. Something has to be mounted all the same:
+/// the place may be the host's, where what the host lets its user write to would be the container's
+/// to write to as well.
+fn mount_nothing(plan: &MountPlan, place: &OwnedFd) -> Result<OwnedFd> {
+    let parameter = |name: &str, value: &str| Parameter {
+        name: name.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    let parameters = [parameter("mode", "555"), parameter("nr_inodes", "1")];
+    let attributes = plan.attributes.set | RDONLY | NOSUID | NODEV | NOEXEC;
+    let empty = new_file_system("tmpfs", Some(Path::new("tmpfs")), &parameters, attributes)?;
+    attach(&empty, place).context(|| "cover the directory of cgroups")?;
+    Ok(empty)
+}
+
+/// Without a namespace of its own the container sees the whole tree, if it is run by root. Anyone
+/// else may not mount that, and is not given the host's own mount of it instead: parts of the tree
+/// may be theirs to write to, and are none of the container's business.
 fn mount_unified(
     plan: &MountPlan,
     own: &Visible<'_>,
@@ -54,7 +71,7 @@ fn mount_unified(
                 plan.attributes.set,
             ) {
                 Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EBUSY)) => {
-                    bind(Path::new("/sys/fs/cgroup"), plan)?
+                    bind(own.directory, plan)?
                 }
                 other => other?,
             }

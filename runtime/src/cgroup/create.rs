@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
-use rustix::fs::Mode;
+use rustix::fs::{Access, AtFlags, CWD, Mode};
 use rustix::io::Errno;
 
 use super::controller::Controller;
@@ -72,7 +72,13 @@ fn make_groups(
     for hierarchy in hierarchies {
         let directory = hierarchy.mount_point.join(placement.within(&hierarchy, host));
         let optional = may_do_without || only_groups(&hierarchy.holds, host);
-        let stage = match made.make(&directory) {
+        let ready = made.make(&directory).and_then(|stage| {
+            if stage == Stage::Running {
+                require_entry(&directory)?;
+            }
+            Ok(stage)
+        });
+        let stage = match ready {
             Ok(stage) => stage,
             Err(error) if optional && is_denial(&error) => continue,
             Err(error) => return Err(error),
@@ -172,6 +178,17 @@ fn allow_devices(cgroup: &Cgroup, stages: &[Stage], devices: &DeviceList) -> Res
              mount the v1 devices controller or cgroup2",
         )),
     }
+}
+
+/// Refuses a directory that was there before, if it is not this user's to put processes into:
+/// somebody else's container may have the same name.
+fn require_entry(directory: &Path) -> Result<()> {
+    let processes = directory.join("cgroup.procs");
+    rustix::fs::accessat(CWD, &processes, Access::WRITE_OK, AtFlags::EACCESS).map_err(|errno| {
+        let what =
+            format!("unable to apply cgroup configuration: write to {}", processes.display());
+        Error::system(what, errno)
+    })
 }
 
 /// Refuses a directory that was there before, if something lives in it.

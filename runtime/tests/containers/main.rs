@@ -10,3 +10,6 @@ mod hooks;
 mod lifecycle;
 mod network;
 mod racer;
+mod rootless;
+mod rootless_escapes;
+mod user;

@@ -6,7 +6,7 @@ use rustix::fs::{Mode, OFlags};
 use std::path::PathBuf;
 
 /// How lines of the log are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// `time="..." level=error msg="..."`
     Text,
@@ -14,9 +14,22 @@ pub(crate) enum Format {
     Json,
 }
 
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Format {
+    /// Reads the name of a format; none is text.
+    pub(crate) fn parse(name: &str) -> Result<Format, String> {
+        match name {
+            "" | "text" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            name => Err(format!("invalid log-format: {name}")),
+        }
+    }
+}
+
+/// How bad it is; the worse, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
+    /// What is being done, for whoever looks for a fault.
+    Debug,
     /// The command goes on.
     Warning,
     /// The command failed.
@@ -30,6 +43,8 @@ pub(crate) struct Log {
     pub(crate) file: Option<PathBuf>,
     /// How lines are written.
     pub(crate) format: Format,
+    /// What is less bad is not written.
+    pub(crate) least: Level,
 }
 
 impl Log {
@@ -41,16 +56,19 @@ impl Log {
         }
     }
 
-    /// Writes `message`. With a log file, standard error gets the bare message too, for whoever
+    /// Writes `message`. With a log file, standard error gets the bare error too, for whoever
     /// called by hand.
     pub(crate) fn write(&self, level: Level, message: &str) {
+        if level < self.least {
+            return;
+        }
         let line = self.line(level, message);
         let to_stderr = match (&self.file, level) {
             (None, _) => line,
             (Some(_), level) => {
                 let written = self.append(&line);
                 match (written, level) {
-                    (Ok(()), Level::Warning) => return,
+                    (Ok(()), Level::Debug | Level::Warning) => return,
                     (Ok(()), Level::Error) => format!("{message}\n"),
                     (Err(error), _) => format!("{message}\n{error}\n"),
                 }
@@ -62,6 +80,7 @@ impl Log {
 
     fn line(&self, level: Level, message: &str) -> String {
         let level = match level {
+            Level::Debug => "debug",
             Level::Warning => "warning",
             Level::Error => "error",
         };
@@ -93,8 +112,10 @@ mod tests {
     #[test]
     fn a_line_is_json_that_can_be_read_back() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let log = Log { file: Some(file.path().to_owned()), format: Format::Json };
+        let log =
+            Log { file: Some(file.path().to_owned()), format: Format::Json, least: Level::Warning };
         log.check().unwrap();
+        log.write(Level::Debug, "too much");
         log.write(Level::Warning, "a \"quoted\"\nline");
         let text = std::fs::read_to_string(file.path()).unwrap();
         let entry: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();

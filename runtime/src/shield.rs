@@ -13,6 +13,7 @@
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use crate::linux::system::executed_name;
+use crate::log::{Level, Log};
 use crate::rootfs::attach::clone_path;
 use crate::rootfs::options::RDONLY;
 use nix::fcntl::AtFlags;
@@ -32,19 +33,45 @@ const OWN_FILE: &str = "/proc/self/exe";
 /// Commands that put a process of ours into a container.
 const ENTERING: [&str; 3] = ["create", "run", "exec"];
 
+/// Whether this program runs from a file that is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shield {
+    /// It does.
+    Raised,
+    /// It enters no container.
+    NotNeeded,
+}
+
+impl Shield {
+    /// Tells the log, in the words by which runc tells of its own ways to the same end.
+    pub(crate) fn tell(self, log: &Log) {
+        if self == Shield::Raised {
+            log.write(
+                Level::Debug,
+                "the runtime's file is protected by a read-only mount or sealed memory, where runc \
+                 has \"runc exeseal: using /proc/self/exe clone\" and \"runc exeseal: using \
+                 overlayfs for sealed /proc/self/exe\"",
+            );
+        }
+    }
+}
+
 /// Executes this program anew from a protected file, if its command enters a container and it does
 /// not run from one yet. The word is looked for in the bare command line, so that it is parsed only
 /// once; one too many does no harm.
-pub(crate) fn raise() -> Result<()> {
+pub(crate) fn raise() -> Result<Shield> {
     let entering = std::env::args_os().any(|word| ENTERING.iter().any(|name| word == *name));
-    if !entering || is_raised()? {
-        return Ok(());
+    if !entering {
+        return Ok(Shield::NotNeeded);
+    }
+    if is_raised()? {
+        return Ok(Shield::Raised);
     }
     let protected = match read_only_mount() {
         Ok(mount) => mount,
         Err(_) => sealed_copy().context(|| "protect the runtime's own file")?,
     };
-    execute(protected).map(|_: Infallible| ())
+    execute(protected).map(|_: Infallible| Shield::Raised)
 }
 
 /// Whether this program runs from a file that [`raise`] has protected.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::controller::Controller;
 use super::demand::demands;
 use super::devices::DeviceList;
-use super::driver::Stage;
+use super::driver::{Driver, Stage};
 use super::hierarchy::{self, Hierarchy, Holds};
 use super::placement::{Host, Placement};
 use super::v2::{Wanted, hand_down};
@@ -91,6 +91,7 @@ fn make_groups(
             Holds::V1(_) | Holds::Systemd => separate(hierarchy, directory),
         };
         group.driver().prepare(stage)?;
+        refuse_frozen(group.driver())?;
         groups.push((group, stage));
     }
     Ok(groups)
@@ -201,6 +202,17 @@ fn refuse_occupied(directory: &Path) -> Result<()> {
         "container's cgroup is not empty: {count} process(es) found in {}",
         directory.display()
     )))
+}
+
+/// Refuses a cgroup in which the container's init would be stopped, and its maker wait for ever.
+fn refuse_frozen(group: &dyn Driver) -> Result<()> {
+    match group.stops_newcomers()? {
+        false => Ok(()),
+        true => Err(Error::state(format!(
+            "container's cgroup unexpectedly frozen: thaw {} or the cgroup above it that is frozen",
+            group.directory().display()
+        ))),
+    }
 }
 
 fn is_denial(error: &Error) -> bool {

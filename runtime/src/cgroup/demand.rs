@@ -62,8 +62,7 @@ pub(super) fn demands(resources: &LinuxResources) -> Vec<Demand> {
         want(text(cpu.cpus()), "cpu.cpus", Controller::Cpuset);
         want(text(cpu.mems()), "cpu.mems", Controller::Cpuset);
     }
-    // The type cannot tell a limit of zero from none, so zero means none.
-    want(resources.pids().is_some_and(|pids| pids.limit() != 0), "pids.limit", Controller::Pids);
+    want(resources.pids().is_some(), "pids.limit", Controller::Pids);
     if let Some(io) = resources.block_io() {
         let list = |set: Option<usize>| set.is_some_and(|length| length > 0);
         let weight = |value: Option<u16>| value.is_some_and(|value| value != 0);
@@ -119,7 +118,7 @@ mod tests {
         let zeros = r#"{
             "memory": {"limit": 0, "swap": 0, "disableOOMKiller": false},
             "cpu": {"shares": 0, "quota": 0, "cpus": "", "realtimePeriod": 0},
-            "pids": {"limit": 0}, "blockIO": {"weight": 0, "weightDevice": []},
+            "blockIO": {"weight": 0, "weightDevice": []},
             "hugepageLimits": [], "network": {"classID": 0}, "rdma": {}
         }"#;
         assert_eq!(options(zeros), Vec::<&str>::new());

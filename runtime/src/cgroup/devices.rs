@@ -39,12 +39,13 @@ impl Access {
     pub(super) const WRITE: Access = Access(4);
     pub(super) const ALL: Access = Access(7);
 
-    fn parse(text: &str) -> Option<Access> {
-        text.chars().try_fold(Access(0), |set, letter| match letter {
-            'r' => Some(set.and(Access::READ)),
-            'w' => Some(set.and(Access::WRITE)),
-            'm' => Some(set.and(Access::MKNOD)),
-            _ => None,
+    /// Other letters mean nothing, as runc has it: some bundles write `rwa`.
+    fn parse(text: &str) -> Access {
+        text.chars().fold(Access(0), |set, letter| match letter {
+            'r' => set.and(Access::READ),
+            'w' => set.and(Access::WRITE),
+            'm' => set.and(Access::MKNOD),
+            _ => set,
         })
     }
 
@@ -146,8 +147,10 @@ impl DeviceList {
     fn add_rule(&mut self, rule: &LinuxDeviceCgroup) -> Result<()> {
         let bad = |reason: &str| Error::invalid(format!("device rule \"{rule}\": {reason}"));
         let text = rule.access().as_deref().unwrap_or_default();
-        let access = Access::parse(text).filter(|access| !access.is_empty());
-        let access = access.ok_or_else(|| bad("access must be made of r, w and m"))?;
+        let access = Access::parse(text);
+        if access.is_empty() {
+            return Err(bad("access must be made of r, w and m"));
+        }
         let class = match rule.typ().unwrap_or_default() {
             LinuxDeviceType::A => {
                 *self = DeviceList { allow_others: rule.allow(), exceptions: BTreeMap::new() };
@@ -282,7 +285,7 @@ fn parse_line(line: &str) -> Option<(Devices, Access)> {
         text => text.parse().ok().map(Some),
     };
     let devices = Devices { class, major: number(major)?, minor: number(minor)? };
-    Some((devices, Access::parse(words.next()?)?))
+    Some((devices, Access::parse(words.next()?)))
 }
 
 #[cfg(test)]
@@ -351,7 +354,7 @@ mod tests {
     fn rules_that_cannot_be_obeyed_are_refused() {
         for (rules, reason) in [
             (r#"[{"allow":true,"type":"c","major":1,"access":""}]"#, "access"),
-            (r#"[{"allow":true,"type":"c","access":"rx"}]"#, "access"),
+            (r#"[{"allow":true,"type":"c","access":"x"}]"#, "access"),
             (r#"[{"allow":true,"type":"u","access":"r"}]"#, "type"),
             (r#"[{"allow":true,"type":"c","major":-2,"access":"r"}]"#, "number"),
             (r#"[{"allow":true,"type":"c","major":4294967296,"access":"r"}]"#, "number"),

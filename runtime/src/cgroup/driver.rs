@@ -61,6 +61,9 @@ pub(super) trait Driver {
     /// Whether the processes are stopped or on the way to it.
     fn is_frozen(&self) -> Result<bool>;
 
+    /// Whether a process that enters is stopped at once: this cgroup or one above it is frozen.
+    fn stops_newcomers(&self) -> Result<bool>;
+
     /// Adds what this hierarchy's controllers have counted.
     fn measure(&self, stats: &mut Stats) -> Result<()>;
 }

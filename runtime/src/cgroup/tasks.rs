@@ -7,11 +7,11 @@ use oci_spec::runtime::LinuxPids;
 use super::file;
 use crate::error::Result;
 
-/// Sets the limit; a negative one is none, zero leaves it as it is.
+/// Sets the limit; a negative one is none. Zero is taken for one, as runc takes it: systemd knows no
+/// zero, and to a container it makes no difference.
 pub(super) fn limit(directory: &Path, pids: LinuxPids) -> Result<()> {
     match pids.limit() {
-        0 => Ok(()),
         limit if limit < 0 => file::write(directory, "pids.max", "max"),
-        limit => file::write(directory, "pids.max", &limit.to_string()),
+        limit => file::write(directory, "pids.max", &limit.max(1).to_string()),
     }
 }

@@ -6,6 +6,7 @@ use crate::container::create::{CreateRequest, Start, create};
 use crate::container::id::ContainerId;
 use crate::error::{Context, Result};
 use crate::init::launch::Streams;
+use crate::log::Level;
 use std::path::PathBuf;
 
 /// create a container
@@ -83,6 +84,9 @@ impl Common {
     ) -> Result<CreateRequest<'a>> {
         let id = ContainerId::parse(&self.container_id)?;
         let bundle = Bundle::enter(self.bundle.as_deref().unwrap_or(".".as_ref()))?;
+        for warning in &bundle.warnings {
+            global.log.write(Level::Warning, warning);
+        }
         let (listen_fds, extra_env) = streams::listen_fds();
         let preserve_fds = listen_fds.saturating_add(self.preserve_fds);
         streams::check_preserved(preserve_fds)?;

@@ -9,6 +9,7 @@ use crate::container::exec::ExecRequest;
 use crate::container::foreground::{Foreground, WithTerminal};
 use crate::error::{Context, Error, Result};
 use crate::init::launch::Streams;
+use crate::log::{Level, Log};
 use oci_spec::runtime::{Capability, Process};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Outcome {
 
 fn exec(global: &Global, arguments: Arguments) -> Result<i32> {
     let container = Container::open(&global.root, &arguments.container_id)?;
-    let process = arguments.build_process(&container)?;
+    let process = arguments.build_process(&container, &global.log)?;
     let stay = match arguments.detach {
         true => Stay::Detached,
         false => Stay::Attached,
@@ -103,6 +104,7 @@ fn exec(global: &Global, arguments: Arguments) -> Result<i32> {
         preserve_fds: arguments.preserve_fds,
         console: arguments.console_socket.as_deref().map(streams::connect_unix).transpose()?,
         streams: Streams::Container,
+        log: &global.log,
     };
     let foreground = match stay {
         Stay::Detached => None,
@@ -137,10 +139,14 @@ impl Arguments {
     }
 
     /// The process to run: from its own file, or else the container's with what the flags change.
-    fn build_process(&self, container: &Container) -> Result<Process> {
+    fn build_process(&self, container: &Container, log: &Log) -> Result<Process> {
         if let Some(path) = &self.process {
             let text = std::fs::read(path).context(|| format!("open {}", path.display()))?;
-            return parse_process(&text);
+            let (process, warnings) = parse_process(&text)?;
+            for warning in &warnings {
+                log.write(Level::Warning, warning);
+            }
+            return Ok(process);
         }
         if self.command.is_empty() {
             return Err(Error::invalid("exec args cannot be empty"));

@@ -73,7 +73,7 @@ pub(super) fn run() -> Result<()> {
                 "netDevices": { "enabled": false }
             },
             "annotations": {
-                "io.github.seccomp.libseccomp.version": super::libseccomp_version()
+                "io.github.seccomp.libseccomp.version": super::help::libseccomp_version()
             },
             "potentiallyUnsafeConfigAnnotations": []
         }),

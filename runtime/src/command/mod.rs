@@ -6,6 +6,7 @@ mod delete;
 mod events;
 mod exec;
 mod features;
+mod help;
 mod kill;
 mod list;
 mod pause;
@@ -21,40 +22,69 @@ mod update;
 use crate::caller;
 use crate::error::{Context, Error, Result};
 use crate::log::{Format, Level, Log};
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The version of the OCI runtime specification that this program follows.
 const SPEC_VERSION: &str = "1.2.1";
 
-/// Open Container Initiative runtime.
+/// Open Container Initiative runtime
 #[derive(Debug, Parser)]
 #[command(name = "tare", disable_version_flag = true, disable_help_subcommand = true)]
 struct Cli {
-    /// enable debug logging
-    #[arg(long)]
-    debug: bool,
-    /// set the log file to write logs to (default is '/dev/stderr')
-    #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
-    /// set the log format
-    #[arg(long, value_enum, default_value = "text")]
-    log_format: Format,
-    /// root directory for storage of container state (this should be located in tmpfs)
-    #[arg(long, value_name = "DIRECTORY")]
-    root: Option<PathBuf>,
-    /// have systemd make the cgroups; cgroupsPath is then "slice:prefix:name"
-    #[arg(long)]
-    systemd_cgroup: bool,
-    /// ignore cgroup permission errors ('true', 'false', or 'auto')
-    #[arg(long, default_value = "auto")]
-    rootless: String,
+    #[command(flatten)]
+    flags: Flags,
     /// print the version
     #[arg(long, short = 'v')]
     version: bool,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// Flags that may stand before or after the command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Flags {
+    /// enable debug logging
+    #[arg(long, global = true)]
+    debug: bool,
+    /// set the log file to write logs to (default is '/dev/stderr')
+    #[arg(long, global = true, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// set the log format: text or json
+    #[arg(long, global = true, default_value = "text", value_parser = Format::parse)]
+    log_format: Format,
+    /// root directory for storage of container state (this should be located in tmpfs)
+    #[arg(long, global = true, value_name = "DIRECTORY")]
+    root: Option<PathBuf>,
+    /// have systemd make the cgroups; cgroupsPath is then "slice:prefix:name"
+    #[arg(long, global = true)]
+    systemd_cgroup: bool,
+    /// ignore cgroup permission errors ('true', 'false', or 'auto')
+    // `spec` has a flag of this name too.
+    #[arg(long, default_value = "auto", value_parser = Rootless::parse)]
+    rootless: Rootless,
+}
+
+/// Whether refusals of the cgroup file system are to be borne.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rootless {
+    /// For who is not root.
+    Auto,
+    Yes,
+    No,
+}
+
+impl Rootless {
+    fn parse(text: &str) -> Result<Rootless, String> {
+        match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Rootless::Yes),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Rootless::No),
+            text if text.is_empty() || text.eq_ignore_ascii_case("auto") => Ok(Rootless::Auto),
+            _ => Err("write 'true', 'false' or 'auto'".to_owned()),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,25 +123,30 @@ struct Global {
 /// Does what the command line asks, and says how it went.
 pub(crate) fn run() -> ExitCode {
     let shield = crate::shield::raise();
-    let cli = match Cli::try_parse() {
+    let matches = help::command_line().try_get_matches();
+    let mut cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()));
-        }
+        Err(error) => return help::explain(&error),
     };
     if cli.version {
-        println!("{}", version());
+        println!("{}", help::version());
         return ExitCode::SUCCESS;
     }
-    let log = Log { file: cli.log.clone(), format: cli.log_format };
-    let done =
-        log.check().and(shield).and_then(|()| Global::new(&cli, log.clone())).and_then(|global| {
-            let command = cli.command.ok_or_else(|| {
-                Error::invalid("no command was given: `tare --help` lists the commands")
-            })?;
-            Ok(command.run(&global))
-        });
+    let Some(command) = cli.command else {
+        let _ = help::command_line().print_help();
+        return ExitCode::SUCCESS;
+    };
+    let log = Log {
+        // A bundle becomes the working directory later.
+        file: cli.flags.log.take().map(|file| std::path::absolute(&file).unwrap_or(file)),
+        format: cli.flags.log_format,
+        least: if cli.flags.debug { Level::Debug } else { Level::Warning },
+    };
+    let done = log.check().and(shield).and_then(|shield| {
+        let global = Global::new(cli.flags, log.clone())?;
+        shield.tell(&log);
+        Ok(command.run(&global))
+    });
     match done {
         Ok(Outcome::Done(status)) => ExitCode::from(status),
         Ok(Outcome::Failed { error, status }) => {
@@ -179,8 +214,8 @@ impl Command {
 }
 
 impl Global {
-    fn new(cli: &Cli, log: Log) -> Result<Global> {
-        let root = match &cli.root {
+    fn new(flags: Flags, log: Log) -> Result<Global> {
+        let root = match &flags.root {
             None => default_root()?,
             Some(path) => std::path::absolute(path)
                 .map_err(|error| Error::system(format!("--root {}", path.display()), error))?,
@@ -188,19 +223,15 @@ impl Global {
         if root == Path::new("/") {
             return Err(Error::invalid("Option --root argument should not be set to /"));
         }
-        let rootless = match cli.rootless.as_str() {
-            "auto" | "" => caller::is_rootless(),
-            "true" | "True" | "TRUE" | "t" | "T" | "1" => true,
-            "false" | "False" | "FALSE" | "f" | "F" | "0" => false,
-            other => {
-                let other = format!("invalid value for --rootless: {other:?}");
-                return Err(Error::invalid(format!("{other}: it is true, false or auto")));
-            }
+        let rootless = match flags.rootless {
+            Rootless::Auto => caller::is_rootless(),
+            Rootless::Yes => true,
+            Rootless::No => false,
         };
         Ok(Global {
             root,
-            root_is_given: cli.root.is_some(),
-            systemd_cgroup: cli.systemd_cgroup,
+            root_is_given: flags.root.is_some(),
+            systemd_cgroup: flags.systemd_cgroup,
             rootless,
             log,
         })
@@ -230,19 +261,6 @@ fn default_root() -> Result<PathBuf> {
     Ok(root)
 }
 
-fn version() -> String {
-    let package = env!("CARGO_PKG_VERSION");
-    let seccomp = libseccomp_version();
-    format!("tare version {package}\nspec: {SPEC_VERSION}\nlibseccomp: {seccomp}")
-}
-
-fn libseccomp_version() -> String {
-    match libseccomp::ScmpVersion::current() {
-        Ok(version) => format!("{}.{}.{}", version.major, version.minor, version.micro),
-        Err(_) => "unknown".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +283,8 @@ mod tests {
         for line in [
             &["tare", "--root=/r", "--log", "/l", "--log-format=json", "delete", "--force", "x"][..],
             &["tare", "--rootless=true", "kill", "--all", "x", "9"],
+            &["tare", "--rootless", "1", "spec", "--rootless", "-b", "/b"],
+            &["tare", "run", "--debug", "x", "--root", "/r"],
             &["tare", "kill", "x", "SIGTERM"],
             &["tare", "run", "-d", "-b", "/b", "--pid-file=/p", "--preserve-fds", "2", "x"],
             &["tare", "update", "--resources", "-", "x"],
@@ -272,7 +292,8 @@ mod tests {
             &["tare", "ps", "x", "-o", "pid"],
             &["tare", "exec", "--process", "/p", "--detach", "--pid-file", "/f", "x"],
         ] {
-            assert!(Cli::try_parse_from(line).is_ok(), "{line:?}");
+            let parsed = Cli::try_parse_from(line);
+            assert!(parsed.is_ok(), "{line:?}: {parsed:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Global;
 use crate::container::Container;
+use crate::container::bundle::settle_pids;
 use crate::error::{Context, Error, Result};
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
@@ -72,11 +73,13 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     if arguments.l3_cache_schema.is_some() || arguments.mem_bw_schema.is_some() {
         return Err(Error::unsupported("Intel RDT is not supported"));
     }
-    let mut resources = match &arguments.resources {
-        Some(path) => serde_json::from_str(&read(path)?),
-        None => serde_json::from_value(arguments.resources()?),
-    }
-    .map_err(|error| Error::invalid(format!("resources: {error}")))?;
+    let text = match &arguments.resources {
+        Some(path) => read(path)?,
+        None => arguments.resources()?.to_string(),
+    };
+    let mut resources = serde_json::from_str(&text)
+        .map_err(|error| Error::invalid(format!("resources: {error}")))?;
+    settle_pids(&mut resources, text.as_bytes(), "");
     complete(&mut resources);
     container.update(&resources)
 }

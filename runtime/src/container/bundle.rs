@@ -2,7 +2,8 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::process::capabilities::forget_unknown;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "config.json";
@@ -16,6 +17,8 @@ pub(crate) struct Bundle {
     pub(crate) spec: Spec,
     /// The same as it stands in the file.
     pub(crate) config: Vec<u8>,
+    /// What is to be said about it.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Bundle {
@@ -30,8 +33,8 @@ impl Bundle {
             }
             _ => Error::system(format!("open {CONFIG}"), error),
         })?;
-        let spec = parse(&config)?;
-        Ok(Bundle { path, spec, config })
+        let (spec, warnings) = parse(&config)?;
+        Ok(Bundle { path, spec, config, warnings })
     }
 
     /// The directory of the root filesystem; absolute.
@@ -55,35 +58,67 @@ impl Bundle {
     }
 }
 
-/// Parses a configuration. Capabilities that this program does not know are left out.
-pub(crate) fn parse(config: &[u8]) -> Result<Spec> {
+/// Parses a configuration, as [`tolerate`] has it.
+pub(crate) fn parse(config: &[u8]) -> Result<(Spec, Vec<String>)> {
     let invalid = |error: serde_json::Error| Error::invalid(format!("{CONFIG}: {error}"));
-    serde_json::from_slice(config).or_else(|error| {
-        let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(config) else {
-            return Err(invalid(error));
-        };
-        let process = value.get_mut("process").map(forget_unknown);
-        match process.is_some_and(|unknown| !unknown.is_empty()) {
-            true => serde_json::from_value(value).map_err(invalid),
-            false => Err(invalid(error)),
-        }
-    })
+    let (mut spec, warnings): (Spec, _) =
+        serde_json::from_slice(config).map(|spec| (spec, Vec::new())).or_else(|error| {
+            let Ok(mut value) = serde_json::from_slice::<Value>(config) else {
+                return Err(invalid(error));
+            };
+            let warnings = value.get_mut("process").map(tolerate).unwrap_or_default();
+            Ok((serde_json::from_value(value).map_err(invalid)?, warnings))
+        })?;
+    let linux = spec.linux_mut().as_mut();
+    if let Some(resources) = linux.and_then(|linux| linux.resources_mut().as_mut()) {
+        settle_pids(resources, config, "/linux/resources");
+    }
+    Ok((spec, warnings))
 }
 
-/// Parses the description of a process.
-pub(crate) fn parse_process(text: &[u8]) -> Result<Process> {
-    let invalid = |error: serde_json::Error| Error::invalid(format!("process: {error}"));
-    let process = serde_json::from_slice(text).or_else(|error| {
-        let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(text) else {
-            return Err(invalid(error));
-        };
-        match forget_unknown(&mut value).is_empty() {
-            true => Err(invalid(error)),
-            false => serde_json::from_value(value).map_err(invalid),
+/// The resources' type reads a limit of tasks that is left out as zero, which means something else.
+/// So zero is looked up again in `text`, where the resources stand at `place`.
+pub(crate) fn settle_pids(resources: &mut LinuxResources, text: &[u8], place: &str) {
+    if resources.pids().is_some_and(|pids| pids.limit() == 0) {
+        let value = serde_json::from_slice::<Value>(text).unwrap_or_default();
+        let limit = value.pointer(&format!("{place}/pids/limit"));
+        if limit.is_none_or(Value::is_null) {
+            resources.set_pids(None);
         }
-    })?;
+    }
+}
+
+/// Parses the description of a process, as [`tolerate`] has it.
+pub(crate) fn parse_process(text: &[u8]) -> Result<(Process, Vec<String>)> {
+    let invalid = |error: serde_json::Error| Error::invalid(format!("process: {error}"));
+    let (process, warnings) =
+        serde_json::from_slice(text).map(|process| (process, Vec::new())).or_else(|error| {
+            let Ok(mut value) = serde_json::from_slice::<Value>(text) else {
+                return Err(invalid(error));
+            };
+            let warnings = tolerate(&mut value);
+            Ok((serde_json::from_value(value).map_err(invalid)?, warnings))
+        })?;
     check_process(&process)?;
-    Ok(process)
+    Ok((process, warnings))
+}
+
+/// Makes a process that is not quite as the specification wants it one that is: callers leave its
+/// user out, which is root then, and name capabilities of newer kernels, which it runs without.
+/// Returns what is to be said about it.
+fn tolerate(process: &mut Value) -> Vec<String> {
+    if let Some(process) = process.as_object_mut() {
+        process.entry("user").or_insert_with(|| json!({}));
+        // Refused later, in better words.
+        process.entry("cwd").or_insert_with(|| json!(""));
+    }
+    match forget_unknown(process) {
+        unknown if unknown.is_empty() => Vec::new(),
+        unknown => {
+            let names = unknown.join(" ");
+            vec![format!("ignoring unknown or unavailable capabilities: [{names}]")]
+        }
+    }
 }
 
 /// Refuses a process that cannot be run.
@@ -98,4 +133,43 @@ pub(super) fn check_process(process: &Process) -> Result<()> {
         return Err(Error::invalid("args must not be empty"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_may_leave_out_its_user() {
+        let (process, warnings) = parse_process(br#"{"args": ["x"], "cwd": "/"}"#).unwrap();
+        assert_eq!((process.user().uid(), process.user().gid()), (0, 0));
+        assert!(warnings.is_empty());
+        let error = parse_process(br#"{"args": ["x"]}"#).unwrap_err();
+        assert_eq!(error.to_string(), "Cwd property must not be empty");
+        assert!(parse_process(br#"{"args": 7, "cwd": "/"}"#).is_err());
+    }
+
+    #[test]
+    fn no_limit_of_tasks_is_not_a_limit_of_zero() {
+        for (pids, limit) in
+            [("{}", None), (r#"{"limit": 0}"#, Some(0)), (r#"{"limit": 7}"#, Some(7))]
+        {
+            let config = format!(
+                r#"{{"ociVersion": "1.0.0", "linux": {{"resources": {{"pids": {pids}}}}}}}"#
+            );
+            let (spec, _) = parse(config.as_bytes()).unwrap();
+            let resources = spec.linux().as_ref().unwrap().resources().as_ref().unwrap();
+            assert_eq!(resources.pids().as_ref().map(|pids| pids.limit()), limit, "{pids}");
+        }
+    }
+
+    #[test]
+    fn unknown_capabilities_are_told() {
+        let config = br#"{"ociVersion": "1.0.0", "process": {"cwd": "/", "args": ["x"],
+            "capabilities": {"bounding": ["CAP_FUTURE", "CAP_KILL"]}}}"#;
+        let (spec, warnings) = parse(config).unwrap();
+        assert_eq!(warnings, ["ignoring unknown or unavailable capabilities: [CAP_FUTURE]"]);
+        let bounding = spec.process().as_ref().unwrap().capabilities().as_ref().unwrap();
+        assert_eq!(bounding.bounding().as_ref().unwrap().len(), 1);
+    }
 }

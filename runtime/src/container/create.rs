@@ -20,8 +20,8 @@ use crate::init::channel::{Answer, Channel, Report};
 use crate::init::container::{ContainerPlan, Gate, InnerHooks};
 use crate::init::launch::Streams;
 use crate::init::namespaces::Namespaces;
-use crate::init::spawn::Spawn;
-use crate::log::Log;
+use crate::init::spawn::{Affinity, Spawn};
+use crate::log::{Level, Log};
 use crate::network::plan::DevicePlan;
 use crate::process::rlimits;
 use crate::rootfs::plan::MountPlan;
@@ -55,7 +55,7 @@ pub(crate) struct CreateRequest<'a> {
     pub(crate) systemd_cgroup: bool,
     /// Whether refusals of the cgroup file system are to be borne.
     pub(crate) rootless: bool,
-    /// Where warnings go.
+    /// Where warnings go, and what is done.
     pub(crate) log: &'a Log,
     /// Whether to move the root instead of pivoting to it.
     pub(crate) no_pivot: bool,
@@ -90,7 +90,7 @@ pub(super) struct Making {
     pub(super) pidfd: Option<OwnedFd>,
     /// What runs when they are gone again.
     poststop: Vec<Hook>,
-    log: Log,
+    pub(super) log: Log,
     /// Whether they are there to stay.
     keep: bool,
 }
@@ -161,6 +161,8 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         entry: &entry,
         time_offsets: &time_offsets,
         oom_score_adj: process.oom_score_adj(),
+        affinity: Affinity::Reset,
+        log: request.log,
     };
     let spawned = spawn.run(|channel| inside.run(channel))?;
     let mounts = inside.rootfs.mounts.clone();
@@ -203,10 +205,12 @@ impl Prepared {
     /// Lets the program run, and gives what is left to do when it has ended.
     pub(crate) fn start(mut self) -> Result<Started> {
         self.channel.answer(&Answer::Proceed)?;
-        match self.channel.next_report()? {
-            None => {}
-            Some(Report::Failed(error)) => return Err(error),
-            Some(_) => return Err(unexpected()),
+        while let Some(report) = self.channel.next_report()? {
+            match report {
+                Report::Step(step) => self.making.log.write(Level::Debug, &step),
+                Report::Failed(error) => return Err(error),
+                _ => return Err(unexpected()),
+            }
         }
         let state = || self.making.record.oci_state(Status::Running, self.making.record.init.pid);
         if let Some(list) = self.hooks.poststart().as_ref().filter(|list| !list.is_empty()) {

@@ -12,7 +12,8 @@ use crate::init::channel::{Answer, Report};
 use crate::init::join::JoinPlan;
 use crate::init::launch::{Launch, Streams};
 use crate::init::namespaces::Namespaces;
-use crate::init::spawn::{Spawn, Spawned};
+use crate::init::spawn::{Affinity, Spawn, Spawned};
+use crate::log::{Level, Log};
 use crate::process::rlimits;
 use crate::process::terminal::Terminal;
 use nix::sched::CloneFlags;
@@ -38,6 +39,8 @@ pub(crate) struct ExecRequest<'a> {
     pub(crate) console: Option<OwnedFd>,
     /// Whose standard streams the program gets.
     pub(crate) streams: Streams,
+    /// Where it is told what is done.
+    pub(crate) log: &'a Log,
 }
 
 impl Container {
@@ -54,7 +57,7 @@ impl Container {
         let user_first = !is_root();
         let namespaces = Namespaces::of_process(&init, kinds, user_first)?;
         let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
-        let mut launch = Launch::plan(request.process, filter)?;
+        let mut launch = Launch::plan(request.process, filter, request.log)?;
         launch.personality = linux.personality().clone();
         launch.memory_policy = linux.memory_policy().clone();
         launch.preserve_fds = request.preserve_fds;
@@ -62,32 +65,41 @@ impl Container {
         launch.groups = groups(kinds, launch.process())?;
         launch.limits = rlimits::from_inside(kinds, launch.process()).to_vec();
         let affinity = process.exec_cpu_affinity().as_ref();
-        let affinity = affinity.and_then(|affinity| {
-            affinity.cpu_affinity_final().clone().or(affinity.initial().clone())
-        });
         let plan = JoinPlan {
             id: &self.record.id,
             namespaces: &namespaces,
             new_keyring: self.record.new_keyring,
-            terminal: request.console.map(|socket| Terminal::new(socket, &process)),
-            affinity,
+            terminal: request
+                .console
+                .map(|socket| Terminal::new(socket, &process, request.streams)),
+            affinity: affinity.and_then(|affinity| affinity.cpu_affinity_final().clone()),
             launch,
         };
         let entry = match request.below.is_empty() {
             true => self.record.cgroup.entry_beside(self.record.init.pid)?,
-            false => self.record.cgroup.entry_below(&request.below)?,
+            false => self
+                .record
+                .cgroup
+                .entry_below(&request.below)
+                .context(|| "error adding pid 0 (the new process) to cgroups")?,
         };
         let spawn = Spawn {
             namespaces: &namespaces,
             entry: &entry,
             time_offsets: "",
             oom_score_adj: process.oom_score_adj(),
+            affinity: match affinity {
+                None => Affinity::Reset,
+                Some(affinity) => affinity.initial().clone().map_or(Affinity::Keep, Affinity::Set),
+            },
+            log: request.log,
         };
         let mut joining = Joining {
             container: self,
             spawned: spawn.run(|channel| plan.run(channel))?,
             seccomp: linux.seccomp().clone(),
             limits: rlimits::from_outside(kinds, &process),
+            log: request.log,
             keep: false,
         };
         drop(plan);
@@ -105,6 +117,7 @@ struct Joining<'a> {
     seccomp: Option<LinuxSeccomp>,
     /// Resource limits that the process may not set itself.
     limits: Option<&'a [PosixRlimit]>,
+    log: &'a Log,
     keep: bool,
 }
 
@@ -128,6 +141,10 @@ impl Joining<'_> {
                     self.hold(pid)?;
                     continue;
                 }
+                Some(Report::Step(step)) => {
+                    self.log.write(Level::Debug, &step);
+                    continue;
+                }
                 Some(Report::SeccompListener { number }) => self.hand_over_listener(number)?,
                 Some(Report::Ready) => return self.let_go(),
                 Some(Report::Failed(error)) => return Err(error),
@@ -137,7 +154,7 @@ impl Joining<'_> {
                     | Report::MountSource { .. }
                     | Report::Hooks,
                 ) => {
-                    return Err(Error::new(Kind::System, "the process sent an unexpected message"));
+                    return Err(unexpected());
                 }
             }
             self.spawned.channel.answer(&Answer::Proceed)?;
@@ -166,12 +183,19 @@ impl Joining<'_> {
             rlimits::apply(self.spawned.pid, limits)?;
         }
         self.spawned.channel.answer(&Answer::Proceed)?;
-        match self.spawned.channel.next_report()? {
-            None => Ok(()),
-            Some(Report::Failed(error)) => Err(error),
-            Some(_) => Err(Error::new(Kind::System, "the process sent an unexpected message")),
+        while let Some(report) = self.spawned.channel.next_report()? {
+            match report {
+                Report::Step(step) => self.log.write(Level::Debug, &step),
+                Report::Failed(error) => return Err(error),
+                _ => return Err(unexpected()),
+            }
         }
+        Ok(())
     }
+}
+
+fn unexpected() -> Error {
+    Error::new(Kind::System, "the process sent an unexpected message")
 }
 
 fn ended() -> Error {

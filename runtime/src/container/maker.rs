@@ -10,6 +10,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::{Answer, Report};
 use crate::init::idmap::IdMaps;
 use crate::init::spawn::Spawned;
+use crate::log::Level;
 use crate::network::{self, plan::DevicePlan};
 use crate::process::{rlimits, seccomp};
 use crate::rootfs::idmapped;
@@ -62,6 +63,10 @@ impl Maker<'_> {
                 }
                 Report::Hooks => self.run_host_hooks()?,
                 Report::SeccompListener { number } => self.hand_over_listener(number)?,
+                Report::Step(step) => {
+                    self.making.log.write(Level::Debug, &step);
+                    continue;
+                }
                 Report::Ready => return self.finish(),
                 Report::Failed(error) => return Err(error),
             }

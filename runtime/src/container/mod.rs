@@ -67,7 +67,7 @@ impl Container {
 
     /// The configuration that it was created from.
     pub(crate) fn spec(&self) -> Result<Spec> {
-        parse(&self.dir.load_config()?)
+        Ok(parse(&self.dir.load_config()?)?.0)
     }
 
     /// Lets its program run.

@@ -25,7 +25,7 @@ pub(super) fn launch(
     namespaces: &Namespaces,
 ) -> Result<Launch> {
     let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
-    let mut launch = Launch::plan(process, filter)?;
+    let mut launch = Launch::plan(process, filter, request.log)?;
     launch.personality = linux.personality().clone();
     launch.memory_policy = linux.memory_policy().clone();
     launch.cpus = cpus(linux);
@@ -116,7 +116,7 @@ pub(super) fn terminal(process: &Process, request: &CreateRequest<'_>) -> Result
         None => Ok(None),
         Some(socket) => {
             let socket = socket.try_clone().context(|| "hold the console socket")?;
-            Ok(Some(Terminal::new(socket, process)))
+            Ok(Some(Terminal::new(socket, process, request.streams)))
         }
     }
 }

@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{
-    OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -76,12 +76,6 @@ impl Relay {
     /// Relays for `terminal`, the controlling end of the container's.
     pub(crate) fn new(terminal: OwnedFd) -> Result<Relay> {
         rustix::io::ioctl_fionbio(&terminal, true).context(|| "use the container's terminal")?;
-        // The caller's streams get line feeds as they are, as runc has it. Who takes the terminal
-        // by a console socket instead decides for itself: docker's clients expect `\r\n`.
-        let mut modes = tcgetattr(&terminal).context(|| "read the terminal's modes")?;
-        modes.output_modes.remove(OutputModes::ONLCR);
-        tcsetattr(&terminal, OptionalActions::Now, &modes)
-            .context(|| "set the terminal's modes")?;
         Ok(Relay { terminal, typed: Flow::default(), shown: Flow::default() })
     }
 

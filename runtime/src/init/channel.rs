@@ -5,6 +5,7 @@
 //! program runs.
 
 use crate::error::{Context, Error, Kind, Result};
+use crate::log::Level;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
@@ -37,6 +38,8 @@ pub(crate) enum Report {
         /// The number, in the sender's table of descriptors.
         number: i32,
     },
+    /// What is being done, for the log.
+    Step(String),
     /// All is done but the program itself.
     Ready,
     /// It went wrong; the sender ends.
@@ -57,22 +60,35 @@ const LIMIT: usize = 16 * 1024;
 
 /// One end of the conversation.
 #[derive(Debug)]
-pub(crate) struct Channel(OwnedFd);
+pub(crate) struct Channel {
+    socket: OwnedFd,
+    /// The least bad that the log takes.
+    least: Level,
+}
 
 impl Channel {
-    /// Two ends that are connected to each other.
-    pub(crate) fn pair() -> Result<(Channel, Channel)> {
+    /// Two ends that are connected to each other, for a log that takes nothing below `least`.
+    pub(crate) fn pair(least: Level) -> Result<(Channel, Channel)> {
         let (one, other) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .context(|| "make the init channel")?;
-        Ok((Channel(one), Channel(other)))
+        Ok((Channel { socket: one, least }, Channel { socket: other, least }))
     }
 
     /// Sends `report` to the outside.
     pub(crate) fn report(&self, report: &Report) -> Result<()> {
         // No sendmsg here: a filter that asks about sendmsg(2) may be in force already.
-        rustix::io::write(&self.0, &encode_report(report)).context(|| "report to the runtime")?;
+        rustix::io::write(&self.socket, &encode_report(report))
+            .context(|| "report to the runtime")?;
         Ok(())
+    }
+
+    /// Tells the outside what is being done, if its log is to have it.
+    pub(crate) fn step(&self, what: impl FnOnce() -> String) {
+        if self.least <= Level::Debug {
+            // Without a listener there is no log either.
+            let _ = self.report(&Report::Step(what()));
+        }
     }
 
     /// Sends `report` and waits for the go-ahead.
@@ -97,8 +113,10 @@ impl Channel {
     /// Answers the inside.
     pub(crate) fn answer(&self, answer: &Answer) -> Result<()> {
         match answer {
-            Answer::Proceed => send_with_fd(&self.0, &[PROCEED], None),
-            Answer::MountSource(fd) => send_with_fd(&self.0, &[MOUNT_SOURCE], Some(fd.as_fd())),
+            Answer::Proceed => send_with_fd(&self.socket, &[PROCEED], None),
+            Answer::MountSource(fd) => {
+                send_with_fd(&self.socket, &[MOUNT_SOURCE], Some(fd.as_fd()))
+            }
         }
         .context(|| "answer the container's init")
     }
@@ -107,7 +125,7 @@ impl Channel {
     fn receive(&self) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
         let mut bytes = vec![0u8; LIMIT];
         let (length, fd) =
-            receive_with_fd(&self.0, &mut bytes).context(|| "read the init channel")?;
+            receive_with_fd(&self.socket, &mut bytes).context(|| "read the init channel")?;
         bytes.truncate(length);
         Ok((length > 0).then_some((bytes, fd)))
     }
@@ -115,7 +133,7 @@ impl Channel {
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -165,6 +183,7 @@ const LISTENER: u8 = 5;
 const READY: u8 = 6;
 const FAILED: u8 = 7;
 const NET_DEVICES: u8 = 8;
+const STEP: u8 = 9;
 
 fn encode_report(report: &Report) -> Vec<u8> {
     match report {
@@ -175,15 +194,20 @@ fn encode_report(report: &Report) -> Vec<u8> {
         Report::Hooks => vec![HOOKS],
         Report::SeccompListener { number } => with_number(LISTENER, *number as u32),
         Report::Ready => vec![READY],
+        Report::Step(text) => with_text(vec![STEP], text),
         Report::Failed(error) => {
             let mut bytes = with_number(FAILED, error.errno().unwrap_or(0) as u32);
             bytes.push(kind_code(error.kind()));
-            let text = error.to_string();
-            let room = LIMIT - bytes.len();
-            bytes.extend(text.as_bytes().iter().take(room));
-            bytes
+            with_text(bytes, &error.to_string())
         }
     }
+}
+
+/// What of `text` fits into one message after `bytes`.
+fn with_text(mut bytes: Vec<u8>, text: &str) -> Vec<u8> {
+    let room = LIMIT - bytes.len();
+    bytes.extend(text.as_bytes().iter().take(room));
+    bytes
 }
 
 fn with_number(tag: u8, number: u32) -> Vec<u8> {
@@ -204,6 +228,7 @@ fn decode_report(bytes: &[u8]) -> Result<Report> {
         HOOKS => Report::Hooks,
         LISTENER => Report::SeccompListener { number: number().ok_or_else(garbled)? as i32 },
         READY => Report::Ready,
+        STEP => Report::Step(String::from_utf8_lossy(rest).into_owned()),
         FAILED => {
             let errno = number().ok_or_else(garbled)? as i32;
             let kind = rest.get(4).and_then(|code| kind_of(*code)).ok_or_else(garbled)?;
@@ -240,14 +265,16 @@ mod tests {
 
     #[test]
     fn reports_and_answers_cross_whole() {
-        let (inside, outside) = Channel::pair().unwrap();
+        let (inside, outside) = Channel::pair(Level::Debug).unwrap();
         inside.report(&Report::Forked { pid: 4711 }).unwrap();
         inside.report(&Report::SeccompListener { number: -1 }).unwrap();
+        inside.step(|| "a step".to_owned());
         let failed = Error::system("exec /x", rustix::io::Errno::NOENT);
         inside.report(&Report::Failed(failed)).unwrap();
         drop(inside);
         assert!(matches!(outside.next_report(), Ok(Some(Report::Forked { pid: 4711 }))));
         assert!(matches!(outside.next_report(), Ok(Some(Report::SeccompListener { number: -1 }))));
+        assert!(matches!(outside.next_report(), Ok(Some(Report::Step(text))) if text == "a step"));
         let Ok(Some(Report::Failed(error))) = outside.next_report() else { panic!("no error") };
         assert_eq!(error.to_string(), "exec /x: no such file or directory");
         assert_eq!((error.kind(), error.errno()), (Kind::System, Some(libc::ENOENT)));
@@ -256,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_travels_with_its_answer() {
-        let (inside, outside) = Channel::pair().unwrap();
+        let (inside, outside) = Channel::pair(Level::Debug).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         outside.answer(&Answer::MountSource(null.into())).unwrap();
         let answer = inside.ask(&Report::MountSource { index: 0 }).unwrap();

@@ -9,7 +9,7 @@ use crate::container::status::Status;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::keyring;
 use crate::linux::network::raise_loopback;
-use crate::linux::system::set_domain_name;
+use crate::linux::system::{exit, set_domain_name};
 use crate::process::null;
 use crate::process::terminal::Terminal;
 use crate::rootfs::procfs::{Procfs, sysctl_path};
@@ -20,6 +20,9 @@ use rustix::fs::Mode;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The exit status of a container whose program could not be executed.
+const NOT_EXECUTED: i32 = 255;
 
 /// What holds the program back until it is to run.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ pub(crate) struct ContainerPlan<'a> {
 impl ContainerPlan<'_> {
     /// Becomes the container's first process.
     pub(crate) fn run(&self, channel: &Channel) -> Result<Infallible> {
+        channel.step(|| "child process in init()".to_owned());
         self.enter_namespaces()?;
         rustix::process::setsid().context(|| "setsid")?;
         // What is made from here on has the permissions that are asked for.
@@ -113,6 +117,7 @@ impl ContainerPlan<'_> {
         built.finish(&self.rootfs)?;
         let settled = self.launch.settle(procfs, &self.kept(channel))?;
         self.launch.install_listener(channel)?;
+        channel.step(|| "init: closing the pipe to signal completion".to_owned());
         channel.ask(&Report::Ready)?;
         self.wait_for_start()?;
         // These hooks may do what the program may, and no more.
@@ -124,7 +129,11 @@ impl ContainerPlan<'_> {
             Status::Created,
             DefaultEnv::These(&env),
         )?;
-        self.launch.execute(settled)
+        let Err(error) = self.launch.execute(settled);
+        // The runtime may be gone, or has said that the program runs: it is told where the program
+        // would have told its own errors.
+        let _ = rustix::io::write(rustix::stdio::stderr(), format!("{error}\n").as_bytes());
+        exit(NOT_EXECUTED)
     }
 
     /// What stays open until the program runs.

@@ -36,6 +36,7 @@ pub(crate) struct JoinPlan<'a> {
 impl JoinPlan<'_> {
     /// Becomes the program.
     pub(crate) fn run(&self, channel: &Channel) -> Result<Infallible> {
+        channel.step(|| "child process in init()".to_owned());
         // Confinement is written to a procfs of the host's making, held from before the container
         // could have a say in it.
         let procfs = match self.launch.confinement().is_empty() {
@@ -62,6 +63,7 @@ impl JoinPlan<'_> {
         }
         let settled = self.launch.settle(procfs, &[channel.as_fd()])?;
         self.launch.install_listener(channel)?;
+        channel.step(|| "setns_init: about to exec".to_owned());
         channel.ask(&Report::Ready)?;
         self.launch.seal()?;
         self.launch.execute(settled)

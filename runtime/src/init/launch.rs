@@ -4,6 +4,7 @@ use super::channel::{Channel, Report};
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::descriptor::{close_all_from, keep_on_exec};
 use crate::linux::system::restore_default_signals;
+use crate::log::{Level, Log};
 use crate::process::capabilities::Capabilities;
 use crate::process::lsm::Confinement;
 use crate::process::rlimits::{self, OWN};
@@ -68,15 +69,25 @@ impl Settled {
 }
 
 impl Launch {
-    /// Understands what `process` wants, under the seccomp filter `seccomp`.
-    pub(crate) fn plan(process: Process, seccomp: Option<seccomp::Program>) -> Result<Launch> {
+    /// Understands what `process` wants, under the seccomp filter `seccomp`; what it will not get is
+    /// told to `log`.
+    pub(crate) fn plan(
+        process: Process,
+        seccomp: Option<seccomp::Program>,
+        log: &Log,
+    ) -> Result<Launch> {
         schedule::check(&process)?;
         let args = process.args().iter().flatten();
+        let capabilities = process.capabilities().as_ref().map(Capabilities::from_spec);
+        for name in capabilities.iter().flat_map(Capabilities::without_grounds) {
+            let text = format!("can't raise ambient capability {name}: operation not permitted");
+            log.write(Level::Warning, &text);
+        }
         Ok(Launch {
             args: args.map(|arg| env::c_string(arg, "argument")).collect::<Result<_>>()?,
             env: env::prepare(process.env().as_deref().unwrap_or_default())?,
             confinement: Confinement::plan(&process)?,
-            capabilities: process.capabilities().as_ref().map(Capabilities::from_spec),
+            capabilities,
             process,
             seccomp,
             personality: None,
@@ -134,7 +145,7 @@ impl Launch {
             None => set_keep_capabilities(true),
         }
         .context(|| "unable to apply bounding set")?;
-        if self.streams == Streams::Container {
+        if self.streams == Streams::Container || self.process.terminal().unwrap_or(false) {
             let streams =
                 [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
             user::own_standard_streams(self.process.user().uid(), &streams)?;
@@ -145,6 +156,10 @@ impl Launch {
             return Err(Error::system(self.directory_error(), rustix::io::Errno::ACCESS));
         }
         verify_directory()?;
+        if let Some(capabilities) = &self.capabilities {
+            // Whether it may execute its program depends on what the program starts with.
+            capabilities.take_effective().context(|| "unable to apply caps")?;
+        }
         let mut env = self.env.clone();
         env::add_home(&mut env, self.process.user().uid());
         let name = self.process.args().iter().flatten().next().map(String::as_str);
@@ -224,7 +239,7 @@ impl Launch {
             install(program)?;
         }
         if let Some(capabilities) = &self.capabilities {
-            // An ambient capability that the other sets do not allow is left out.
+            // An ambient capability that the other sets do not allow is left out; that was told.
             capabilities.after_change_of_user().context(|| "unable to apply caps")?;
         }
         if let Some(program) = filter.filter(|_| late) {

@@ -8,9 +8,11 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::linux::clone::{Forked, Kinship, fork};
 use crate::linux::descriptor::close_on_exec_from;
 use crate::linux::system::exit;
+use crate::log::Log;
+use crate::process::schedule::{apply_affinity, first_cpus, reset_affinity};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
-use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+use rustix::thread::{CpuSet, set_thread_res_gid, set_thread_res_uid};
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 
@@ -25,6 +27,21 @@ pub(crate) struct Spawn<'a> {
     pub(crate) time_offsets: &'a str,
     /// How ready the kernel is to kill it for want of memory.
     pub(crate) oom_score_adj: Option<i32>,
+    /// The CPUs that it is to run on at first.
+    pub(crate) affinity: Affinity,
+    /// Where its steps are to be told.
+    pub(crate) log: &'a Log,
+}
+
+/// The CPUs that a process runs on from the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Affinity {
+    /// All that its cgroup allows, whatever its maker is bound to.
+    Reset,
+    /// Those of its maker.
+    Keep,
+    /// These: a list like `0-3,7`.
+    Set(String),
 }
 
 /// A process that was made, as its maker sees it.
@@ -59,7 +76,7 @@ impl Spawn<'_> {
         &self,
         inside: impl FnOnce(&Channel) -> Result<Infallible>,
     ) -> Result<Spawned> {
-        let (theirs, ours) = Channel::pair()?;
+        let (theirs, ours) = Channel::pair(self.log.least)?;
         let by_helper = self.needs_helper();
         if !by_helper && !self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
             hide()?;
@@ -69,14 +86,24 @@ impl Spawn<'_> {
             false => self.namespaces.new - CloneFlags::CLONE_NEWCGROUP,
         };
         let home = self.enter_pid_namespace(by_helper)?;
-        let forked = fork(new, self.entry.v2_dir(), Kinship::Child)
-            .context(|| "unable to start the container's init: clone");
+        let own_cpus = self.bind_to_first_cpus()?;
+        let forked = fork(new, self.entry.v2_dir(), Kinship::Child).map_err(|error| {
+            match error.raw_os_error() {
+                // No other flag of the call is refused so: the cgroup takes no processes.
+                Some(libc::EBUSY | libc::EOPNOTSUPP) => {
+                    Error::system("error adding pid 0 (the new process) to cgroups: clone", error)
+                }
+                _ => Error::system("unable to start the container's init: clone", error),
+            }
+        });
         if let Ok(Forked::Child) = forked {
             drop(ours);
             live(&theirs, |channel| {
                 // What the caller left open is not for hooks, which may be the container's.
                 close_on_exec_from(3).context(|| "error closing exec fds")?;
-                self.entry.join_self().context(|| "enter the container's cgroup")?;
+                channel.step(|| "nsexec container setup".to_owned());
+                channel.step(|| format!("nsexec: affinity: {:#x}", first_cpus()));
+                self.enter_cgroups()?;
                 match by_helper {
                     true => self.help(channel, inside),
                     false => {
@@ -85,6 +112,9 @@ impl Spawn<'_> {
                     }
                 }
             })
+        }
+        if let Some(own) = own_cpus {
+            rustix::thread::sched_setaffinity(None, &own).context(|| "reset own CPU affinity")?;
         }
         if let Some(home) = home {
             setns(home, CloneFlags::CLONE_NEWPID).context(|| "setns pid")?;
@@ -146,8 +176,7 @@ impl Spawn<'_> {
         }
         if self.namespaces.new.contains(NEWTIME) {
             unshare(NEWTIME).context(|| "unshare time")?;
-            std::fs::write("/proc/self/timens_offsets", self.time_offsets)
-                .context(|| "failed to update /proc/self/timens_offsets")?;
+            self.set_clocks()?;
         }
         let rest = self.namespaces.new
             - (CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWCGROUP | NEWTIME);
@@ -158,6 +187,38 @@ impl Spawn<'_> {
                 exit(0)
             }
         }
+    }
+
+    /// Binds this process to the CPUs that the new one is to start on, and gives those that it was
+    /// bound to. They need not be among those of the container's cgroup.
+    fn bind_to_first_cpus(&self) -> Result<Option<CpuSet>> {
+        let Affinity::Set(cpus) = &self.affinity else { return Ok(None) };
+        let what = || "error setting initial CPU affinity";
+        let own = rustix::thread::sched_getaffinity(None).context(what)?;
+        apply_affinity(cpus).context(what)?;
+        Ok(Some(own))
+    }
+
+    /// Enters the cgroups, and with that the CPUs that they allow.
+    fn enter_cgroups(&self) -> Result<()> {
+        self.entry.join_self().context(|| "enter the container's cgroup")?;
+        if self.affinity == Affinity::Reset {
+            reset_affinity();
+        }
+        Ok(())
+    }
+
+    /// Sets the clocks of the new time namespace. The file belongs to the root of the host while this
+    /// process is hidden, and who is root of a user namespace only may not write it. So the process
+    /// shows itself for that long; it is in no pid namespace of the container.
+    fn set_clocks(&self) -> Result<()> {
+        if self.time_offsets.is_empty() {
+            return Ok(());
+        }
+        set_dumpable_behavior(DumpableBehavior::Dumpable).context(|| "prctl(SET_DUMPABLE)")?;
+        let path = "/proc/self/timens_offsets";
+        std::fs::write(path, self.time_offsets).context(|| format!("failed to update {path}"))?;
+        hide()
     }
 
     /// In a new user namespace a process is nobody until its maker has written the mappings.
@@ -188,7 +249,7 @@ fn live(channel: &Channel, life: impl FnOnce(&Channel) -> Result<Infallible>) ->
     let Err(error) = life(channel);
     if channel.report(&Report::Failed(error.clone())).is_err() {
         // Nobody listens any more: the message is left on the program's standard error.
-        let text = format!("tare: {error}\n");
+        let text = format!("{error}\n");
         let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
     }
     exit(255)

@@ -68,8 +68,29 @@ impl Capabilities {
         set_keep_capabilities(true)
     }
 
+    /// Makes those capabilities effective that the process is to start with, and no others.
+    ///
+    /// # Errors
+    /// capset(2)'s.
+    pub(crate) fn take_effective(&self) -> Result<(), Errno> {
+        let sets = capabilities(None)?;
+        let effective = self.effective & sets.permitted;
+        set_capabilities(None, CapabilitySets { effective, ..sets })
+    }
+
+    /// The names of the ambient capabilities that the kernel will not grant: one has to be permitted
+    /// and inheritable to become ambient.
+    pub(crate) fn without_grounds(&self) -> Vec<String> {
+        let missing = self.ambient - (self.permitted & self.inheritable);
+        caps::all()
+            .into_iter()
+            .filter(|one| missing.contains(CapabilitySet::from_bits_retain(one.bitmask())))
+            .map(|one| one.to_string())
+            .collect()
+    }
+
     /// Gives the process what it is to have, and returns the ambient capabilities that the kernel
-    /// did not grant: one has to be permitted and inheritable to become ambient.
+    /// did not grant.
     ///
     /// # Errors
     /// capset(2)'s: `EPERM` for a capability that this process does not have itself.
@@ -193,6 +214,7 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(missing, CapabilitySet::CHOWN, "not inheritable, so not ambient");
+        assert_eq!(wanted.without_grounds(), ["CAP_CHOWN"]);
         for line in [
             "CapInh:\t0000000000000020",
             "CapPrm:\t0000000000000021",

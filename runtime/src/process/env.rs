@@ -29,8 +29,10 @@ pub(crate) fn prepare(entries: &[String]) -> Result<Vec<CString>> {
     Ok(kept)
 }
 
-/// Adds HOME, where the environment has none, as the image's /etc/passwd has it for `uid`.
+/// Adds HOME, where the environment has none or an empty one, as the image's /etc/passwd has it for
+/// `uid`.
 pub(crate) fn add_home(env: &mut Vec<CString>, uid: u32) {
+    env.retain(|entry| entry.to_bytes() != b"HOME=");
     if env.iter().any(|entry| entry.to_bytes().starts_with(b"HOME=")) {
         return;
     }

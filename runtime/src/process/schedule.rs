@@ -160,6 +160,20 @@ pub(crate) fn apply_affinity(list: &str) -> Result<()> {
         .context(|| format!("set CPU affinity to {list:?}"))
 }
 
+/// Lets this process run on all CPUs of its cgroup, also on those that come later. The kernel takes
+/// from the full set what there is; where it does not, the process is bound as before.
+pub(crate) fn reset_affinity() {
+    let mut all = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    let _ = rustix::thread::sched_setaffinity(None, &all);
+}
+
+/// The first CPUs that this process may run on, as bits; for the log.
+pub(crate) fn first_cpus() -> u64 {
+    let set = rustix::thread::sched_getaffinity(None).unwrap_or_default();
+    (0..64).filter(|cpu| set.is_set(*cpu)).fold(0, |bits, cpu| bits | 1 << cpu)
+}
+
 /// The numbers of a list like `0-3,7`.
 fn parse_list(list: &str) -> Result<Vec<usize>> {
     const HIGHEST: usize = 8191;

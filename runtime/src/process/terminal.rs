@@ -2,6 +2,7 @@
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::send_with_fd;
+use crate::init::launch::Streams;
 use crate::linux::descriptor::place;
 use crate::linux::mount::Depth;
 use crate::rootfs::attach::{attach, clone_at};
@@ -9,7 +10,7 @@ use crate::rootfs::place::{Root, make_here};
 use oci_spec::runtime::Process;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, makedev, openat2};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -25,6 +26,8 @@ pub(crate) struct Terminal {
     socket: OwnedFd,
     /// Its size at first.
     size: Option<Winsize>,
+    /// Who shows it.
+    streams: Streams,
 }
 
 /// A new terminal's two ends.
@@ -36,14 +39,15 @@ pub(crate) struct Pair {
 
 impl Terminal {
     /// A terminal of the size that `process` asks for, whose controlling end goes to `socket`.
-    pub(crate) fn new(socket: OwnedFd, process: &Process) -> Terminal {
+    pub(crate) fn new(socket: OwnedFd, process: &Process, streams: Streams) -> Terminal {
         let size = process.console_size().map(|size| Winsize {
             ws_row: size.height().min(u16::MAX.into()) as u16,
             ws_col: size.width().min(u16::MAX.into()) as u16,
             ws_xpixel: 0,
             ws_ypixel: 0,
         });
-        Terminal { socket, size: size.filter(|size| size.ws_row != 0 && size.ws_col != 0) }
+        let size = size.filter(|size| size.ws_row != 0 && size.ws_col != 0);
+        Terminal { socket, size, streams }
     }
 
     /// Makes the pair from the container's devpts, which is looked for below `root`.
@@ -56,6 +60,9 @@ impl Terminal {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let program = ioctl_tiocgptpeer(&controller, flags)
             .context(|| "failed to get peer end of newly-allocated console")?;
+        if self.streams == Streams::Caller {
+            show_plain_line_feeds(&program)?;
+        }
         Ok(Pair { controller, program })
     }
 
@@ -80,6 +87,16 @@ impl Pair {
         let tree = clone_at(&self.program, Depth::One).context(what)?;
         attach(tree, place).context(what)
     }
+}
+
+/// The caller's streams get line feeds as they are written. Who takes the terminal by a console
+/// socket decides for itself: docker's clients expect `\r\n`. This is settled before there is a
+/// program that could write.
+fn show_plain_line_feeds(terminal: &OwnedFd) -> Result<()> {
+    let what = || "set the terminal's modes";
+    let mut modes = tcgetattr(terminal).context(what)?;
+    modes.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(terminal, OptionalActions::Now, &modes).context(what)
 }
 
 /// Opens the ptmx of the container's devpts, and of nothing that only pretends to be one.

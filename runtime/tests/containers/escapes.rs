@@ -25,7 +25,7 @@ fn the_runtimes_own_file_is_out_of_reach() {
     bundle.edit(|config| config["process"]["args"] = serde_json::json!(["sleep", "1000"]));
     bundle.start("c");
     let version = bundle.tare(&["exec", "c", "/own", "--version"]).ok();
-    assert!(version.starts_with("tare version"), "{version}");
+    assert!(version.contains("runc version"), "{version}");
     // The runtime waits on its input inside the container, while another process of the container
     // opens its file, keeps it open beyond its end, and tries to write.
     let attack = "while :; do for p in /proc/[0-9]*; do \

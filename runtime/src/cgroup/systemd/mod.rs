@@ -191,6 +191,10 @@ impl Driver for Group {
         self.cgroup.is_frozen()
     }
 
+    fn stops_newcomers(&self) -> Result<bool> {
+        self.cgroup.stops_newcomers()
+    }
+
     fn measure(&self, stats: &mut Stats) -> Result<()> {
         self.cgroup.measure(stats)
     }

@@ -45,12 +45,10 @@ pub(super) fn of(resources: &LinuxResources) -> Result<Vec<(&'static str, Value)
             }
         }
     }
-    match resources.pids().map_or(0, |pids| pids.limit()) {
-        0 => {}
-        limit => {
-            let limit = u64::try_from(limit).unwrap_or(INFINITY);
-            properties.push(("TasksMax", Value::Number(limit)));
-        }
+    if let Some(pids) = resources.pids() {
+        // systemd knows no limit of zero.
+        let limit = u64::try_from(pids.limit()).map_or(INFINITY, |limit| limit.max(1));
+        properties.push(("TasksMax", Value::Number(limit)));
     }
     Ok(properties)
 }

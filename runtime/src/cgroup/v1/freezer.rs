@@ -59,3 +59,8 @@ pub(super) fn thaw(directory: &Path) -> Result<()> {
 pub(super) fn is_frozen(directory: &Path) -> Result<bool> {
     Ok(file::read_number(directory, "freezer.self_freezing")? == 1)
 }
+
+/// Whether a process that enters is stopped at once, by this cgroup or by one above it.
+pub(super) fn stops_newcomers(directory: &Path) -> Result<bool> {
+    Ok(file::read(directory, STATE)? != "THAWED")
+}

@@ -129,6 +129,13 @@ impl Driver for Group {
         freezer::is_frozen(&self.directory)
     }
 
+    fn stops_newcomers(&self) -> Result<bool> {
+        match self.has(Controller::Freezer) {
+            true => freezer::stops_newcomers(&self.directory),
+            false => Ok(false),
+        }
+    }
+
     fn measure(&self, stats: &mut Stats) -> Result<()> {
         for controller in &self.controllers {
             stats::measure(*controller, &self.directory, stats)?;
@@ -142,7 +149,7 @@ pub(super) fn refuse_unified(resources: &LinuxResources) -> Result<()> {
     match resources.unified().as_ref().and_then(|keys| keys.keys().min()) {
         None => Ok(()),
         Some(key) => Err(Error::unsupported(format!(
-            "unified resource {key:?} can't be set: the controllers of this host are on cgroup v1"
+            "invalid configuration: unified resource {key:?} can't be set: the controllers of this host are on cgroup v1"
         ))),
     }
 }

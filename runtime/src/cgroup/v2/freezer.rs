@@ -62,3 +62,10 @@ pub(super) fn thaw(directory: &Path) -> Result<()> {
 pub(super) fn is_frozen(directory: &Path) -> Result<bool> {
     Ok(file::read(directory, FREEZE)? == "1")
 }
+
+/// Whether a process that enters is stopped at once, by this cgroup or by one above it. An empty
+/// cgroup counts as frozen as soon as it is to be.
+pub(super) fn stops_newcomers(directory: &Path) -> Result<bool> {
+    let text = file::read_if_there(directory, EVENTS)?.unwrap_or_default();
+    Ok(file::pairs(&text).any(|(key, value)| key == "frozen" && value == 1))
+}

@@ -104,6 +104,10 @@ impl Driver for Group {
             .context(|| format!("open {}", self.directory.display()))
     }
 
+    fn stops_newcomers(&self) -> Result<bool> {
+        freezer::stops_newcomers(&self.directory)
+    }
+
     fn freeze(&self) -> Result<()> {
         freezer::freeze(&self.directory)
     }

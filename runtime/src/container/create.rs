@@ -24,6 +24,7 @@ use crate::init::spawn::{Affinity, Spawn};
 use crate::log::{Level, Log};
 use crate::network::plan::DevicePlan;
 use crate::process::rlimits;
+use crate::rootfs::on_host::OnHost;
 use crate::rootfs::plan::MountPlan;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{Hook, Hooks, Linux};
@@ -91,6 +92,8 @@ pub(super) struct Making {
     /// What runs when they are gone again.
     poststop: Vec<Hook>,
     pub(super) log: Log,
+    /// Its root, where the host sees its mounts.
+    on_host: Option<OnHost>,
     /// Whether they are there to stay.
     keep: bool,
 }
@@ -104,6 +107,9 @@ impl Drop for Making {
         if let Some(pidfd) = &self.pidfd {
             let _ = send_signal(pidfd, SIGKILL);
             let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        }
+        if let Some(root) = &self.on_host {
+            let _ = root.take_off();
         }
         let _ = self.record.cgroup.remove();
         let _ = self.dir.remove();
@@ -123,7 +129,9 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     validate(spec, &linux, &namespaces)?;
     let mounts = spec.mounts().iter().flatten();
-    let mounts = mounts.map(|mount| MountPlan::parse(mount, &rootfs)).collect::<Result<_>>()?;
+    let mounts = mounts
+        .map(|mount| MountPlan::parse(mount, &request.bundle.path, &rootfs))
+        .collect::<Result<_>>()?;
     let net_devices = match linux.net_devices() {
         Some(devices) => DevicePlan::parse(devices)?,
         None => Vec::new(),
@@ -131,7 +139,10 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     let launch = plan::launch(&request, &linux, process.clone(), &namespaces)?;
 
     let dir = StateDir::claim(request.root, &request.id)?;
-    let making = make_cgroup(&request, &linux, &namespaces, rootfs, dir)?;
+    let mut making = make_cgroup(&request, &linux, &namespaces, rootfs, dir)?;
+    if !namespaces.all().contains(CloneFlags::CLONE_NEWNS) {
+        making.on_host = Some(OnHost::remember(&making.record.rootfs)?);
+    }
     making.dir.save_config(&request.bundle.config)?;
     let entry = making.record.cgroup.entry()?;
     let hooks = spec.hooks().clone().unwrap_or_default();
@@ -268,5 +279,5 @@ fn make_cgroup(
     };
     let poststop = spec.hooks().as_ref().and_then(|hooks| hooks.poststop().clone());
     let (poststop, log) = (poststop.unwrap_or_default(), request.log.clone());
-    Ok(Making { dir, record, pidfd: None, poststop, log, keep: false })
+    Ok(Making { dir, record, pidfd: None, on_host: None, poststop, log, keep: false })
 }

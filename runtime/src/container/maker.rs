@@ -57,7 +57,9 @@ impl Maker<'_> {
                 Report::NetDevices => self.move_net_devices()?,
                 Report::MountSource { index } => {
                     let mount = self.mounts.get(index as usize).ok_or_else(unexpected)?;
-                    let tree = idmapped::open(mount, &self.maps)?;
+                    let init = self.making.pidfd.as_ref().ok_or_else(unexpected)?;
+                    let rootfs = &self.making.record.rootfs;
+                    let tree = idmapped::open(mount, &self.maps, rootfs, init)?;
                     self.spawned.channel.answer(&Answer::MountSource(tree))?;
                     continue;
                 }

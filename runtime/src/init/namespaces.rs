@@ -4,6 +4,7 @@ use crate::error::{Context, Error, Result};
 use nix::sched::{CloneFlags, setns};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use rustix::fs::{Mode, OFlags};
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
 /// A namespace that is there already.
@@ -12,6 +13,8 @@ pub(crate) struct Existing {
     /// Its type.
     pub(crate) kind: CloneFlags,
     fd: OwnedFd,
+    /// Whether this process is in it already.
+    joined: Cell<bool>,
 }
 
 /// The namespaces of a container.
@@ -44,7 +47,7 @@ impl Namespaces {
                     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
                     let fd = rustix::fs::open(path, flags, Mode::empty())
                         .context(|| format!("open namespace {}", path.display()))?;
-                    plan.existing.push(Existing { kind, fd });
+                    plan.existing.push(Existing { kind, fd, joined: Cell::new(false) });
                 }
             }
         }
@@ -53,8 +56,8 @@ impl Namespaces {
 
     /// The namespaces of the types `kinds` that the process behind `pidfd` is in.
     ///
-    /// A pid namespace is entered by children and a user namespace before all others, so each has
-    /// an entry of its own where that matters; the rest is entered in one step.
+    /// A pid namespace is entered by children, and a user namespace before those that it owns, so
+    /// each has an entry of its own where that matters; the rest is entered in one step.
     pub(crate) fn of_process(
         pidfd: &OwnedFd,
         kinds: CloneFlags,
@@ -62,14 +65,14 @@ impl Namespaces {
     ) -> Result<Namespaces> {
         let mut parts = vec![CloneFlags::CLONE_NEWPID];
         if user_first {
-            parts.push(CloneFlags::CLONE_NEWUSER);
+            parts.extend([CloneFlags::CLONE_NEWUSER, CloneFlags::CLONE_NEWNS]);
         }
         let rest = parts.iter().fold(kinds, |rest, part| rest - *part);
         parts.push(rest);
         let mut existing = Vec::new();
         for kind in parts.into_iter().filter(|part| !part.is_empty() && kinds.contains(*part)) {
             let fd = pidfd.try_clone().context(|| "hold the container's init")?;
-            existing.push(Existing { kind, fd });
+            existing.push(Existing { kind, fd, joined: Cell::new(false) });
         }
         Ok(Namespaces { new: CloneFlags::empty(), existing })
     }
@@ -79,6 +82,20 @@ impl Namespaces {
         self.existing.iter().fold(self.new, |all, one| all | one.kind)
     }
 
+    /// Joins what this process may join while it is not in the user namespace yet: namespaces that
+    /// another user namespace owns are closed to it afterwards. The others follow later, and so do
+    /// the mounts, before which there is more to do.
+    pub(crate) fn join_before_user(&self) -> Result<()> {
+        let later = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+        for one in self.existing.iter().filter(|one| !one.kind.intersects(later)) {
+            match one.join() {
+                Err(error) if error.errno() == Some(libc::EPERM) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
     /// The namespace of type `kind` that is to be joined, if there is one.
     pub(crate) fn existing(&self, kind: CloneFlags) -> Option<&Existing> {
         self.existing.iter().find(|one| one.kind == kind)
@@ -86,9 +103,13 @@ impl Namespaces {
 }
 
 impl Existing {
-    /// Joins it. For pid namespaces that counts for children only.
+    /// Joins it, unless that is done. For pid namespaces that counts for children only.
     pub(crate) fn join(&self) -> Result<()> {
-        setns(&self.fd, self.kind).context(|| format!("setns {}", name(self.kind)))
+        if !self.joined.get() {
+            setns(&self.fd, self.kind).context(|| format!("setns {}", name(self.kind)))?;
+            self.joined.set(true);
+        }
+        Ok(())
     }
 
     /// Whether it is another namespace than the one at `path`.

@@ -44,6 +44,9 @@ pub(crate) enum Affinity {
     Set(String),
 }
 
+/// Takes the clock offsets of the time namespace that children will be in.
+const CLOCKS: &str = "/proc/self/timens_offsets";
+
 /// A process that was made, as its maker sees it.
 #[derive(Debug)]
 pub(crate) struct Spawned {
@@ -160,10 +163,13 @@ impl Spawn<'_> {
         channel: &Channel,
         inside: impl FnOnce(&Channel) -> Result<Infallible>,
     ) -> Result<Infallible> {
-        // As long as it is an ordinary process of its user: what is hidden is root's.
+        // As long as it is an ordinary process of its user: what is hidden is root's, and what is in
+        // a new user namespace is nobody's.
         write_oom_score("self", self.oom_score_adj)?;
+        let clocks = self.open_clocks()?;
         hide()?;
         if let Some(user) = self.namespaces.existing(CloneFlags::CLONE_NEWUSER) {
+            self.namespaces.join_before_user()?;
             user.join()?;
             become_root()?;
         }
@@ -176,7 +182,10 @@ impl Spawn<'_> {
         }
         if self.namespaces.new.contains(NEWTIME) {
             unshare(NEWTIME).context(|| "unshare time")?;
-            self.set_clocks()?;
+        }
+        if let Some(clocks) = clocks {
+            rustix::io::write(clocks, self.time_offsets.as_bytes())
+                .context(|| format!("failed to update {CLOCKS}"))?;
         }
         let rest = self.namespaces.new
             - (CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWCGROUP | NEWTIME);
@@ -208,17 +217,15 @@ impl Spawn<'_> {
         Ok(())
     }
 
-    /// Sets the clocks of the new time namespace. The file belongs to the root of the host while this
-    /// process is hidden, and who is root of a user namespace only may not write it. So the process
-    /// shows itself for that long; it is in no pid namespace of the container.
-    fn set_clocks(&self) -> Result<()> {
-        if self.time_offsets.is_empty() {
-            return Ok(());
+    /// The file that sets the clocks of the new time namespace, if they are to be set.
+    fn open_clocks(&self) -> Result<Option<OwnedFd>> {
+        use rustix::fs::{Mode, OFlags};
+        if !self.namespaces.new.contains(NEWTIME) || self.time_offsets.is_empty() {
+            return Ok(None);
         }
-        set_dumpable_behavior(DumpableBehavior::Dumpable).context(|| "prctl(SET_DUMPABLE)")?;
-        let path = "/proc/self/timens_offsets";
-        std::fs::write(path, self.time_offsets).context(|| format!("failed to update {path}"))?;
-        hide()
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(CLOCKS, flags, Mode::empty());
+        file.map(Some).context(|| format!("open {CLOCKS}"))
     }
 
     /// In a new user namespace a process is nobody until its maker has written the mappings.

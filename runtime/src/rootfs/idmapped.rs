@@ -2,39 +2,95 @@
 //! where root of the container's user namespace may not look.
 
 use super::attach::clone_path;
-use super::plan::{MountPlan, What};
-use crate::error::{Context, Error, Result};
+use super::plan::{IdMap, MountPlan, What};
+use crate::error::{Context, Error, Kind, Result};
+use crate::init::channel::{receive_with_fd, send_with_fd};
 use crate::init::idmap::IdMaps;
 use crate::linux::clone::{Forked, Kinship, fork};
 use crate::linux::mount::{Change, set_attributes};
 use crate::linux::system::exit;
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, setns};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The source tree of `mount`, attached nowhere. Ids are mapped as the mount says, or else as
-/// `container` maps them.
-pub(crate) fn open(mount: &MountPlan, container: &IdMaps) -> Result<OwnedFd> {
+/// `container` maps them. What lies below the container's root, `rootfs`, may have been mounted there
+/// just now: it is looked for where `init` is.
+pub(crate) fn open(
+    mount: &MountPlan,
+    container: &IdMaps,
+    rootfs: &Path,
+    init: &OwnedFd,
+) -> Result<OwnedFd> {
     let source = mount.source.as_deref().unwrap_or(Path::new("/"));
-    let what = || format!("open {}", source.display());
+    let namespace = match &mount.id_map {
+        None => None,
+        Some(IdMap { mappings: Some((uids, gids)), .. }) => {
+            Some(namespace_of(&IdMaps { uids: uids.clone(), gids: gids.clone() })?)
+        }
+        Some(IdMap { mappings: None, .. }) => Some(namespace_of(container)?),
+    };
+    match source.starts_with(rootfs) {
+        true => open_inside(mount, source, namespace.as_ref(), init),
+        false => take(mount, source, namespace.as_ref()),
+    }
+}
+
+/// Copies the tree from where this process is, and maps its ids.
+fn take(mount: &MountPlan, source: &Path, namespace: Option<&OwnedFd>) -> Result<OwnedFd> {
     let depth = match mount.what {
         What::Bind(depth) => depth,
         What::Cgroups | What::New(_) => {
             return Err(Error::invalid("only the source of a bind mount can be opened"));
         }
     };
-    let tree = clone_path(CWD, source, depth).context(what)?;
-    let Some(id_map) = &mount.id_map else { return Ok(tree) };
-    let namespace = match &id_map.mappings {
-        Some((uids, gids)) => namespace_of(&IdMaps { uids: uids.clone(), gids: gids.clone() })?,
-        None => namespace_of(container)?,
-    };
-    let depth = id_map.depth;
-    let change = Change { id_map: Some(namespace.as_fd()), ..Change::default() };
-    set_attributes(&tree, depth, change).context(|| format!("map ids of {}", source.display()))?;
+    let tree = clone_path(CWD, source, depth).context(|| format!("open {}", source.display()))?;
+    if let (Some(id_map), Some(namespace)) = (&mount.id_map, namespace) {
+        let change = Change { id_map: Some(namespace.as_fd()), ..Change::default() };
+        set_attributes(&tree, id_map.depth, change)
+            .context(|| format!("map ids of {}", source.display()))?;
+    }
     Ok(tree)
+}
+
+/// Does the same among the mounts of `init`, by a process that goes there and ends.
+fn open_inside(
+    mount: &MountPlan,
+    source: &Path,
+    namespace: Option<&OwnedFd>,
+    init: &OwnedFd,
+) -> Result<OwnedFd> {
+    let what = || "look among the container's mounts";
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .context(what)?;
+    let pidfd = match fork(CloneFlags::empty(), None, Kinship::Child).context(what)? {
+        Forked::Child => {
+            let tree = setns(init, CloneFlags::CLONE_NEWNS)
+                .context(|| "setns mnt")
+                .and_then(|()| take(mount, source, namespace));
+            let sent = match tree {
+                Ok(tree) => send_with_fd(&theirs, b"\0", Some(tree.as_fd())),
+                Err(error) => send_with_fd(&theirs, error.to_string().as_bytes(), None),
+            };
+            exit(i32::from(sent.is_err()))
+        }
+        Forked::Parent { pidfd, .. } => pidfd,
+    };
+    drop(theirs);
+    let mut text = [0u8; 4096];
+    let answer = receive_with_fd(&ours, &mut text);
+    let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+    match answer.context(what)? {
+        (_, Some(tree)) => Ok(tree),
+        (length, None) => {
+            let text = String::from_utf8_lossy(text.get(..length).unwrap_or_default());
+            Err(Error::new(Kind::System, text))
+        }
+    }
 }
 
 /// A user namespace with the mappings `maps`. It takes a process to make one; that ends at once.

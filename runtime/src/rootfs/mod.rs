@@ -11,6 +11,7 @@ pub(crate) mod devices;
 pub(crate) mod idmapped;
 pub(crate) mod masks;
 mod mounts;
+pub(crate) mod on_host;
 pub(crate) mod options;
 pub(crate) mod pivot;
 pub(crate) mod place;
@@ -100,10 +101,10 @@ pub(crate) fn build(plan: &RootfsPlan<'_>, giver: &impl SourceGiver) -> Result<B
 /// The root as a mount of this namespace's own.
 fn open_root(plan: &RootfsPlan<'_>) -> Result<Root> {
     let what = || format!("error preparing rootfs {}", plan.path.display());
-    if plan.switch == Switch::Chroot {
-        return Ok(Root::new(attach::open_host(&plan.path).context(what)?));
+    // The host's own mounts are not this container's to separate.
+    if plan.switch != Switch::Chroot {
+        pivot::separate(plan.propagation, &plan.path).context(what)?;
     }
-    pivot::separate(plan.propagation, &plan.path).context(what)?;
     let tree = attach::clone_path(CWD, &plan.path, Depth::Tree).context(what)?;
     let place = attach::open_host(&plan.path).context(what)?;
     attach::attach(&tree, place).context(what)?;

@@ -93,18 +93,18 @@ pub(crate) fn separate(propagation: Option<(u64, Depth)>, rootfs: &Path) -> Resu
     let host = open_host(Path::new("/")).context(|| "open /")?;
     set_attributes(&host, depth, Change { propagation: kind, ..Change::default() })
         .context(|| "separate the mount namespace")?;
-    if kind == SLAVE || kind == PRIVATE {
+    let is_separate = matches!(kind, SLAVE | PRIVATE);
+    if is_separate && depth == Depth::Tree {
         return Ok(());
     }
     // The root's parent must not be shared: pivot_root(2) refuses it, and the new root would be
     // mounted on the host too.
+    let change =
+        Change { propagation: if kind == SLAVE { SLAVE } else { PRIVATE }, ..Change::default() };
     for path in rootfs.ancestors() {
         let place = open_host(path).context(|| format!("open {}", path.display()))?;
-        match set_attributes(
-            &place,
-            Depth::One,
-            Change { propagation: PRIVATE, ..Change::default() },
-        ) {
+        match set_attributes(&place, Depth::One, change) {
+            // No mount point: the mount that it lies on is further up.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
             other => return other.context(|| format!("separate {}", path.display())),
         }

@@ -82,10 +82,19 @@ impl Root {
         Ok((file_type(&fd).context(what)? == FileType::Directory).then_some(fd))
     }
 
-    /// Opens the file at `path`; if it is missing, an empty one is made, with its directories.
+    /// Opens the file at `path`; if it is missing, an empty one is made, with its directories. Where
+    /// the path ends in a link to nothing, that is where the file is made, inside the root as all.
     pub(crate) fn make_file(&self, path: &Path) -> Result<OwnedFd> {
-        let (parent, name) = self.make_parent(path)?;
-        make_here(&parent, &name, 0o644).context(|| format!("create {}", path.display()))
+        let what = || format!("create {}", path.display());
+        let mut walk = Walk::new(self, path)?;
+        while let Some(name) = walk.next_name()? {
+            if !walk.ahead.is_empty() {
+                walk.enter(&name, 0o755).context(what)?;
+            } else if let Some(file) = walk.file(&name).context(what)? {
+                return Ok(file);
+            }
+        }
+        Err(Error::system(what(), Errno::ISDIR))
     }
 
     /// Opens the directory that `path` lies in, making it if need be, and gives the last name.
@@ -117,15 +126,19 @@ pub(crate) fn make_here(
     name: &OsStr,
     mode: u32,
 ) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(mode)) {
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno),
-    }
-    let file = open_here(&directory, name)?;
+    let file = touch(directory, name, mode)?;
     match file_type(&file)? {
         FileType::Symlink => Err(Errno::LOOP),
         _ => Ok(file),
+    }
+}
+
+/// The same for whatever is there, links included.
+fn touch(directory: impl AsFd, name: &OsStr, mode: u32) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(&directory, name, flags, Mode::from_raw_mode(mode)) {
+        Ok(_) | Err(Errno::EXIST) => open_here(&directory, name),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -181,6 +194,17 @@ impl Walk {
             }
             FileType::Symlink => self.follow(&fd, name),
             _ => Err(Error::system(name.display(), Errno::NOTDIR)),
+        }
+    }
+
+    /// The file `name`, which is made if it is not there; `None` if it is a link, which then is
+    /// followed.
+    fn file(&mut self, name: &OsStr) -> Result<Option<OwnedFd>> {
+        let what = || name.display().to_string();
+        let file = touch(self.here()?, name, 0o644).context(what)?;
+        match file_type(&file).context(what)? {
+            FileType::Symlink => self.follow(&file, name).map(|()| None),
+            _ => Ok(Some(file)),
         }
     }
 
@@ -306,13 +330,25 @@ mod tests {
     }
 
     #[test]
-    fn a_link_as_last_name_is_not_written_through() {
+    fn a_link_as_last_name_leads_nowhere_outside() {
         let (dir, root) = tree();
         symlink("/outside/victim", dir.path().join("root/link")).unwrap();
         let (parent, name) = root.make_parent(Path::new("/link")).unwrap();
         let fd = open_here(&parent, &name).unwrap();
         assert_eq!(file_type(&fd).unwrap(), FileType::Symlink);
-        assert!(root.make_file(Path::new("/link")).is_err());
+        assert_eq!(make_here(&parent, &name, 0o644).unwrap_err(), Errno::LOOP);
+        root.make_file(Path::new("/link")).unwrap();
         assert!(!dir.path().join("outside/victim").exists());
+        assert!(dir.path().join("root/outside/victim").is_file());
+        for (name, target) in [("self", "self"), ("up", "real/.."), ("dir", "real")] {
+            symlink(target, dir.path().join("root").join(name)).unwrap();
+        }
+        assert!(root.make_file(Path::new("/self")).is_err());
+        assert!(root.make_file(Path::new("/up")).is_err(), "a directory is no file");
+        assert_eq!(
+            file_type(root.make_file(Path::new("/dir")).unwrap()).unwrap(),
+            FileType::Directory,
+            "what is there is for the kernel to judge"
+        );
     }
 }

@@ -52,7 +52,7 @@ pub(crate) struct IdMap {
 pub(crate) struct MountPlan {
     /// Where, inside the container; absolute.
     pub(crate) destination: PathBuf,
-    /// What, on the host for a bind mount, else a name.
+    /// What, an absolute path on the host for a bind mount, else a name.
     pub(crate) source: Option<PathBuf>,
     /// The kind of mount.
     pub(crate) what: What,
@@ -77,9 +77,9 @@ pub(crate) struct MountPlan {
 }
 
 impl MountPlan {
-    /// Understands `mount`, of a container whose root is `rootfs` on the host, or says which option
-    /// makes no sense.
-    pub(crate) fn parse(mount: &Mount, rootfs: &Path) -> Result<MountPlan> {
+    /// Understands `mount` of the bundle in the directory `bundle`, whose container has its root at
+    /// `rootfs` on the host, or says which option makes no sense.
+    pub(crate) fn parse(mount: &Mount, bundle: &Path, rootfs: &Path) -> Result<MountPlan> {
         let typ = mount.typ().as_deref().unwrap_or_default();
         let mut plan = MountPlan {
             destination: inside(mount.destination(), rootfs),
@@ -103,6 +103,11 @@ impl MountPlan {
             plan.take(option);
         }
         plan.settle_access_times();
+        if let (What::Bind(_), Some(source)) = (&plan.what, &plan.source)
+            && !source.as_os_str().is_empty()
+        {
+            plan.source = Some(bundle.join(source));
+        }
         if mount.destination().as_os_str().is_empty() {
             return Err(Error::invalid("mount destination is empty"));
         }
@@ -289,7 +294,7 @@ mod tests {
             .options(options)
             .build()
             .unwrap();
-        MountPlan::parse(&mount, Path::new("/bundle/rootfs"))
+        MountPlan::parse(&mount, Path::new("/bundle"), Path::new("/bundle/rootfs"))
     }
 
     #[test]

@@ -66,6 +66,17 @@ impl Bundle {
         });
     }
 
+    /// Gives the container a user namespace, in which ids are the host's.
+    pub(crate) fn map_ids(&mut self) {
+        let mapping = serde_json::json!([{ "containerID": 0, "hostID": 0, "size": 65534 }]);
+        self.edit(|config| {
+            let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+            namespaces.push(serde_json::json!({ "type": "user" }));
+            config["linux"]["uidMappings"] = mapping.clone();
+            config["linux"]["gidMappings"] = mapping;
+        });
+    }
+
     /// Adds a mount.
     pub(crate) fn mount(&mut self, destination: &str, typ: &str, source: &Path, options: &[&str]) {
         let mount = serde_json::json!({

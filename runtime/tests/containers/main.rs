@@ -9,6 +9,7 @@ mod escapes_mounts;
 mod hooks;
 mod lifecycle;
 mod messages;
+mod mounts;
 mod network;
 mod racer;
 mod rootless;

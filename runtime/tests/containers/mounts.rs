@@ -1,0 +1,179 @@
+//! What a container finds mounted, and where.
+
+use crate::bundle::{Bundle, Ran, TARE};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+/// The options of the mount at `place`, as /proc/mounts has them.
+fn options(mounts: &str, place: &str) -> Vec<String> {
+    let line = mounts.lines().filter_map(|line| line.split_once(&format!(" {place} ")));
+    let (_, rest) = line.last().unwrap_or_else(|| panic!("{place} is not in {mounts}"));
+    rest.split(' ').nth(1).unwrap().split(',').map(str::to_owned).collect()
+}
+
+/// Runs `tare` with `args` in a mount namespace of its own, with this propagation, and then shows
+/// what is mounted there.
+fn in_own_mounts(bundle: &Bundle, propagation: &str, args: &str) -> Ran {
+    let script = format!("{TARE} --root containers {args}; s=$?; cat /proc/self/mounts; exit $s");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", propagation, "sh", "-c", &script]);
+    command.current_dir(bundle.path());
+    Ran::from(command.output().unwrap())
+}
+
+#[test]
+fn a_source_may_be_a_mount_made_just_before() {
+    let mut bundle = Bundle::script("cat /final/file; stat -c %u /mapped/file; ls /plain");
+    let source = bundle.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "found\n").unwrap();
+    std::os::unix::fs::chown(source.join("file"), Some(100), Some(0)).unwrap();
+    let mounted = bundle.image("mnt");
+    bundle.mount("/mnt", "bind", &source, &["bind"]);
+    // A destination may be named as the host sees it.
+    let place = bundle.image("final");
+    bundle.mount(place.to_str().unwrap(), "bind", &mounted, &["rbind", "rprivate"]);
+    bundle.mount("relative/../mapped", "bind", &mounted, &["bind"]);
+    bundle.edit(|config| {
+        let mapping = json!([{ "containerID": 100, "hostID": 5000, "size": 1 }]);
+        let mount = config["mounts"].as_array_mut().unwrap().last_mut().unwrap();
+        mount["uidMappings"] = mapping.clone();
+        mount["gidMappings"] = mapping;
+    });
+    // A relative source counts from the bundle.
+    bundle.mount("/plain", "bind", Path::new("source"), &["bind"]);
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "found\n5000\nfile\n");
+}
+
+#[test]
+fn a_file_goes_where_a_link_to_nothing_points() {
+    let mut bundle = Bundle::new(&["cat", "/jump/hosts"]);
+    symlink("/jump/hosts", bundle.image("hosts")).unwrap();
+    symlink("../../tmp/far", bundle.image("jump")).unwrap();
+    let source = bundle.path().join("source");
+    fs::write(&source, "hosts\n").unwrap();
+    bundle.mount("/hosts", "bind", &source, &["bind"]);
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "hosts\n");
+    assert!(bundle.image("tmp/far/hosts").is_file(), "inside the root");
+}
+
+#[test]
+fn access_times_are_kept_as_mount_8_has_it() {
+    let mut bundle = Bundle::new(&["cat", "/proc/mounts"]);
+    bundle.mount("/from", "tmpfs", Path::new("tmpfs"), &["noatime", "nodev", "nosymfollow"]);
+    let from = bundle.image("from");
+    for (place, option) in [
+        ("/as-it-is", "rprivate"),
+        ("/taken-back", "atime"),
+        ("/directories", "nodiratime"),
+        ("/strict", "strictatime"),
+        ("/relative", "relatime"),
+        ("/tree", "rstrictatime"),
+    ] {
+        bundle.mount(place, "bind", &from, &["bind", option]);
+    }
+    let mounts = bundle.tare(&["run", "c"]).ok();
+    let has = |place: &str, option: &str| options(&mounts, place).iter().any(|one| one == option);
+    assert!(has("/as-it-is", "noatime") && has("/as-it-is", "nosymfollow"), "{mounts}");
+    assert!(has("/taken-back", "noatime") && !has("/taken-back", "nodev"), "{mounts}");
+    assert!(has("/directories", "nodiratime") && has("/directories", "relatime"), "{mounts}");
+    for place in ["/strict", "/tree"] {
+        assert!(!has(place, "noatime") && !has(place, "relatime"), "{mounts}");
+    }
+    assert!(has("/relative", "relatime") && has("/tree", "nodev"), "{mounts}");
+}
+
+#[test]
+fn in_a_user_namespace_what_the_host_locks_is_kept() {
+    let mut bundle = Bundle::new(&["cat", "/proc/mounts"]);
+    bundle.map_ids();
+    let from = bundle.path().join("from");
+    fs::create_dir(&from).unwrap();
+    let mount = |options: &str| {
+        let script = format!(
+            "mount --bind {from} {from} && mount -o remount,bind,{options} {from} && \
+             exec {TARE} --root containers run c",
+            from = from.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).current_dir(bundle.path());
+        Ran::from(command.output().unwrap())
+    };
+    let mut with = |wanted: &[&str], options: &str| {
+        bundle.edit(|config| {
+            let mounts = config["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| mount["destination"] != "/to");
+            mounts.push(json!({
+                "destination": "/to", "type": "bind", "source": from, "options": wanted,
+            }));
+        });
+        mount(options)
+    };
+    let mounts = with(&["bind", "nosuid"], "ro,noexec,nosymfollow").ok();
+    let kept = options(&mounts, "/to");
+    for option in ["ro", "noexec", "nosuid"] {
+        assert!(kept.iter().any(|one| one == option), "{option}: {kept:?}");
+    }
+    assert!(!kept.iter().any(|one| one == "nosymfollow"), "the kernel does not lock this one");
+    for (wanted, options) in [("rw", "ro"), ("exec", "noexec"), ("strictatime", "noatime")] {
+        let error = with(&["bind", wanted], options).fails(1);
+        assert!(error.contains("runc run failed: unable to start container process"), "{error}");
+        assert!(error.contains("error mounting") && error.contains("not permitted"), "{error}");
+    }
+}
+
+#[test]
+fn a_path_is_masked_once() {
+    let mut bundle = Bundle::new(&["grep", "-cE", " /(dir|file) ", "/proc/mounts"]);
+    fs::create_dir(bundle.image("dir")).unwrap();
+    fs::write(bundle.image("file"), "secret").unwrap();
+    let paths = ["/dir", "/file", "/dir/", "/./file", "/missing", "/file"];
+    bundle.edit(|config| config["linux"]["maskedPaths"] = paths.to_vec().into());
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "2\n");
+}
+
+#[test]
+fn a_container_among_the_hosts_mounts_leaves_one_below_its_root_or_none() {
+    let mut bundle = Bundle::new(&["true"]);
+    bundle.edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "mount");
+        config["linux"]["maskedPaths"] = json!([]);
+        config["linux"]["readonlyPaths"] = json!([]);
+    });
+    let root = fs::canonicalize(bundle.image(".")).unwrap().display().to_string();
+    let count = |mounts: &str| mounts.lines().filter(|line| line.contains(&root)).count();
+    let mounts = in_own_mounts(&bundle, "private", "run c").ok();
+    assert!(count(&mounts) > 1, "{mounts}");
+    assert!(options(&mounts, &root).iter().any(|option| option == "ro"), "{mounts}");
+
+    bundle.edit(|config| config["process"]["args"] = json!(["nope"]));
+    let ran = in_own_mounts(&bundle, "private", "run c");
+    assert_eq!((ran.status, count(&ran.out)), (1, 0), "{}", ran.out);
+}
+
+#[test]
+fn the_roots_propagation_is_as_asked_where_the_host_shares_all() {
+    let mut bundle = Bundle::new(&["cat", "/proc/self/mountinfo"]);
+    for (asked, tag) in [("slave", " master:"), ("rslave", " master:"), ("shared", " shared:")] {
+        bundle.edit(|config| config["linux"]["rootfsPropagation"] = asked.into());
+        let out = in_own_mounts(&bundle, "shared", "run c").ok();
+        let root = out.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        assert!(root.contains(tag), "{asked}: {root}");
+    }
+}
+
+#[test]
+fn a_new_directory_has_the_permissions_asked_for() {
+    let mut bundle = Bundle::new(&["stat", "-c", "%a %u %g", "/mode", "/kept"]);
+    fs::create_dir(bundle.image("kept")).unwrap();
+    fs::set_permissions(bundle.image("kept"), std::os::unix::fs::PermissionsExt::from_mode(0o710))
+        .unwrap();
+    bundle.mount("/mode", "tmpfs", Path::new("tmpfs"), &["mode=1500", "uid=5", "gid=6"]);
+    bundle.mount("/kept", "tmpfs", Path::new("tmpfs"), &["rw"]);
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "1500 5 6\n710 0 0\n");
+    assert_eq!(fs::metadata(bundle.image("mode")).unwrap().mode() & 0o7777, 0o755);
+}

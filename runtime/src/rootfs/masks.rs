@@ -3,42 +3,37 @@
 use super::attach::{attach, clone_at, new_file_system};
 use super::devices::open_null;
 use super::options::{NOEXEC, NOSUID, RDONLY};
-use super::place::{Root, file_type};
+use super::place::{Root, file_type, is_same_file};
 use super::plan::Parameter;
 use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::FileType;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What covers masked paths: the container's null device over a file, an empty directory over a directory.
 #[derive(Debug)]
 pub(crate) struct Masks {
     null: OwnedFd,
     empty: Option<OwnedFd>,
-    covered: Vec<PathBuf>,
     label: Option<String>,
 }
 
 impl Masks {
     /// Takes hold of the null device of the container in `root`.
     pub(crate) fn new(root: &Root, label: Option<&str>) -> Result<Masks> {
-        Ok(Masks {
-            null: open_null(root)?,
-            empty: None,
-            covered: Vec::new(),
-            label: label.map(str::to_owned),
-        })
+        Ok(Masks { null: open_null(root)?, empty: None, label: label.map(str::to_owned) })
     }
 
-    /// Covers `place`, which is at `path`; none needs two covers.
+    /// Covers `place`, which is at `path`. A cover that is found there needs none itself.
     pub(crate) fn cover(&mut self, place: &OwnedFd, path: &Path) -> Result<()> {
         let what = || format!("can't mask path {:?}", path.display().to_string());
-        let same = path.components().collect();
-        if self.covered.contains(&same) {
-            return Ok(());
+        let covers = [Some(&self.null), self.empty.as_ref()];
+        for cover in covers.into_iter().flatten() {
+            if is_same_file(cover, place).context(what)? {
+                return Ok(());
+            }
         }
-        self.covered.push(same);
         match file_type(place).context(what)? {
             FileType::Directory => self.cover_directory(place).context(what),
             _ => {

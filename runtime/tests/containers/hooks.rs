@@ -154,3 +154,36 @@ fn hooks_run_in_the_namespaces_of_their_point() {
         assert_eq!(host.to_str() == Some(namespace), point != "createContainer", "{line}");
     }
 }
+
+#[test]
+fn hooks_inside_find_the_root_the_environment_and_the_filter() {
+    let mut bundle = Bundle::new(&["ls", "/tmp/made"]);
+    bundle.edit(|config| {
+        config["root"]["readonly"] = false.into();
+        config["process"]["env"] = json!(["PATH=/bin", "ONE=two"]);
+        config["hooks"] = json!({
+            "createContainer": [{ "path": "/bin/sh", "args": ["sh", "-c", "touch tmp/made"] }],
+            "startContainer": [{
+                "path": "/bin/sh",
+                "args": ["sh", "-euc", "test $ONE = two; test $HOME = /; ls /tmp/made"],
+            }],
+        });
+    });
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "/tmp/made\n");
+
+    for new_privileges in [false, true] {
+        bundle.edit(|config| {
+            config["process"]["noNewPrivileges"] = new_privileges.into();
+            config["linux"]["seccomp"] = json!({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS" }],
+            });
+            config["hooks"] = json!({ "startContainer": [
+                { "path": "/bin/busybox", "args": ["busybox", "mkdir", "/tmp/dir"] },
+            ]});
+        });
+        let error = bundle.tare(&["run", "c"]).fails(1);
+        assert!(error.contains("error running startContainer hook #0: signal: bad system call"));
+    }
+    assert!(!bundle.image("tmp/dir").exists());
+}

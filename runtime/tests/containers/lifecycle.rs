@@ -1,6 +1,7 @@
 //! A container's life, command by command.
 
 use crate::bundle::{self, Bundle};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -140,6 +141,23 @@ fn a_process_file_says_all() {
     fs::write(bundle.path().join("process.json"), process.to_string()).unwrap();
     let out = bundle.tare(&["exec", "--process", "process.json", "c"]).ok();
     assert_eq!(out, "5\n6\n0077\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n");
+}
+
+#[test]
+fn a_scheduler_is_applied() {
+    let mut bundle = Bundle::new(&["cat", "/proc/self/stat"]);
+    bundle.edit(|config| {
+        config["process"]["scheduler"] = json!({ "policy": "SCHED_BATCH", "nice": 5 });
+        config["process"]["ioPriority"] = json!({ "class": "IOPRIO_CLASS_IDLE" });
+    });
+    let stat = bundle.tare(&["run", "c"]).ok();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    // Counted from the third of proc(5): nice is the 19th, the policy the 41st.
+    assert_eq!((fields[16], fields[38]), ("5", "3"), "{stat}");
+    bundle.edit(|config| {
+        config["process"]["scheduler"] = json!({ "policy": "SCHED_FIFO", "runtime": 1 })
+    });
+    assert!(bundle.tare(&["run", "c"]).fails(1).contains("runtime/deadline/period"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod hooks;
 mod lifecycle;
 mod messages;
 mod mounts;
+mod namespaces;
 mod network;
 mod racer;
 mod rootless;

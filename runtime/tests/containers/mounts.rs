@@ -9,8 +9,8 @@ use std::process::Command;
 
 /// The options of the mount at `place`, as /proc/mounts has them.
 fn options(mounts: &str, place: &str) -> Vec<String> {
-    let line = mounts.lines().filter_map(|line| line.split_once(&format!(" {place} ")));
-    let (_, rest) = line.last().unwrap_or_else(|| panic!("{place} is not in {mounts}"));
+    let mut lines = mounts.lines().filter_map(|line| line.split_once(&format!(" {place} ")));
+    let (_, rest) = lines.next_back().unwrap_or_else(|| panic!("{place} is not in {mounts}"));
     rest.split(' ').nth(1).unwrap().split(',').map(str::to_owned).collect()
 }
 
@@ -92,16 +92,6 @@ fn in_a_user_namespace_what_the_host_locks_is_kept() {
     bundle.map_ids();
     let from = bundle.path().join("from");
     fs::create_dir(&from).unwrap();
-    let mount = |options: &str| {
-        let script = format!(
-            "mount --bind {from} {from} && mount -o remount,bind,{options} {from} && \
-             exec {TARE} --root containers run c",
-            from = from.display()
-        );
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script]).current_dir(bundle.path());
-        Ran::from(command.output().unwrap())
-    };
     let mut with = |wanted: &[&str], options: &str| {
         bundle.edit(|config| {
             let mounts = config["mounts"].as_array_mut().unwrap();
@@ -110,7 +100,14 @@ fn in_a_user_namespace_what_the_host_locks_is_kept() {
                 "destination": "/to", "type": "bind", "source": from, "options": wanted,
             }));
         });
-        mount(options)
+        let script = format!(
+            "mount --bind {from} {from} && mount -o remount,bind,{options} {from} && \
+             exec {TARE} --root containers run c",
+            from = from.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).current_dir(bundle.path());
+        Ran::from(command.output().unwrap())
     };
     let mounts = with(&["bind", "nosuid"], "ro,noexec,nosymfollow").ok();
     let kept = options(&mounts, "/to");

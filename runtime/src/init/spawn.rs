@@ -167,7 +167,10 @@ impl Spawn<'_> {
         // a new user namespace is nobody's.
         write_oom_score("self", self.oom_score_adj)?;
         let clocks = self.open_clocks()?;
-        hide()?;
+        if !self.namespaces.new.contains(CloneFlags::CLONE_NEWUSER) {
+            // Otherwise once its ids are mapped, which a plain user may not do to what is hidden.
+            hide()?;
+        }
         if let Some(user) = self.namespaces.existing(CloneFlags::CLONE_NEWUSER) {
             self.namespaces.join_before_user()?;
             user.join()?;

@@ -44,10 +44,12 @@ pub(super) fn swap_limit(memory_and_swap: i64, memory: i64) -> Result<Option<Str
         (0, -1) | (-1, _) => Ok(Some("max".to_owned())),
         (0, _) => Ok(None),
         (both, -1) => Ok(Some(both.to_string())),
-        (_, 0) => Err(Error::invalid("memory.swap is set without memory.limit: set both")),
-        (both, memory) if memory < 0 || both < memory => Err(Error::invalid(format!(
-            "memory.swap ({both}) counts memory and swap together and must not be less than \
-             memory.limit ({memory})"
+        (_, 0) => Err(Error::invalid(
+            "unable to set swap limit without memory limit: set memory.limit too",
+        )),
+        (_, memory) if memory < 0 => Err(Error::invalid(format!("invalid memory value: {memory}"))),
+        (both, memory) if both < memory => Err(Error::invalid(format!(
+            "memory+swap limit should be >= memory limit: {both} is less than {memory}"
         ))),
         (both, memory) => Ok(Some((both - memory).to_string())),
     }

@@ -30,14 +30,14 @@ pub(super) fn create(request: &Request<'_>) -> Result<Cgroup> {
     if request.systemd {
         let group = systemd::create(request)?;
         let fresh = vec![(Group::Systemd(group.clone()), Stage::New)];
-        return limit(fresh, request.rootless, resources, &devices).inspect_err(|_| {
+        return limit(fresh, request, resources, &devices).inspect_err(|_| {
             let _ = group.release();
         });
     }
     let placement = Placement::new(request.cgroups_path, request.container_id)?;
     let mut made = Made::default();
     let outcome = make_groups(request, &placement, resources, &mut made)
-        .and_then(|groups| limit(groups, request.rootless, resources, &devices));
+        .and_then(|groups| limit(groups, request, resources, &devices));
     if outcome.is_err() {
         made.undo();
     }
@@ -146,10 +146,10 @@ fn unify(
     Ok(Group::V2(v2::Group { controllers, mount_point, directory }))
 }
 
-/// Sets the limits of all groups.
+/// Sets the limits of all groups, and gives away what the container is to rule itself.
 fn limit(
     fresh: Vec<Fresh>,
-    rootless: bool,
+    request: &Request<'_>,
     resources: &LinuxResources,
     devices: &DeviceList,
 ) -> Result<Cgroup> {
@@ -159,15 +159,19 @@ fn limit(
     for (group, stage) in cgroup.groups.iter().zip(&stages) {
         group.driver().limit(resources, *stage)?;
     }
-    let enforced = allow_devices(&cgroup, &stages, devices);
-    match enforced {
+    match allow_devices(&cgroup, &stages, devices) {
         // Without the right to say which devices may be used there is none to make nodes either.
-        Err(error) if is_denial_or_absence(&error) && (rootless || is_in_user_namespace()) => {
-            Ok(cgroup)
-        }
-        Err(error) => Err(error),
-        Ok(()) => Ok(cgroup),
+        Err(error)
+            if is_denial_or_absence(&error) && (request.rootless || is_in_user_namespace()) => {}
+        outcome => outcome?,
     }
+    // Only a host that has v2 alone hands cgroups down safely.
+    if let ([group], Some(owner)) = (cgroup.groups.as_slice(), request.owner)
+        && let Some(group) = group.v2()
+    {
+        group.delegate(owner)?;
+    }
+    Ok(cgroup)
 }
 
 fn allow_devices(cgroup: &Cgroup, stages: &[Stage], devices: &DeviceList) -> Result<()> {

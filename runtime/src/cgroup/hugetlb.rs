@@ -27,6 +27,11 @@ pub(super) fn limit(
     Ok(())
 }
 
+/// The name of a file of the controller, if `size` is a size.
+pub(super) fn file_name(size: &str, suffix: &str) -> Option<String> {
+    is_size(size).then(|| format!("hugetlb.{size}.{suffix}"))
+}
+
 /// Whether `text` is a size as the kernel names it, and so safe in a file name.
 fn is_size(text: &str) -> bool {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_uppercase());

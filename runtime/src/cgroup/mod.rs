@@ -29,10 +29,12 @@ mod systemd;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod v1;
 mod v2;
 mod view;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
@@ -45,6 +47,7 @@ use self::driver::{Driver, Stage};
 pub(crate) use self::entry::Entry;
 pub(crate) use self::oom::{Heard, Watch};
 use self::stats::Stats;
+use self::undo::Before;
 pub(crate) use self::view::{Layout, View, Visible};
 use crate::error::{Error, Result};
 
@@ -62,6 +65,10 @@ pub(crate) struct Request<'a> {
     pub(crate) rootless: bool,
     /// `linux.resources`.
     pub(crate) resources: Option<&'a LinuxResources>,
+    /// The container's annotations, of which some are for systemd.
+    pub(crate) annotations: &'a BTreeMap<String, String>,
+    /// The user on the host that may make cgroups inside the container's own, if anyone may.
+    pub(crate) owner: Option<u32>,
 }
 
 /// The cgroups of one container, on every hierarchy; kept in the container's state file.
@@ -138,9 +145,18 @@ impl Cgroup {
     /// Changes limits; what `resources` does not name stays. Device rules replace all earlier ones.
     ///
     /// # Errors
-    /// As for [`create`](Cgroup::create); limits that were set before the failing one stay set.
+    /// As for [`create`](Cgroup::create). Limits are then what they were before, unless the text says
+    /// which are not.
     pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
         self.require_controllers(resources)?;
+        let before = Before::read(&self.groups, resources);
+        self.change(resources).map_err(|error| match before.restore() {
+            Ok(()) => error,
+            Err(left) => error.context(format!("the update is not taken back whole ({left})")),
+        })
+    }
+
+    fn change(&self, resources: &LinuxResources) -> Result<()> {
         for group in &self.groups {
             group.driver().limit(resources, Stage::Running)?;
         }
@@ -210,6 +226,11 @@ impl Cgroup {
         let mut stats = Stats::default();
         for group in &self.groups {
             group.driver().measure(&mut stats)?;
+        }
+        if let [group] = self.groups.as_slice()
+            && let Some(group) = group.v2()
+        {
+            group.measure_without_controllers(&mut stats)?;
         }
         Ok(stats)
     }

@@ -34,6 +34,8 @@ impl Parent {
             systemd: false,
             rootless: false,
             resources: Some(&resources),
+            annotations: &BTreeMap::new(),
+            owner: None,
         })
     }
 
@@ -135,6 +137,60 @@ fn limits_are_set_changed_and_counted() {
     assert_eq!(stats.pids.limit, 0);
     cgroup.remove().unwrap();
     assert_eq!(cgroup.pids(true).unwrap(), Vec::<u32>::new());
+    cgroup.remove().unwrap();
+}
+
+#[test]
+fn an_update_that_fails_changes_nothing() {
+    let Some(parent) = Parent::new() else { return };
+    let device = std::fs::read_dir("/sys/block").unwrap().flatten().find_map(|disk| {
+        let numbers = std::fs::read_to_string(disk.path().join("dev")).ok()?;
+        let (major, minor) = numbers.trim().split_once(':')?;
+        Some(format!(r#"{{"major": {major}, "minor": {minor}, "rate": 1048576}}"#))
+    });
+    let throttled = |option: &str| match &device {
+        Some(device) => format!(r#""blockIO": {{"{option}": [{device}]}},"#),
+        None => String::new(),
+    };
+    let cgroup = parent
+        .create(&format!(
+            r#"{{{} "memory": {{"limit": 67108864, "swap": 67108864}}, "pids": {{"limit": 20}},
+                "cpu": {{"shares": 500, "quota": 20000, "period": 50000}}}}"#,
+            throttled("throttleReadBpsDevice")
+        ))
+        .unwrap();
+    let everything = || -> Vec<(PathBuf, String)> {
+        let mut files = Vec::new();
+        for group in &cgroup.groups {
+            let directory = group.driver().directory();
+            for entry in std::fs::read_dir(directory).unwrap().flatten() {
+                let name = entry.file_name().into_string().unwrap();
+                let limits = ["cpu.", "cpuset.", "memory.", "pids.", "blkio.", "io."];
+                let counts = ["stat", "usage", "current", "peak", "pressure", "events"];
+                if limits.iter().any(|start| name.starts_with(start))
+                    && !counts.iter().any(|part| name.contains(part))
+                    && let Ok(text) = file::try_read(directory, &name)
+                {
+                    files.push((entry.path(), text));
+                }
+            }
+        }
+        files.sort();
+        files
+    };
+    let before = everything();
+    for last in
+        [r#""cpu": {"quota": 1, "shares": 700}"#, r#""cpu": {"quota": 5000, "cpus": "4095"}"#]
+    {
+        let update = format!(
+            r#"{{{} "pids": {{"limit": 30}}, "memory": {{"limit": 134217728, "swap": 268435456,
+                "reservation": 1048576}}, {last}}}"#,
+            throttled("throttleWriteBpsDevice"),
+        );
+        let error = cgroup.update(&serde_json::from_str(&update).unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("failed to write"), "{error}");
+        assert_eq!(everything(), before, "{update}");
+    }
     cgroup.remove().unwrap();
 }
 
@@ -388,6 +444,8 @@ fn a_host_without_systemd_says_so() {
         systemd: true,
         rootless: false,
         resources: None,
+        annotations: &BTreeMap::new(),
+        owner: None,
     };
     if Path::new("/run/systemd/private").exists() {
         return;

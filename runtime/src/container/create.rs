@@ -4,7 +4,6 @@
 //! made before it are taken back.
 
 use super::bundle::Bundle;
-use super::clock;
 use super::hooks::{self, DefaultEnv};
 use super::id::ContainerId;
 use super::identity::{Identity, SIGKILL, send_signal};
@@ -14,6 +13,7 @@ use super::record::{Phase, Record, to_json};
 use super::status::Status;
 use super::store::StateDir;
 use super::validate::validate;
+use super::{clock, delegation};
 use crate::cgroup::{Cgroup, Request};
 use crate::error::{Error, Kind, Result};
 use crate::init::channel::{Answer, Channel, Report};
@@ -253,12 +253,15 @@ fn make_cgroup(
 ) -> Result<Making> {
     let spec = &request.bundle.spec;
     let cgroups_path = linux.cgroups_path().as_ref().and_then(|path| path.to_str());
+    let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let cgroup = Cgroup::create(&Request {
         container_id: request.id.as_str(),
         cgroups_path,
         systemd: request.systemd_cgroup,
         rootless: request.rootless,
         resources: linux.resources().as_ref(),
+        annotations: &annotations,
+        owner: delegation::owner(spec, linux, namespaces),
     })
     .inspect_err(|_| {
         let _ = dir.remove();
@@ -271,7 +274,7 @@ fn make_cgroup(
         created: clock::now(),
         phase: Phase::Creating,
         init: Identity { pid: 0, start_time: 0 },
-        annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        annotations,
         namespaces: namespaces.all().bits(),
         own_pid_namespace: namespaces.new.contains(CloneFlags::CLONE_NEWPID),
         new_keyring: !request.no_new_keyring,

@@ -6,6 +6,7 @@
 pub(crate) mod bundle;
 pub(crate) mod clock;
 pub(crate) mod create;
+mod delegation;
 pub(crate) mod delete;
 pub(crate) mod exec;
 pub(crate) mod foreground;

@@ -13,6 +13,12 @@ pub(super) enum Value {
     Flag(bool),
     /// `t`
     Number(u64),
+    /// `u`
+    Short(u32),
+    /// `i`
+    Signed(i32),
+    /// `as`
+    Texts(Vec<String>),
     /// `au`
     Numbers(Vec<u32>),
     /// `ay`
@@ -174,6 +180,18 @@ impl Writer {
                 self.signature("t");
                 self.align(8);
                 self.bytes.extend(number.to_le_bytes());
+            }
+            Value::Short(number) => {
+                self.signature("u");
+                self.u32(*number);
+            }
+            Value::Signed(number) => {
+                self.signature("i");
+                self.u32(number.cast_unsigned());
+            }
+            Value::Texts(texts) => {
+                self.signature("as");
+                self.array(4, |array| texts.iter().for_each(|text| array.text(text)));
             }
             Value::Numbers(numbers) => {
                 self.signature("au");

@@ -4,6 +4,7 @@
 //! undo them at its next reload otherwise), and told when the place is free again. Inside the
 //! scope, which is delegated to the container, everything is as on any v2 host.
 
+mod annotations;
 mod bus;
 mod message;
 mod placeholder;
@@ -26,6 +27,7 @@ use super::devices::DeviceList;
 use super::driver::{Driver, Stage};
 use super::hierarchy::{self, Holds};
 use super::stats::Stats;
+use super::undo::Setting;
 use super::v2::{self, Wanted, hand_down};
 use super::{Request, file};
 use crate::error::{Error, Result};
@@ -64,11 +66,12 @@ pub(super) fn create(request: &Request<'_>) -> Result<Group> {
     }
     let manager = if request.rootless { Manager::User } else { Manager::System };
     let scope = Scope::new(request.cgroups_path, request.container_id, manager)?;
+    let asked = annotations::properties(request.annotations)?;
     let mut bus = Bus::connect(manager)?;
 
     // A scope is made around a process, and the container's does not exist yet.
     let placeholder = Placeholder::start()?;
-    start(&mut bus, &scope, placeholder.pid())?;
+    start(&mut bus, &scope, placeholder.pid(), &asked)?;
     let inside = placeholder.wait_until_in(&scope.unit, PATIENCE)?;
     let mount_point = hierarchy.mount_point.clone();
     let directory = mount_point.join(inside);
@@ -97,8 +100,8 @@ fn needs_v2() -> Error {
 }
 
 /// Starts the scope. One of the same name that has failed is in the way until it is reset.
-fn start(bus: &mut Bus, scope: &Scope, pid: u32) -> Result<()> {
-    let properties = vec![
+fn start(bus: &mut Bus, scope: &Scope, pid: u32, asked: &[(String, Value)]) -> Result<()> {
+    let mut properties = vec![
         ("Description", Value::Text(format!("container {}", scope.container))),
         ("Slice", Value::Text(scope.slice.clone())),
         ("Delegate", Value::Flag(true)),
@@ -111,6 +114,7 @@ fn start(bus: &mut Bus, scope: &Scope, pid: u32) -> Result<()> {
         // A scope whose processes were killed is forgotten like any other.
         ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
     ];
+    properties.extend(asked.iter().map(|(name, value)| (name.as_str(), value.clone())));
     match bus.start_transient_unit(&scope.unit, &properties) {
         Err(refusal) if refusal.is("org.freedesktop.systemd1.UnitExists") => {
             let _ = bus.reset_failed_unit(&scope.unit);
@@ -122,6 +126,31 @@ fn start(bus: &mut Bus, scope: &Scope, pid: u32) -> Result<()> {
 }
 
 impl Group {
+    fn set_properties(&self, properties: &[(&'static str, Value)]) -> Result<()> {
+        if properties.is_empty() {
+            return Ok(());
+        }
+        Bus::connect(self.manager)?.set_unit_properties(&self.unit, properties).map_err(|refusal| {
+            refusal.while_doing(&format!("unable to set properties of {:?}", self.unit))
+        })
+    }
+
+    /// The same limits, with the CPU quota that systemd writes for them: with another one in the
+    /// file, the limit would depend on who wrote last.
+    fn as_systemd_rounds(&self, resources: &LinuxResources) -> Result<LinuxResources> {
+        let mut resources = resources.clone();
+        let Some(mut cpu) = resources.cpu().clone() else { return Ok(resources) };
+        if let Some(bandwidth) = v2::Bandwidth::wanted(self.directory(), &cpu)?
+            && let Some(quota) = bandwidth.quota
+        {
+            let rounded = properties::rounded(quota, bandwidth.period);
+            cpu.set_quota(i64::try_from(rounded).ok());
+            cpu.set_period(Some(bandwidth.period));
+        }
+        resources.set_cpu(Some(cpu));
+        Ok(resources)
+    }
+
     /// Lets systemd take the scope away, with what is left in it.
     ///
     /// # Errors
@@ -161,14 +190,22 @@ impl Driver for Group {
     }
 
     fn limit(&self, resources: &LinuxResources, stage: Stage) -> Result<()> {
-        self.cgroup.limit(resources, stage)?;
-        let properties = properties::of(resources)?;
-        if properties.is_empty() {
-            return Ok(());
+        // systemd first: it writes what it knows of, and the files get the rest after that.
+        let properties = properties::of(self.directory(), resources, stage)?;
+        self.set_properties(&properties)?;
+        self.cgroup.limit(&self.as_systemd_rounds(resources)?, stage)
+    }
+
+    fn settings(&self, controller: Controller) -> &'static [&'static str] {
+        self.cgroup.settings(controller)
+    }
+
+    fn announce(&self, settings: &[Setting]) -> Result<()> {
+        let mut properties = Vec::new();
+        for setting in settings {
+            properties.extend(properties::of_file(&setting.name, &setting.text)?);
         }
-        Bus::connect(self.manager)?.set_unit_properties(&self.unit, &properties).map_err(
-            |refusal| refusal.while_doing(&format!("unable to set properties of {:?}", self.unit)),
-        )
+        self.set_properties(&properties)
     }
 
     fn allow_devices(&self, list: &DeviceList, stage: Stage) -> Result<()> {

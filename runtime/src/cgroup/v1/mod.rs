@@ -94,6 +94,52 @@ impl Driver for Group {
         Ok(())
     }
 
+    fn settings(&self, controller: Controller) -> &'static [&'static str] {
+        match controller {
+            Controller::Cpu => &[
+                "cpu.shares",
+                "cpu.cfs_period_us",
+                "cpu.cfs_quota_us",
+                "cpu.cfs_burst_us",
+                "cpu.rt_period_us",
+                "cpu.rt_runtime_us",
+                "cpu.idle",
+            ],
+            Controller::Cpuset => &["cpuset.cpus", "cpuset.mems"],
+            Controller::Memory => &[
+                "memory.limit_in_bytes",
+                "memory.memsw.limit_in_bytes",
+                "memory.soft_limit_in_bytes",
+                "memory.kmem.limit_in_bytes",
+                "memory.kmem.tcp.limit_in_bytes",
+                "memory.swappiness",
+                "memory.oom_control",
+            ],
+            Controller::Pids => &["pids.max"],
+            Controller::Io => &[
+                "blkio.weight",
+                "blkio.weight_device",
+                "blkio.leaf_weight",
+                "blkio.leaf_weight_device",
+                "blkio.bfq.weight",
+                "blkio.bfq.weight_device",
+                "blkio.throttle.read_bps_device",
+                "blkio.throttle.write_bps_device",
+                "blkio.throttle.read_iops_device",
+                "blkio.throttle.write_iops_device",
+            ],
+            Controller::NetCls => &["net_cls.classid"],
+            Controller::NetPrio => &["net_prio.ifpriomap"],
+            Controller::Rdma => &["rdma.max"],
+            Controller::Hugetlb
+            | Controller::Cpuacct
+            | Controller::PerfEvent
+            | Controller::Devices
+            | Controller::Freezer
+            | Controller::Misc => &[],
+        }
+    }
+
     fn allow_devices(&self, list: &DeviceList, stage: Stage) -> Result<()> {
         let present = match stage {
             // A new cgroup has what its parent has; closing it first makes reading that needless.

@@ -1,10 +1,11 @@
 //! Handing controllers down from the top of the hierarchy to a container's cgroup.
 
+use std::io;
 use std::path::Path;
 
 use super::super::controller::Controller;
 use super::super::file;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 const CONTROLLERS: &str = "cgroup.controllers";
 const HAND_DOWN: &str = "cgroup.subtree_control";
@@ -63,6 +64,24 @@ fn enable(cgroup: &Path, controllers: &[Controller]) {
             let _ = file::try_write(cgroup, HAND_DOWN, name);
         }
     }
+}
+
+/// What the kernel says may be given away with a cgroup (Linux 4.15).
+const GIVEN_AWAY: &str = "/sys/kernel/cgroup/delegate";
+
+/// Makes `owner` the owner of `directory` and of the files in it that say what is where, and so lets
+/// it make cgroups inside. The limits stay the host's.
+pub(super) fn give_to(directory: &Path, owner: u32) -> Result<()> {
+    let names = file::read_path(Path::new(GIVEN_AWAY))
+        .unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads".to_owned());
+    let files = names.lines().filter(|name| !name.contains('/')).map(|name| directory.join(name));
+    for path in std::iter::once(directory.to_owned()).chain(files) {
+        match std::os::unix::fs::chown(&path, Some(owner), None) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome.context(|| format!("chown {} to {owner}", path.display()))?,
+        }
+    }
+    Ok(())
 }
 
 /// The controllers that `cgroup` has.

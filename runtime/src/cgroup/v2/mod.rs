@@ -24,7 +24,9 @@ use super::stats::Stats;
 use super::{file, hugetlb, rdma, tasks};
 use crate::error::{Context, Error, Result};
 
+pub(super) use cpu::Bandwidth;
 pub(super) use delegate::{Wanted, hand_down};
+pub(super) use memory::Limits as MemoryLimits;
 
 /// A container's cgroup in the v2 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,30 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Adds what every v2 cgroup counts, with or without the controllers for it.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(super) fn measure_without_controllers(&self, stats: &mut Stats) -> Result<()> {
+        for controller in [Controller::Cpu, Controller::Memory, Controller::Io, Controller::Pids] {
+            if !self.has(controller) {
+                stats::measure_without(controller, &self.directory, stats)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the user `owner` make cgroups inside this one and move processes between them, but not
+    /// change its limits.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(super) fn delegate(&self, owner: u32) -> Result<()> {
+        delegate::give_to(&self.directory, owner)
+    }
+}
+
 impl Driver for Group {
     fn directory(&self) -> &Path {
         &self.directory
@@ -66,13 +92,13 @@ impl Driver for Group {
         Ok(())
     }
 
-    fn limit(&self, resources: &LinuxResources, _stage: Stage) -> Result<()> {
+    fn limit(&self, resources: &LinuxResources, stage: Stage) -> Result<()> {
         let directory = &self.directory;
         if let Some(pids) = resources.pids().filter(|_| self.has(Controller::Pids)) {
             tasks::limit(directory, pids)?;
         }
         if let Some(memory) = resources.memory().filter(|_| self.has(Controller::Memory)) {
-            memory::limit(directory, &memory)?;
+            memory::limit(directory, &memory, stage)?;
         }
         if let Some(block_io) = resources.block_io().as_ref().filter(|_| self.has(Controller::Io)) {
             io::limit(directory, block_io)?;
@@ -92,6 +118,25 @@ impl Driver for Group {
             rdma::limit(directory, resources.rdma().as_ref())?;
         }
         unified::set(directory, &self.controllers, resources.unified().as_ref())
+    }
+
+    fn settings(&self, controller: Controller) -> &'static [&'static str] {
+        match controller {
+            Controller::Cpu => &["cpu.weight", "cpu.max", "cpu.max.burst", "cpu.idle"],
+            Controller::Cpuset => &["cpuset.cpus", "cpuset.mems"],
+            Controller::Memory => &["memory.max", "memory.low", "memory.swap.max"],
+            Controller::Pids => &["pids.max"],
+            Controller::Io => &["io.max", "io.weight", "io.bfq.weight"],
+            Controller::Rdma => &["rdma.max"],
+            Controller::Hugetlb
+            | Controller::NetCls
+            | Controller::NetPrio
+            | Controller::Cpuacct
+            | Controller::PerfEvent
+            | Controller::Devices
+            | Controller::Freezer
+            | Controller::Misc => &[],
+        }
     }
 
     fn allow_devices(&self, list: &DeviceList, stage: Stage) -> Result<()> {

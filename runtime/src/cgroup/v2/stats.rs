@@ -5,6 +5,7 @@ use std::path::Path;
 use super::super::controller::Controller;
 use super::super::file;
 use super::super::hugetlb;
+use super::super::processes;
 use super::super::stats::{BlkioEntry, Hugetlb, MemoryEntry, Pressure, Stats};
 use crate::error::Result;
 
@@ -26,6 +27,22 @@ pub(super) fn measure(controller: Controller, directory: &Path, stats: &mut Stat
         | Controller::Rdma
         | Controller::Misc => Ok(()),
     }
+}
+
+/// Adds what a cgroup counts without `controller`: time, tasks, and how long they waited.
+pub(super) fn measure_without(
+    controller: Controller,
+    directory: &Path,
+    stats: &mut Stats,
+) -> Result<()> {
+    match controller {
+        Controller::Cpu => measure_cpu(directory, stats)?,
+        Controller::Memory => stats.memory.psi = pressure(directory, "memory.pressure")?,
+        Controller::Io => stats.blkio.psi = pressure(directory, "io.pressure")?,
+        Controller::Pids => stats.pids.current = processes::pids(directory, false)?.len() as u64,
+        _ => {}
+    }
+    Ok(())
 }
 
 fn pressure(directory: &Path, name: &str) -> Result<Option<Pressure>> {

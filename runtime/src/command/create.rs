@@ -4,6 +4,7 @@ use super::{Global, failed, streams};
 use crate::container::bundle::Bundle;
 use crate::container::create::{CreateRequest, Start, create};
 use crate::container::id::ContainerId;
+use crate::container::notify::Supervisor;
 use crate::error::{Context, Result};
 use crate::init::launch::Streams;
 use crate::log::Level;
@@ -83,9 +84,13 @@ impl Common {
         start: Start,
     ) -> Result<CreateRequest<'a>> {
         let id = ContainerId::parse(&self.container_id)?;
-        let bundle = Bundle::enter(self.bundle.as_deref().unwrap_or(".".as_ref()))?;
+        let mut bundle = Bundle::enter(self.bundle.as_deref().unwrap_or(".".as_ref()))?;
         for warning in &bundle.warnings {
             global.log.write(Level::Warning, warning);
+        }
+        let supervisor = Supervisor::of_caller();
+        if supervisor.is_some() {
+            Supervisor::arrange(&mut bundle.spec, &global.root.join(id.as_str()))?;
         }
         let (listen_fds, extra_env) = streams::listen_fds();
         let preserve_fds = listen_fds.saturating_add(self.preserve_fds);
@@ -102,6 +107,7 @@ impl Common {
             no_new_keyring: self.no_new_keyring,
             preserve_fds,
             extra_env,
+            supervisor,
             console: None,
             streams: Streams::Container,
         })

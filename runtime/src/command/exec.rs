@@ -126,7 +126,7 @@ fn exec(global: &Global, arguments: Arguments) -> Result<i32> {
         streams::write_pid_file(file, started.pid)?;
     }
     match foreground {
-        Some(foreground) => foreground.stay(&started),
+        Some(foreground) => foreground.stay(&started, None),
         None => Ok(0),
     }
 }

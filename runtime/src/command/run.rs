@@ -42,7 +42,15 @@ fn run_detached(global: &Global, mut common: Common) -> Result<()> {
     request.console = common.console_socket.as_deref().map(streams::connect_unix).transpose()?;
     let prepared = create(request)?;
     announce(&common, &prepared)?;
-    prepared.start().map(|_| ())
+    let readiness = prepared.listen()?;
+    let started = prepared.start()?;
+    if let Some(readiness) = readiness
+        && let Err(error) = readiness.wait(&started.pidfd, started.pid, &global.log)
+    {
+        // The program runs, whoever knows it.
+        global.log.write(Level::Warning, &error.to_string());
+    }
+    Ok(())
 }
 
 fn run_attached(global: &Global, arguments: Arguments) -> Result<i32> {
@@ -65,8 +73,9 @@ fn run_attached(global: &Global, arguments: Arguments) -> Result<i32> {
     let prepared = create(request)?;
     announce(&common, &prepared)?;
     let id = prepared.record().id.clone();
+    let readiness = prepared.listen()?;
     let started = prepared.start()?;
-    let status = foreground.stay(&started);
+    let status = foreground.stay(&started, readiness);
     if !arguments.keep {
         let removed =
             Container::open(&global.root, &id).and_then(|container| container.remove(&global.log));

@@ -12,5 +12,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
-    Container::open(&global.root, &arguments.container_id)?.start(&global.log)
+    let container = Container::open(&global.root, &arguments.container_id)?;
+    let readiness = container.listen()?;
+    container.start(&global.log)?;
+    match readiness {
+        Some(readiness) => container.wait_until_ready(&readiness, &global.log),
+        None => Ok(()),
+    }
 }

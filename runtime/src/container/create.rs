@@ -8,6 +8,7 @@ use super::hooks::{self, DefaultEnv};
 use super::id::ContainerId;
 use super::identity::{Identity, SIGKILL, send_signal};
 use super::maker::{Maker, has_host_hooks, unexpected};
+use super::notify::{self, Readiness, Supervisor};
 use super::plan;
 use super::record::{Phase, Record, to_json};
 use super::status::Status;
@@ -66,6 +67,8 @@ pub(crate) struct CreateRequest<'a> {
     pub(crate) preserve_fds: u32,
     /// Entries for the program's environment beside the bundle's.
     pub(crate) extra_env: Vec<String>,
+    /// Who is told when the container is ready, if anybody wants to know.
+    pub(crate) supervisor: Option<Supervisor>,
     /// Where the controlling end of the terminal goes, if there is one.
     pub(crate) console: Option<OwnedFd>,
     /// Whose standard streams the program gets.
@@ -144,6 +147,9 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
         making.on_host = Some(OnHost::remember(&making.record.rootfs)?);
     }
     making.dir.save_config(&request.bundle.config)?;
+    if request.supervisor.is_some() {
+        notify::make_directory(&making.dir)?;
+    }
     let entry = making.record.cgroup.entry()?;
     let hooks = spec.hooks().clone().unwrap_or_default();
     let inside = ContainerPlan {
@@ -204,6 +210,14 @@ impl Prepared {
     pub(crate) fn pidfd(&self) -> Result<BorrowedFd<'_>> {
         let pidfd = self.making.pidfd.as_ref();
         pidfd.map(AsFd::as_fd).ok_or_else(|| Error::new(Kind::System, "the container has no init"))
+    }
+
+    /// Listens for the container's word that it is ready, if the caller's supervisor wants to know.
+    pub(crate) fn listen(&self) -> Result<Option<Readiness>> {
+        match Supervisor::of_caller() {
+            Some(supervisor) => supervisor.listen(&self.making.dir),
+            None => Ok(None),
+        }
     }
 
     /// Leaves the program waiting for `start`.

@@ -3,10 +3,12 @@
 
 use super::create::Started;
 use super::identity::send_signal;
+use super::notify::Readiness;
 use super::relay::{HostTerminal, Relay};
 use crate::error::{Context, Error, Kind, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
@@ -50,9 +52,11 @@ impl Foreground {
         Ok((Foreground { signals, terminal: Some((host, ours)) }, Some(theirs)))
     }
 
-    /// Stays until the program ends, and gives the exit status that tells how.
-    pub(crate) fn stay(self, started: &Started) -> Result<i32> {
+    /// Stays until the program ends, and gives the exit status that tells how. Its word that it is
+    /// ready is passed on meanwhile, as that of this process, which is the one to watch.
+    pub(crate) fn stay(self, started: &Started, readiness: Option<Readiness>) -> Result<i32> {
         let Foreground { signals, terminal } = self;
+        let mut readiness = readiness;
         let mut terminal = match terminal {
             None => None,
             Some((host, socket)) => {
@@ -63,7 +67,11 @@ impl Foreground {
             }
         };
         loop {
-            wait(&signals, started, terminal.as_ref().map(|(_, relay)| relay))?;
+            let relay = terminal.as_ref().map(|(_, relay)| relay);
+            if wait(&signals, started, relay, readiness.as_ref())? == Said::Something {
+                readiness =
+                    readiness.filter(|one| matches!(one.pass_on(std::process::id()), Ok(false)));
+            }
             if let Some((_, relay)) = &mut terminal {
                 relay.step()?;
             }
@@ -78,14 +86,35 @@ impl Foreground {
     }
 }
 
+/// Whether the container has said something to its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// Perhaps that it is ready.
+    Something,
+    /// No.
+    Nothing,
+}
+
 /// Waits until there is something to do.
-fn wait(signals: &SignalFd, started: &Started, relay: Option<&Relay>) -> Result<()> {
-    let mut list = relay.map(Relay::interests).unwrap_or_default();
+fn wait(
+    signals: &SignalFd,
+    started: &Started,
+    relay: Option<&Relay>,
+    readiness: Option<&Readiness>,
+) -> Result<Said> {
+    let mut list: Vec<PollFd<'_>> = Vec::with_capacity(6);
+    list.extend(readiness.map(|one| PollFd::new(one, PollFlags::IN)));
+    list.extend(relay.map(Relay::interests).unwrap_or_default());
     list.push(PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN));
     list.push(PollFd::new(&started.pidfd, PollFlags::IN));
     match poll(&mut list, None) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(errno) => Err(Error::system("poll", errno)),
+        Ok(_) => {}
+        Err(rustix::io::Errno::INTR) => return Ok(Said::Nothing),
+        Err(errno) => return Err(Error::system("poll", errno)),
+    }
+    match readiness.and(list.first()).is_some_and(|first| !first.revents().is_empty()) {
+        true => Ok(Said::Something),
+        false => Ok(Said::Nothing),
     }
 }
 
@@ -97,7 +126,7 @@ fn forward(
 ) -> Result<()> {
     while let Some(info) = signals.read_signal().context(|| "read signals")? {
         match i32::try_from(info.ssi_signo).unwrap_or(0) {
-            libc::SIGCHLD => {}
+            libc::SIGCHLD => reap_orphans(started)?,
             libc::SIGWINCH if terminal.is_some() => {
                 if let Some((host, relay)) = terminal {
                     host.resize(relay.terminal());
@@ -110,6 +139,26 @@ fn forward(
         }
     }
     Ok(())
+}
+
+/// Reaps processes that the container has left behind and that have ended; not its first, whose exit
+/// status is still to be read.
+fn reap_orphans(started: &Started) -> Result<()> {
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    loop {
+        let ended = match nix::sys::wait::waitid(Id::All, look) {
+            Ok(ended) => ended.pid(),
+            Err(nix::errno::Errno::ECHILD) => None,
+            Err(errno) => return Err(Error::system("look for children that have ended", errno)),
+        };
+        match ended {
+            Some(pid) if pid.as_raw().cast_unsigned() != started.pid => {
+                let _ = nix::sys::wait::waitpid(pid, None);
+            }
+            // It is seen first as long as it is there; the rest ends with this process.
+            Some(_) | None => return Ok(()),
+        }
+    }
 }
 
 /// The program's exit status, once it has ended: 128 and the signal's number if one ended it.

@@ -1,17 +1,15 @@
 //! Programs that the bundle wants run at certain points of a container's life.
 
+use super::hook_process::{self, Ended};
 use super::record::{Record, to_json};
 use super::status::Status;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::system::signal_name;
 use crate::log::{Level, Log};
 use oci_spec::runtime::{Hook, Hooks};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// What a hook gets that does not say its own environment.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +19,6 @@ pub(crate) enum DefaultEnv<'a> {
     /// These `NAME=value` entries.
     These(&'a [String]),
 }
-
-/// How much of a failed hook's output goes into the message, in bytes.
-const OUTPUT_LIMIT: u64 = 4096;
 
 /// Runs the hooks of the point called `point`, in order, each with `state` on its standard input.
 /// The first that fails ends the row.
@@ -92,33 +87,18 @@ fn run_one(hook: &Hook, state: &str, env: DefaultEnv<'_>) -> Result<()> {
     set_environment(&mut command, hook, env)?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context(|| format!("exec {}", path.display()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook that does not read its state is not at fault.
-        let _ = stdin.write_all(state.as_bytes());
-    }
-    if let Some(seconds) = hook.timeout()
-        && !ends_within(&child, Duration::from_secs(seconds.unsigned_abs()))?
-    {
-        let _ = child.kill();
-        let _ = child.wait();
-        return Err(Error::new(
+    let seconds = hook.timeout().map(i64::unsigned_abs);
+    match hook_process::attend(&mut child, state, seconds.map(Duration::from_secs))? {
+        Ended::ByItself { status, .. } if status.success() => Ok(()),
+        Ended::ByItself { status, stdout, stderr } => Err(Error::new(
             Kind::System,
-            format!("hook ran past specified timeout of {seconds}s"),
-        ));
+            format!("{}, stdout: {stdout}, stderr: {stderr}", describe(status)),
+        )),
+        Ended::OutOfTime => Err(Error::new(
+            Kind::System,
+            format!("hook ran past specified timeout of {}s", seconds.unwrap_or(0)),
+        )),
     }
-    let status = child.wait().context(|| format!("wait for {}", path.display()))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::System,
-        format!(
-            "{}, stdout: {}, stderr: {}",
-            describe(status),
-            output(child.stdout.take()),
-            output(child.stderr.take())
-        ),
-    ))
 }
 
 fn set_environment(command: &mut Command, hook: &Hook, env: DefaultEnv<'_>) -> Result<()> {
@@ -138,26 +118,6 @@ fn set_environment(command: &mut Command, hook: &Hook, env: DefaultEnv<'_>) -> R
     Ok(())
 }
 
-/// Whether the child ends before `limit` is over.
-fn ends_within(child: &Child, limit: Duration) -> Result<bool> {
-    let what = || "watch the hook";
-    let pid = Pid::from_raw(child.id() as i32)
-        .ok_or_else(|| Error::new(Kind::System, "the hook has no process id"))?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).context(what)?;
-    let end = Instant::now() + limit;
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        let timeout =
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout)) {
-            Ok(0) => return Ok(false),
-            Ok(_) => return Ok(true),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(Error::system(what(), errno)),
-        }
-    }
-}
-
 fn describe(status: std::process::ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
@@ -167,22 +127,11 @@ fn describe(status: std::process::ExitStatus) -> String {
     }
 }
 
-/// The beginning of what the hook wrote. Whoever inherited the pipe may keep it open, so only what
-/// is there now is read.
-fn output(pipe: Option<impl Read + std::os::fd::AsFd>) -> String {
-    let Some(pipe) = pipe else { return String::new() };
-    if rustix::io::ioctl_fionbio(&pipe, true).is_err() {
-        return String::new();
-    }
-    let mut bytes = Vec::new();
-    let _ = pipe.take(OUTPUT_LIMIT).read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).trim_end().to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use oci_spec::runtime::HookBuilder;
+    use std::time::Instant;
 
     fn shell(script: &str) -> HookBuilder {
         let args = ["sh", "-c", script].map(str::to_owned).to_vec();
@@ -213,6 +162,34 @@ mod tests {
             error.to_string(),
             "error running poststart hook #0: exit status 3, stdout: out, stderr: err"
         );
+    }
+
+    /// A pipe holds 64 KiB: neither side waits for the other to read.
+    #[test]
+    fn a_hook_may_write_much_and_read_nothing() {
+        let loud = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2";
+        let state = "x".repeat(300_000);
+        let hook = shell(loud).build().unwrap();
+        run("prestart", &[hook], &state, DefaultEnv::Inherit).unwrap();
+        let script = format!("{loud}; [ $(wc -c) = 300000 ]; exit $?");
+        let hook = shell(&script).build().unwrap();
+        run("prestart", &[hook], &state, DefaultEnv::Inherit).unwrap();
+        let hook = shell(&format!("{loud}; exit 3")).build().unwrap();
+        let error = run("prestart", &[hook], &state, DefaultEnv::Inherit).unwrap_err();
+        assert!(error.to_string().contains("exit status 3"), "{error}");
+        assert!(error.to_string().len() < 20_000, "only the beginning is told");
+    }
+
+    /// It has ended, though its pipes are still open in a process that it left behind.
+    #[test]
+    fn a_hook_is_not_waited_for_longer_than_it_runs() {
+        let begin = Instant::now();
+        let hook = shell("sleep 5 & echo $! >&2; exit 3").build().unwrap();
+        let error = run("prestart", &[hook], "{}", DefaultEnv::Inherit).unwrap_err().to_string();
+        assert!(begin.elapsed() < Duration::from_secs(4));
+        let left = error.rsplit(' ').next().unwrap().parse().unwrap();
+        let left = rustix::process::Pid::from_raw(left).unwrap();
+        rustix::process::kill_process(left, rustix::process::Signal::KILL).unwrap();
     }
 
     #[test]

@@ -10,10 +10,12 @@ mod delegation;
 pub(crate) mod delete;
 pub(crate) mod exec;
 pub(crate) mod foreground;
+mod hook_process;
 pub(crate) mod hooks;
 pub(crate) mod id;
 pub(crate) mod identity;
 mod maker;
+pub(crate) mod notify;
 mod plan;
 pub(crate) mod record;
 pub(crate) mod relay;
@@ -24,12 +26,13 @@ mod validate;
 
 use crate::cgroup::Watch;
 use crate::cgroup::stats::Stats;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::log::{Level, Log};
 use bundle::parse;
 use hooks::DefaultEnv;
 use id::ContainerId;
 use identity::{SIGKILL, send_signal};
+use notify::{Readiness, Supervisor};
 use oci_spec::runtime::{LinuxResources, Spec};
 use record::{Record, to_json};
 use status::{Action, Status};
@@ -69,6 +72,24 @@ impl Container {
     /// The configuration that it was created from.
     pub(crate) fn spec(&self) -> Result<Spec> {
         Ok(parse(&self.dir.load_config()?)?.0)
+    }
+
+    /// Listens for its word that it is ready, if the caller has a supervisor that wants to know.
+    pub(crate) fn listen(&self) -> Result<Option<Readiness>> {
+        match Supervisor::of_caller() {
+            Some(supervisor) => supervisor.listen(&self.dir),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until it says that it is ready, or has ended.
+    pub(crate) fn wait_until_ready(&self, readiness: &Readiness, log: &Log) -> Result<()> {
+        match self.record.init.open() {
+            Ok(pidfd) => readiness.wait(&pidfd, self.record.init.pid, log),
+            // It has ended already.
+            Err(error) if error.kind() == Kind::State => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lets its program run.

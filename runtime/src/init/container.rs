@@ -9,7 +9,7 @@ use crate::container::status::Status;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::keyring;
 use crate::linux::network::raise_loopback;
-use crate::linux::system::{exit, set_domain_name};
+use crate::linux::system::{end_on_request, exit, set_domain_name};
 use crate::process::null;
 use crate::process::terminal::Terminal;
 use crate::rootfs::procfs::{Procfs, sysctl_path};
@@ -116,6 +116,9 @@ impl ContainerPlan<'_> {
         };
         built.finish(&self.rootfs)?;
         let settled = self.launch.settle(procfs, &self.kept(channel))?;
+        if let Gate::Fifo(_) = self.gate {
+            end_on_request().context(|| "prepare for the end")?;
+        }
         self.launch.install_listener(channel)?;
         channel.step(|| "init: closing the pipe to signal completion".to_owned());
         channel.ask(&Report::Ready)?;

@@ -20,6 +20,31 @@ pub(crate) fn restore_default_signals() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
+/// Has this process end when it is asked to, by one of the signals that ask. The first process of a
+/// pid namespace does so only by a handler of its own; execve(2) takes the handlers away again.
+pub(crate) fn end_on_request() -> io::Result<()> {
+    extern "C" fn end(signal: libc::c_int) {
+        // SAFETY: _exit may be called in a signal handler, does not return and touches no memory.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    let end: extern "C" fn(libc::c_int) = end;
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+        // SAFETY: all bytes zero are a valid sigaction: no flags, an empty mask, SIG_DFL.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel only writes the present action to a valid place.
+        check(unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) }.into())?;
+        if action.sa_sigaction == libc::SIG_IGN {
+            // The caller's wish, which the program inherits.
+            continue;
+        }
+        action.sa_sigaction = end as libc::sighandler_t;
+        // SAFETY: the handler is a function of the C calling convention that takes the signal's
+        // number, as SA_SIGINFO is not set, and lives as long as the program.
+        check(unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) }.into())?;
+    }
+    Ok(())
+}
+
 /// What the signal number `signal` means, in lower case (`bad system call`).
 pub(crate) fn signal_name(signal: i32) -> String {
     // SAFETY: strsignal returns null or a C string that lives until its next call. It is copied

@@ -73,6 +73,22 @@ fn a_created_container_is_deleted_by_force_alone() {
     assert!(!bundle.path().join("containers/c").exists());
 }
 
+/// As an ordinary process would: the first of a pid namespace ends only if it wants to.
+#[test]
+fn a_created_container_ends_when_it_is_asked_to() {
+    for signal in ["TERM", "INT", "HUP", "QUIT", "KILL"] {
+        let bundle = Bundle::new(&["true"]);
+        bundle.leave(&["create", "c"]);
+        bundle.tare(&["kill", "c", signal]).ok();
+        bundle.wait_for("c", "stopped");
+        assert!(bundle.tare(&["start", "c"]).fails(1).contains("has stopped"), "{signal}");
+    }
+    // What the program does about them is its own business.
+    let bundle = Bundle::script("trap 'echo caught; exit 4' TERM; kill -TERM 1; sleep 5");
+    let ran = bundle.tare(&["run", "c"]);
+    assert_eq!((ran.status, ran.out.as_str()), (4, "caught\n"));
+}
+
 #[test]
 fn a_program_that_cannot_run_is_told_at_create() {
     for (program, words) in [

@@ -12,6 +12,7 @@ mod messages;
 mod mounts;
 mod namespaces;
 mod network;
+mod notify;
 mod racer;
 mod rootless;
 mod rootless_escapes;

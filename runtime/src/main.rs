@@ -10,6 +10,7 @@ mod linux;
 mod log;
 mod network;
 mod process;
+mod resctrl;
 mod rootfs;
 mod shield;
 

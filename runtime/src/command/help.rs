@@ -1,7 +1,8 @@
 //! What this program says about itself: help and version, laid out as runc does, since scripts
 //! look for that.
 
-use super::{Cli, SPEC_VERSION};
+use super::Cli;
+use crate::container::record::SPEC_VERSION;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use std::process::ExitCode;

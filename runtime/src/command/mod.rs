@@ -26,9 +26,6 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The version of the OCI runtime specification that this program follows.
-const SPEC_VERSION: &str = "1.2.1";
-
 /// Open Container Initiative runtime
 #[derive(Debug, Parser)]
 #[command(name = "tare", disable_version_flag = true, disable_help_subcommand = true)]

@@ -70,8 +70,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     let container = Container::open(&global.root, &arguments.container_id)?;
-    if arguments.l3_cache_schema.is_some() || arguments.mem_bw_schema.is_some() {
-        return Err(Error::unsupported("Intel RDT is not supported"));
+    let schemas = [&arguments.l3_cache_schema, &arguments.mem_bw_schema];
+    let schemas: Vec<&str> = schemas.into_iter().filter_map(|schema| schema.as_deref()).collect();
+    if !schemas.is_empty() {
+        container.update_resctrl(&schemas)?;
     }
     let text = match &arguments.resources {
         Some(path) => read(path)?,

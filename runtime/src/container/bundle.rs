@@ -1,9 +1,10 @@
 //! A bundle: a directory with a configuration and, usually, a root filesystem.
 
+use super::dialect;
 use crate::error::{Context, Error, Kind, Result};
-use crate::process::capabilities::forget_unknown;
 use oci_spec::runtime::{LinuxResources, Process, Spec};
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "config.json";
@@ -58,17 +59,9 @@ impl Bundle {
     }
 }
 
-/// Parses a configuration, as [`tolerate`] has it.
+/// Parses a configuration; beside it comes what is to be said about it.
 pub(crate) fn parse(config: &[u8]) -> Result<(Spec, Vec<String>)> {
-    let invalid = |error: serde_json::Error| Error::invalid(format!("{CONFIG}: {error}"));
-    let (mut spec, warnings): (Spec, _) =
-        serde_json::from_slice(config).map(|spec| (spec, Vec::new())).or_else(|error| {
-            let Ok(mut value) = serde_json::from_slice::<Value>(config) else {
-                return Err(invalid(error));
-            };
-            let warnings = value.get_mut("process").map(tolerate).unwrap_or_default();
-            Ok((serde_json::from_value(value).map_err(invalid)?, warnings))
-        })?;
+    let (mut spec, warnings): (Spec, _) = read(config, CONFIG, dialect::rewrite_config)?;
     let linux = spec.linux_mut().as_mut();
     if let Some(resources) = linux.and_then(|linux| linux.resources_mut().as_mut()) {
         settle_pids(resources, config, "/linux/resources");
@@ -88,37 +81,32 @@ pub(crate) fn settle_pids(resources: &mut LinuxResources, text: &[u8], place: &s
     }
 }
 
-/// Parses the description of a process, as [`tolerate`] has it.
+/// Parses the description of a process; beside it comes what is to be said about it.
 pub(crate) fn parse_process(text: &[u8]) -> Result<(Process, Vec<String>)> {
-    let invalid = |error: serde_json::Error| Error::invalid(format!("process: {error}"));
     let (process, warnings) =
-        serde_json::from_slice(text).map(|process| (process, Vec::new())).or_else(|error| {
-            let Ok(mut value) = serde_json::from_slice::<Value>(text) else {
-                return Err(invalid(error));
-            };
-            let warnings = tolerate(&mut value);
-            Ok((serde_json::from_value(value).map_err(invalid)?, warnings))
-        })?;
+        read(text, "process", |process| Ok(dialect::rewrite_process(process)))?;
     check_process(&process)?;
     Ok((process, warnings))
 }
 
-/// Makes a process that is not quite as the specification wants it one that is: callers leave its
-/// user out, which is root then, and name capabilities of newer kernels, which it runs without.
-/// Returns what is to be said about it.
-fn tolerate(process: &mut Value) -> Vec<String> {
-    if let Some(process) = process.as_object_mut() {
-        process.entry("user").or_insert_with(|| json!({}));
-        // Refused later, in better words.
-        process.entry("cwd").or_insert_with(|| json!(""));
-    }
-    match forget_unknown(process) {
-        unknown if unknown.is_empty() => Vec::new(),
-        unknown => {
-            let names = unknown.join(" ");
-            vec![format!("ignoring unknown or unavailable capabilities: [{names}]")]
+/// Parses JSON. A text that does not fit as it is gets one more chance, after `rewrite`, which
+/// returns what is to be said about it.
+fn read<T: DeserializeOwned>(
+    text: &[u8],
+    name: &str,
+    rewrite: impl FnOnce(&mut Value) -> Result<Vec<String>>,
+) -> Result<(T, Vec<String>)> {
+    let invalid = |error: serde_json::Error| Error::invalid(format!("{name}: {error}"));
+    serde_json::from_slice(text).map(|value| (value, Vec::new())).or_else(|error| {
+        let Ok(before) = serde_json::from_slice::<Value>(text) else { return Err(invalid(error)) };
+        let mut value = before.clone();
+        let warnings = rewrite(&mut value)?;
+        match value == before {
+            // Only this error says the line.
+            true => Err(invalid(error)),
+            false => Ok((serde_json::from_value(value).map_err(invalid)?, warnings)),
         }
-    }
+    })
 }
 
 /// Refuses a process that cannot be run.

@@ -10,7 +10,7 @@ use super::identity::{Identity, SIGKILL, send_signal};
 use super::maker::{Maker, has_host_hooks, unexpected};
 use super::notify::{self, Readiness, Supervisor};
 use super::plan;
-use super::record::{Phase, Record, to_json};
+use super::record::{Phase, Record, SPEC_VERSION, to_json};
 use super::status::Status;
 use super::store::StateDir;
 use super::validate::validate;
@@ -25,6 +25,7 @@ use crate::init::spawn::{Affinity, Spawn};
 use crate::log::{Level, Log};
 use crate::network::plan::DevicePlan;
 use crate::process::rlimits;
+use crate::resctrl;
 use crate::rootfs::on_host::OnHost;
 use crate::rootfs::plan::MountPlan;
 use nix::sched::CloneFlags;
@@ -115,6 +116,7 @@ impl Drop for Making {
             let _ = root.take_off();
         }
         let _ = self.record.cgroup.remove();
+        let _ = self.record.resctrl.as_ref().map(resctrl::Group::remove);
         let _ = self.dir.remove();
         if self.pidfd.is_some() {
             // Other hooks may have run: what they have made is to be taken back too.
@@ -145,6 +147,9 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     let mut making = make_cgroup(&request, &linux, &namespaces, rootfs, dir)?;
     if !namespaces.all().contains(CloneFlags::CLONE_NEWNS) {
         making.on_host = Some(OnHost::remember(&making.record.rootfs)?);
+    }
+    if let Some(settings) = linux.intel_rdt() {
+        making.record.resctrl = Some(resctrl::Group::create(settings, request.id.as_str())?);
     }
     making.dir.save_config(&request.bundle.config)?;
     if request.supervisor.is_some() {
@@ -281,7 +286,7 @@ fn make_cgroup(
         let _ = dir.remove();
     })?;
     let record = Record {
-        oci_version: spec.version().clone(),
+        oci_version: SPEC_VERSION.to_owned(),
         id: request.id.to_string(),
         bundle: request.bundle.path.clone(),
         rootfs,
@@ -293,6 +298,7 @@ fn make_cgroup(
         own_pid_namespace: namespaces.new.contains(CloneFlags::CLONE_NEWPID),
         new_keyring: !request.no_new_keyring,
         cgroup,
+        resctrl: None,
     };
     let poststop = spec.hooks().as_ref().and_then(|hooks| hooks.poststop().clone());
     let (poststop, log) = (poststop.unwrap_or_default(), request.log.clone());

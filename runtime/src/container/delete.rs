@@ -7,6 +7,7 @@ use super::status::Action;
 use super::{Container, store};
 use crate::error::{Context, Error, Kind, Result};
 use crate::log::Log;
+use crate::resctrl;
 use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::path::Path;
@@ -73,9 +74,11 @@ impl Container {
             let _ = self.record.cgroup.kill_all(SIGKILL);
         }
         let cgroup = self.record.cgroup.remove().context(|| "unable to remove container's cgroup");
+        let group = self.record.resctrl.as_ref().map_or(Ok(()), resctrl::Group::remove);
+        let group = group.context(|| "unable to remove container's IntelRDT group");
         let directory = self.dir.remove().context(|| "unable to remove container state dir");
         hooks::run_poststop(hooks.as_deref().unwrap_or_default(), &self.record, log);
-        cgroup.and(directory).and(hooks.map(drop))
+        cgroup.and(group).and(directory).and(hooks.map(drop))
     }
 
     fn poststop_hooks(&self) -> Result<Vec<Hook>> {

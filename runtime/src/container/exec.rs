@@ -14,6 +14,7 @@ use crate::init::launch::{Launch, Streams};
 use crate::init::namespaces::Namespaces;
 use crate::init::spawn::{Affinity, Spawn, Spawned};
 use crate::log::{Level, Log};
+use crate::process::memory::{MemoryPolicy, Personality};
 use crate::process::rlimits;
 use crate::process::terminal::Terminal;
 use nix::sched::CloneFlags;
@@ -58,8 +59,9 @@ impl Container {
         let namespaces = Namespaces::of_process(&init, kinds, user_first)?;
         let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
         let mut launch = Launch::plan(request.process, filter, request.log)?;
-        launch.personality = linux.personality().clone();
-        launch.memory_policy = linux.memory_policy().clone();
+        launch.personality = linux.personality().as_ref().map(Personality::plan).transpose()?;
+        launch.memory_policy =
+            linux.memory_policy().as_ref().map(MemoryPolicy::plan).transpose()?;
         launch.preserve_fds = request.preserve_fds;
         launch.streams = request.streams;
         launch.groups = groups(kinds, launch.process())?;
@@ -133,7 +135,7 @@ impl Drop for Joining<'_> {
 impl Joining<'_> {
     /// Answers the process until its program runs.
     fn converse(&mut self) -> Result<()> {
-        self.spawned.set_oom_score()?;
+        self.enter_from_outside()?;
         loop {
             match self.spawned.channel.next_report()? {
                 None => return Err(ended()),
@@ -167,7 +169,15 @@ impl Joining<'_> {
         self.spawned.pidfd = rustix::process::pidfd_open(process, PidfdFlags::empty())
             .context(|| "hold the process")?;
         self.spawned.pid = pid;
-        Ok(())
+        self.enter_from_outside()
+    }
+
+    /// What only someone on the host can do for the process.
+    fn enter_from_outside(&self) -> Result<()> {
+        if let Some(group) = &self.container.record().resctrl {
+            group.add(self.spawned.pid)?;
+        }
+        self.spawned.set_oom_score()
     }
 
     fn hand_over_listener(&self, number: i32) -> Result<()> {

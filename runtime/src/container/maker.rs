@@ -91,6 +91,9 @@ impl Maker<'_> {
         self.making.pidfd = Some(pidfd);
         self.spawned.pid = pid;
         self.making.record.init = Identity::of(pid).map_err(|_| ended())?;
+        if let Some(group) = &self.making.record.resctrl {
+            group.add(pid)?;
+        }
         self.spawned.set_oom_score()
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod create;
 mod delegation;
 pub(crate) mod delete;
+mod dialect;
 pub(crate) mod exec;
 pub(crate) mod foreground;
 mod hook_process;
@@ -26,7 +27,7 @@ mod validate;
 
 use crate::cgroup::Watch;
 use crate::cgroup::stats::Stats;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log::{Level, Log};
 use bundle::parse;
 use hooks::DefaultEnv;
@@ -147,6 +148,15 @@ impl Container {
     pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
         self.status()?.allows(Action::Update)?;
         self.record.cgroup.update(resources)
+    }
+
+    /// Changes its share of the cache and of the memory's bandwidth.
+    pub(crate) fn update_resctrl(&self, lines: &[&str]) -> Result<()> {
+        self.status()?.allows(Action::Update)?;
+        let group = self.record.resctrl.as_ref().ok_or_else(|| {
+            Error::unsupported("the container was created without intelRdt, which stays so")
+        })?;
+        group.update(lines)
     }
 
     /// What it has used.

@@ -7,6 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::init::idmap::IdMaps;
 use crate::init::launch::Launch;
 use crate::init::namespaces::Namespaces;
+use crate::process::memory::{MemoryPolicy, Personality};
 use crate::process::terminal::Terminal;
 use crate::process::user::Groups;
 use crate::process::{env, rlimits, seccomp};
@@ -26,8 +27,8 @@ pub(super) fn launch(
 ) -> Result<Launch> {
     let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
     let mut launch = Launch::plan(process, filter, request.log)?;
-    launch.personality = linux.personality().clone();
-    launch.memory_policy = linux.memory_policy().clone();
+    launch.personality = linux.personality().as_ref().map(Personality::plan).transpose()?;
+    launch.memory_policy = linux.memory_policy().as_ref().map(MemoryPolicy::plan).transpose()?;
     launch.cpus = cpus(linux);
     launch.preserve_fds = request.preserve_fds;
     launch.streams = request.streams;

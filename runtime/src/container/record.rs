@@ -4,10 +4,14 @@ use super::identity::Identity;
 use super::status::Status;
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Result};
+use crate::resctrl;
 use oci_spec::runtime::{ContainerState, State, StateBuilder};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+
+/// The version of the specification that this program, and the state that it shows, follow.
+pub(crate) const SPEC_VERSION: &str = "1.3.0";
 
 /// How far `create` has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +27,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Record {
-    /// The version of the specification that the bundle follows.
+    /// The version of the specification that the state follows.
     pub(crate) oci_version: String,
     /// The container's id.
     pub(crate) id: String,
@@ -47,6 +51,9 @@ pub(crate) struct Record {
     pub(crate) new_keyring: bool,
     /// Its cgroups.
     pub(crate) cgroup: Cgroup,
+    /// Its group of the resctrl file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resctrl: Option<resctrl::Group>,
 }
 
 /// A container as the commands `state` and `list` show it.

@@ -105,11 +105,6 @@ fn check_net_devices(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
 
 /// What this program does not do is refused, never passed over.
 fn check_unsupported(linux: &Linux) -> Result<()> {
-    if linux.intel_rdt().is_some() {
-        return Err(Error::unsupported(
-            "intelRdt is specified in config, but Intel RDT is not supported",
-        ));
-    }
     if linux.mount_label().as_ref().is_some_and(|label| !label.is_empty())
         && !crate::process::lsm::has_selinux()
     {

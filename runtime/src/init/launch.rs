@@ -7,11 +7,12 @@ use crate::linux::system::restore_default_signals;
 use crate::log::{Level, Log};
 use crate::process::capabilities::Capabilities;
 use crate::process::lsm::Confinement;
+use crate::process::memory::{MemoryPolicy, Personality};
 use crate::process::rlimits::{self, OWN};
 use crate::process::user::{self, Groups};
 use crate::process::{env, schedule, seccomp};
 use crate::rootfs::procfs::Procfs;
-use oci_spec::runtime::{LinuxMemoryPolicy, LinuxPersonality, PosixRlimit, Process};
+use oci_spec::runtime::{PosixRlimit, Process};
 use rustix::fs::Mode;
 use rustix::thread::{
     CapabilitySets, capabilities, set_capabilities, set_keep_capabilities, set_no_new_privs,
@@ -39,9 +40,9 @@ pub(crate) struct Launch {
     capabilities: Option<Capabilities>,
     seccomp: Option<seccomp::Program>,
     /// The execution domain.
-    pub(crate) personality: Option<LinuxPersonality>,
+    pub(crate) personality: Option<Personality>,
     /// The NUMA memory policy.
-    pub(crate) memory_policy: Option<LinuxMemoryPolicy>,
+    pub(crate) memory_policy: Option<MemoryPolicy>,
     /// Whether supplementary groups can be set.
     pub(crate) groups: Groups,
     /// Whose the standard streams are.
@@ -175,10 +176,10 @@ impl Launch {
             schedule::apply_io_priority(priority)?;
         }
         if let Some(personality) = &self.personality {
-            schedule::apply_personality(personality)?;
+            personality.apply()?;
         }
         if let Some(policy) = &self.memory_policy {
-            schedule::apply_memory_policy(policy)?;
+            policy.apply()?;
         }
         let mask = self.process.user().umask().unwrap_or(0o022);
         rustix::process::umask(Mode::from_raw_mode(mask));

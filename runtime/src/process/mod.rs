@@ -3,6 +3,7 @@
 pub(crate) mod capabilities;
 pub(crate) mod env;
 pub(crate) mod lsm;
+pub(crate) mod memory;
 pub(crate) mod null;
 pub(crate) mod rlimits;
 pub(crate) mod schedule;

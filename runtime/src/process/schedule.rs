@@ -1,12 +1,9 @@
-//! CPU scheduling, I/O priority, memory policy, personality and CPU affinity of a process.
+//! CPU scheduling, I/O priority and CPU affinity of a process.
 
 use crate::error::{Context, Error, Result};
-use crate::linux::schedule::{SchedAttr, set_io_priority, set_memory_policy, set_scheduler};
-use crate::linux::system::set_personality;
+use crate::linux::schedule::{SchedAttr, set_io_priority, set_scheduler};
 use oci_spec::runtime::{
-    IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality, LinuxPersonalityDomain,
-    LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process,
-    Scheduler,
+    IOPriorityClass, LinuxIOPriority, LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Scheduler,
 };
 use rustix::thread::CpuSet;
 
@@ -107,46 +104,6 @@ fn level(priority: &LinuxIOPriority) -> Result<u16> {
         .ok_or_else(|| Error::invalid(format!("invalid ioPriority.Priority: {level}")))
 }
 
-/// Applies an execution domain to this process.
-pub(crate) fn apply_personality(personality: &LinuxPersonality) -> Result<()> {
-    if personality.flags().as_ref().is_some_and(|flags| !flags.is_empty()) {
-        return Err(Error::unsupported("personality flags are not supported"));
-    }
-    let domain = match personality.domain() {
-        LinuxPersonalityDomain::PerLinux => 0,
-        LinuxPersonalityDomain::PerLinux32 => 8,
-    };
-    set_personality(domain).context(|| "set personality")
-}
-
-/// Applies a NUMA memory policy to this process.
-pub(crate) fn apply_memory_policy(policy: &LinuxMemoryPolicy) -> Result<()> {
-    let mode = match policy.mode() {
-        MemoryPolicyModeType::MpolDefault => 0,
-        MemoryPolicyModeType::MpolPreferred => 1,
-        MemoryPolicyModeType::MpolBind => 2,
-        MemoryPolicyModeType::MpolInterleave => 3,
-        MemoryPolicyModeType::MpolLocal => 4,
-        MemoryPolicyModeType::MpolPreferredMany => 5,
-        MemoryPolicyModeType::MpolWeightedInterleave => 6,
-    };
-    let flags = policy.flags().iter().flatten().fold(0u32, |all, flag| {
-        all | match flag {
-            MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
-            MemoryPolicyFlagType::MpolFRelativeNodes => 1 << 14,
-            MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
-        }
-    });
-    let mut mask = [0u64; 16];
-    for node in parse_list(policy.nodes().as_deref().unwrap_or_default())? {
-        let word = mask
-            .get_mut(node / 64)
-            .ok_or_else(|| Error::invalid(format!("memory node {node} is out of range")))?;
-        *word |= 1 << (node % 64);
-    }
-    set_memory_policy(mode | flags, &mask).context(|| "set memory policy")
-}
-
 /// Lets this process run on the CPUs of `list` (`0-3,7`) only.
 pub(crate) fn apply_affinity(list: &str) -> Result<()> {
     let mut set = CpuSet::new();
@@ -175,7 +132,7 @@ pub(crate) fn first_cpus() -> u64 {
 }
 
 /// The numbers of a list like `0-3,7`.
-fn parse_list(list: &str) -> Result<Vec<usize>> {
+pub(super) fn parse_list(list: &str) -> Result<Vec<usize>> {
     const HIGHEST: usize = 8191;
     let bad = || Error::invalid(format!("{list:?} is not a list like 0-3,7"));
     let mut numbers = Vec::new();

@@ -6,6 +6,7 @@ mod escapes;
 mod escapes_descriptors;
 mod escapes_masks;
 mod escapes_mounts;
+mod fields;
 mod hooks;
 mod lifecycle;
 mod messages;

@@ -7,12 +7,12 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::controller::Controller;
 use super::file;
 use crate::error::{Context, Error, Result};
+use crate::linux::mount::table::unescape;
 
 /// The v1 hierarchy without controllers in which systemd keeps its units.
 const SYSTEMD: &str = "name=systemd";
@@ -155,29 +155,6 @@ fn parse_mount(line: &[u8]) -> Option<Mount> {
     Some(Mount { root: unescape(root), point: unescape(point), v2, options })
 }
 
-/// Undoes the octal escapes with which mountinfo writes white space and backslashes.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, tail)) = rest.split_first() {
-        let escaped = (*first == b'\\')
-            .then(|| tail.get(..3))
-            .flatten()
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
-}
-
 /// The part of `path` below `root`. A mount that shows another part of the hierarchy than the one
 /// with this process in it gives its top, the nearest place that can be reached.
 fn below(root: &Path, path: &Path) -> PathBuf {
@@ -244,8 +221,6 @@ mod tests {
         for line in ["", "1 2 3", "1 2 3 / /x rw - cgroup", "a b c d e f g h i j", "1 - -"] {
             assert!(parse_mount(line.as_bytes()).is_none_or(|mount| mount.options.is_empty()));
         }
-        assert_eq!(unescape(b"a\\04"), Path::new("a\\04"));
-        assert_eq!(unescape(b"\\134\\999"), Path::new("\\\\999"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::{Context, Error, Result};
 use crate::init::idmap::IdMaps;
 use crate::init::launch::Launch;
 use crate::init::namespaces::Namespaces;
+use crate::log::Level;
 use crate::process::memory::{MemoryPolicy, Personality};
 use crate::process::terminal::Terminal;
 use crate::process::user::Groups;
@@ -26,6 +27,9 @@ pub(super) fn launch(
     namespaces: &Namespaces,
 ) -> Result<Launch> {
     let filter = compile_filter(request.root, linux.seccomp().as_ref())?;
+    if let Some(filter) = &filter {
+        request.log.write(Level::Debug, &format!("seccomp filter flags: {}", filter.flags()));
+    }
     let mut launch = Launch::plan(process, filter, request.log)?;
     launch.personality = linux.personality().as_ref().map(Personality::plan).transpose()?;
     launch.memory_policy = linux.memory_policy().as_ref().map(MemoryPolicy::plan).transpose()?;

@@ -7,7 +7,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::linux::descriptor::place;
-use crate::linux::mount::{Change, Depth, set_attributes};
+use crate::linux::mount::{Change, Depth, changes_detached, set_attributes};
 use crate::rootfs::attach::clone_path;
 use crate::rootfs::devices::{is_null, open_null};
 use crate::rootfs::options::RDONLY;
@@ -23,7 +23,8 @@ const NULL: &str = "/dev/null";
 /// before, but not changed. To be called while the host's tree is there.
 pub(crate) fn shield() -> Result<()> {
     let what = || "open /dev/null read-only";
-    if null_streams().next().is_none() {
+    // Before Linux 5.12 only a mount could be changed that is attached, for all to see.
+    if null_streams().next().is_none() || !changes_detached() {
         return Ok(());
     }
     let mount = match clone_path(CWD, Path::new(NULL), Depth::One) {

@@ -6,7 +6,7 @@
 use super::options::RDONLY;
 use super::plan::{Attributes, MountPlan, Parameter};
 use crate::error::{Context, Error, Result};
-use crate::linux::mount::{Change, Depth, set_attributes};
+use crate::linux::mount::{Change, Depth, changes_detached, set_attributes};
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
@@ -49,6 +49,20 @@ fn tree_flags(depth: Depth) -> OpenTreeFlags {
 pub(crate) fn attach(mount: impl AsFd, place: impl AsFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, c"", place, c"", flags)
+}
+
+/// Attaches `mount` at `place` as `change` makes it. It is changed while nothing can reach it, if the
+/// kernel can do that, and else as soon as it is attached.
+pub(crate) fn attach_changed(
+    mount: &OwnedFd,
+    place: impl AsFd,
+    change: impl FnOnce(&OwnedFd) -> Result<()>,
+) -> Result<()> {
+    let attach = || attach(mount, &place).context(|| "attach");
+    match changes_detached() {
+        true => change(mount).and_then(|()| attach()),
+        false => attach().and_then(|()| change(mount)),
+    }
 }
 
 /// A new instance of the file system type `typ`, attached nowhere.

@@ -1,9 +1,9 @@
 //! The container's view of its own cgroups.
 
-use super::attach::{attach, clone_path, new_file_system};
+use super::attach::{attach, attach_changed, clone_path, new_file_system};
 use super::options::{NODEV, NOEXEC, NOSUID, RDONLY};
 use super::place::Root;
-use super::plan::{MountPlan, Parameter};
+use super::plan::{Attributes, MountPlan, Parameter};
 use crate::cgroup::{Layout, View, Visible};
 use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
@@ -62,7 +62,7 @@ fn mount_unified(
     place: &OwnedFd,
 ) -> Result<OwnedFd> {
     let tree = match namespace {
-        Namespace::Own => bind(own.directory, plan)?,
+        Namespace::Own => return bind(own.directory, plan, place),
         Namespace::Host => {
             match new_file_system(
                 "cgroup2",
@@ -71,7 +71,7 @@ fn mount_unified(
                 plan.attributes.set,
             ) {
                 Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EBUSY)) => {
-                    bind(own.directory, plan)?
+                    return bind(own.directory, plan, place);
                 }
                 other => other?,
             }
@@ -88,9 +88,8 @@ fn mount_legacy(plan: &MountPlan, hierarchies: &[Visible<'_>], place: &OwnedFd) 
     attach(&top, place).context(|| "mount the directory of cgroups")?;
     let inside = Root::new(top.try_clone().context(|| "hold the directory of cgroups")?);
     for hierarchy in hierarchies {
-        let tree = bind(hierarchy.directory, plan)?;
         let below = inside.make_dir(Path::new(hierarchy.name), 0o755)?;
-        attach(tree, below).context(|| format!("mount cgroup {}", hierarchy.name))?;
+        bind(hierarchy.directory, plan, &below)?;
         for link in hierarchy.links.iter().filter(|link| **link != hierarchy.name) {
             rustix::fs::symlinkat(hierarchy.name, &top, *link)
                 .context(|| format!("link cgroup {link}"))?;
@@ -103,10 +102,14 @@ fn mount_legacy(plan: &MountPlan, hierarchies: &[Visible<'_>], place: &OwnedFd) 
     Ok(top)
 }
 
-fn bind(source: &Path, plan: &MountPlan) -> Result<OwnedFd> {
-    let what = || format!("open cgroup {}", source.display());
+fn bind(source: &Path, plan: &MountPlan, place: &OwnedFd) -> Result<OwnedFd> {
+    let what = || format!("mount cgroup {}", source.display());
     let tree = clone_path(CWD, source, Depth::One).context(what)?;
-    let change = Change { set: plan.attributes.set, ..Change::default() };
-    set_attributes(&tree, Depth::One, change).context(what)?;
+    let Attributes { set, clear } = plan.attributes;
+    let change = Change { set, clear, ..Change::default() };
+    attach_changed(&tree, place, |tree| {
+        set_attributes(tree, Depth::One, change).context(|| "change it")
+    })
+    .context(what)?;
     Ok(tree)
 }

@@ -1,6 +1,6 @@
 //! Paths that a container must not see, or must not change.
 
-use super::attach::{attach, clone_at, new_file_system};
+use super::attach::{attach, attach_changed, clone_at, new_file_system};
 use super::devices::open_null;
 use super::options::{NOEXEC, NOSUID, RDONLY};
 use super::place::{Root, file_type, is_same_file};
@@ -41,8 +41,10 @@ impl Masks {
                 // With the host's /dev bound in, the null device is the host's: read-only keeps its
                 // mode and owner as they are. Reading and writing the device goes on.
                 let change = Change { set: RDONLY | NOSUID | NOEXEC, ..Change::default() };
-                set_attributes(&cover, Depth::One, change).context(what)?;
-                attach(&cover, place).context(what)
+                attach_changed(&cover, place, |cover| {
+                    set_attributes(cover, Depth::One, change).context(|| "make it read-only")
+                })
+                .context(what)
             }
         }
     }
@@ -73,6 +75,9 @@ impl Masks {
 pub(crate) fn make_read_only(place: &OwnedFd, path: &Path) -> Result<()> {
     let what = || format!("can't make {:?} read-only", path.display().to_string());
     let tree = clone_at(place, Depth::Tree).context(what)?;
-    set_attributes(&tree, Depth::One, Change { set: RDONLY, ..Change::default() }).context(what)?;
-    attach(&tree, place).context(what)
+    let change = Change { set: RDONLY, ..Change::default() };
+    attach_changed(&tree, place, |tree| {
+        set_attributes(tree, Depth::One, change).context(|| "change it")
+    })
+    .context(what)
 }

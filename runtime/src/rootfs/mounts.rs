@@ -1,8 +1,8 @@
 //! Making one mount of the bundle.
 
 use super::attach::{
-    attach, clone_path, fits_new_api, mount_long, new_file_system, propagate, restrict_bind,
-    restrict_tree,
+    attach, attach_changed, clone_path, fits_new_api, mount_long, new_file_system, propagate,
+    restrict_bind, restrict_tree,
 };
 use super::options::RDONLY;
 use super::place::{file_type, is_same_file};
@@ -26,9 +26,8 @@ pub(super) fn make(
     let made = match &mount.what {
         What::Bind(depth) => {
             let tree = open_source(mount, *depth, index, giver)?;
-            restrict_bind(&tree, mount)?;
             let place = place_for(mount, &tree, built)?;
-            attach(&tree, place).context(|| "attach")?;
+            attach_changed(&tree, place, |tree| restrict_bind(tree, mount))?;
             tree
         }
         What::Cgroups => {

@@ -4,8 +4,9 @@
 //! container that fails to come up takes them off again; one that came up leaves them to its
 //! caller, who finds all of them below one mount.
 
+use super::attach::open_host;
 use crate::error::{Context, Result};
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use crate::linux::mount::table;
 use rustix::mount::{UnmountFlags, unmount};
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,6 @@ impl OnHost {
     }
 }
 
-/// The number of the mount that `path` lies on.
-fn mount_id(path: &Path) -> rustix::io::Result<u64> {
-    Ok(statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID)?.stx_mnt_id)
+fn mount_id(root: &Path) -> rustix::io::Result<u64> {
+    table::mount_id(open_host(root)?, c"")
 }

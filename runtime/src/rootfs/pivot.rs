@@ -4,6 +4,7 @@ use super::attach::{attach, new_file_system, open_host};
 use super::options::{PRIVATE, SLAVE};
 use super::place::Root;
 use crate::error::{Context, Result};
+use crate::linux::mount::table::{self, Entry};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
@@ -63,27 +64,12 @@ fn move_over(root: &Root, path: &Path) -> Result<()> {
 
 /// Where whole procfs and sysfs instances are mounted, outside `root`.
 fn full_kernel_mounts(root: &Path) -> Result<Vec<PathBuf>> {
-    let table = std::fs::read("/proc/self/mountinfo").context(|| "read /proc/self/mountinfo")?;
-    Ok(String::from_utf8_lossy(&table)
-        .lines()
-        .filter_map(|line| {
-            let (fields, rest) = line.split_once(" - ")?;
-            let mut fields = fields.split(' ').skip(3);
-            let (of, at) = (fields.next()?, fields.next()?);
-            let typ = rest.split(' ').next()?;
-            let at = PathBuf::from(unescape(at));
-            let is_whole = of == "/" && matches!(typ, "proc" | "sysfs");
-            (is_whole && !at.starts_with(root)).then_some(at)
-        })
-        .collect())
-}
-
-/// Mount points are listed with blanks and backslashes as octal numbers.
-fn unescape(text: &str) -> String {
-    ["\\040", "\\011", "\\012", "\\134"]
-        .iter()
-        .zip([" ", "\t", "\n", "\\"])
-        .fold(text.to_owned(), |text, (code, letter)| text.replace(code, letter))
+    let table = table::read().context(|| "read /proc/self/mountinfo")?;
+    let is_whole = |entry: &Entry| {
+        entry.root == Path::new("/") && matches!(entry.typ.as_str(), "proc" | "sysfs")
+    };
+    let places = table.into_iter().filter(is_whole).map(|entry| entry.point);
+    Ok(places.filter(|place| !place.starts_with(root)).collect())
 }
 
 /// Separates this mount namespace from the one it was copied from, as `propagation` says, so that

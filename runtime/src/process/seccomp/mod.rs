@@ -75,6 +75,11 @@ impl Program {
         bpf::install(&self.instructions, self.flags)
     }
 
+    /// The flags with which it is installed, as seccomp(2) counts them.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
     /// Whether [`install`](Program::install) gives a descriptor.
     pub(crate) fn asks_supervisor(&self) -> bool {
         self.flags & bpf::FLAG_NEW_LISTENER != 0

@@ -1,30 +1,9 @@
-//! mount_setattr(2): a mount's attributes, its propagation and its id mapping.
+//! mount_setattr(2), which changes a mount, or a tree of them all at once.
 
-use super::check;
+use super::{Change, Depth};
+use crate::linux::check;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-
-/// What to change of a mount. The bits are the kernel's MOUNT_ATTR_* and MS_* propagation types.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change<'a> {
-    /// Attributes to set.
-    pub(crate) set: u64,
-    /// Attributes to clear.
-    pub(crate) clear: u64,
-    /// MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE; 0 leaves the propagation alone.
-    pub(crate) propagation: u64,
-    /// The user namespace whose mappings the mount takes (MOUNT_ATTR_IDMAP).
-    pub(crate) id_map: Option<BorrowedFd<'a>>,
-}
-
-/// Whether a change reaches the mounts below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// This mount alone.
-    One,
-    /// This mount and all below it, or none of them.
-    Tree,
-}
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// `struct mount_attr` as Linux 5.12 has it.
 #[repr(C)]
@@ -38,8 +17,17 @@ struct MountAttr {
 /// MOUNT_ATTR_IDMAP.
 const ATTR_IDMAP: u64 = 0x0010_0000;
 
+/// Whether the kernel has the call. One without attributes is malformed where it is known.
+pub(super) fn is_there() -> bool {
+    // SAFETY: the path is an empty C string, and with a size of zero no attributes are read.
+    let result = check(unsafe {
+        libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, std::ptr::null::<u8>(), 0)
+    });
+    result.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL))
+}
+
 /// Applies `change` to the mount that `mount` is the root of.
-pub(crate) fn set_attributes(mount: impl AsFd, depth: Depth, change: Change<'_>) -> io::Result<()> {
+pub(super) fn apply(mount: BorrowedFd<'_>, depth: Depth, change: Change<'_>) -> io::Result<()> {
     let attr = MountAttr {
         set: change.set | change.id_map.map_or(0, |_| ATTR_IDMAP),
         clear: change.clear,
@@ -56,7 +44,7 @@ pub(crate) fn set_attributes(mount: impl AsFd, depth: Depth, change: Change<'_>)
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            mount.as_fd().as_raw_fd(),
+            mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
             &raw const attr,

@@ -106,3 +106,73 @@ fn the_log_file_is_in_dockers_format() {
         assert!(lines[0]["time"].is_string());
     });
 }
+
+#[test]
+fn the_local_driver_is_read_as_the_others_are() {
+    on_host(|host| {
+        let options = "--log-driver local --log-opt max-size=10k --log-opt max-file=3";
+        host.docker(&format!("run --name c1 {options} busybox seq 1 3000")).ok();
+        host.docker("logs --tail 2 c1").code(0).stdout("2999\n3000\n");
+        let all = host.docker("logs c1");
+        let first: u32 = all.lines()[0].parse().expect("a number");
+        assert!(first > 1, "nothing was rotated away");
+        let expected: Vec<_> = (first..=3000).map(|number| number.to_string()).collect();
+        assert_eq!(all.lines(), expected);
+        assert_eq!(host.inspect("c1", "{{.LogPath}}"), "");
+        host.docker("run --name c2 --log-driver local busybox printf 'no end'").ok();
+        host.docker("logs c2").code(0).stdout("no end");
+    });
+}
+
+#[test]
+fn what_is_sent_to_a_syslog_can_be_read_here_too() {
+    on_host(|host| {
+        let place = host.places().data_root.with_file_name("syslog");
+        let server = std::os::unix::net::UnixDatagram::bind(&place).expect("bind the syslog");
+        server.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("set a timeout");
+        let options = format!(
+            "--log-driver syslog --log-opt syslog-address=unixgram://{} \
+             --log-opt syslog-format=rfc3164 --log-opt tag={{{{.Name}}}}/x",
+            place.display()
+        );
+        host.docker(&format!("run --name web {options} busybox echo hello")).ok();
+        let mut message = [0; 1000];
+        let length = server.recv(&mut message).expect("a message");
+        let text = String::from_utf8_lossy(&message[..length]).into_owned();
+        assert!(text.starts_with("<30>") && text.contains(" web/x["), "{text:?}");
+        assert!(text.ends_with("]: hello\n"), "{text:?}");
+        host.docker("logs web").code(0).stdout("hello\n");
+        drop(server);
+        std::fs::remove_file(&place).expect("remove the syslog");
+        host.docker(&format!("run --name shop {options} busybox true"))
+            .code(125)
+            .stderr_has("connect to the syslog server");
+        host.docker("run --log-driver journald busybox true")
+            .code(125)
+            .stderr_has("journald is not enabled on this host");
+    });
+}
+
+#[test]
+fn labels_variables_and_a_tag_are_told_with_each_line() {
+    on_host(|host| {
+        host.docker(
+            "run --name c1 -e GREEN=1 -e RED=2 --label kind=web --label other=x \
+             --log-opt env-regex=^GR --log-opt labels=kind --log-opt tag={{.Name}} \
+             busybox echo hello",
+        )
+        .ok();
+        host.docker("logs --details c1").code(0).stdout("GREEN=1,kind=web,tag=c1 hello\n");
+        host.docker("run --log-opt tag={{.Colour}} busybox true").code(125).stderr_has(".Colour");
+        host.docker("run --log-opt mode=lazy busybox true").code(125).stderr_has("lazy");
+    });
+}
+
+#[test]
+fn where_lines_may_be_dropped_the_container_goes_on() {
+    on_host(|host| {
+        let options = "--log-opt mode=non-blocking --log-opt max-buffer-size=4m";
+        host.docker(&format!("run --name c1 {options} busybox seq 1 1000")).ok();
+        assert_eq!(host.docker("logs c1").lines().len(), 1000);
+    });
+}

@@ -39,6 +39,17 @@ pub mod containerd {
             tonic::include_proto!("containerd.task.v3");
         }
     }
+    /// What is told of a container's cgroup.
+    pub mod cgroups {
+        /// Of version 1.
+        pub mod v1 {
+            tonic::include_proto!("io.containerd.cgroups.v1");
+        }
+        /// Of version 2.
+        pub mod v2 {
+            tonic::include_proto!("io.containerd.cgroups.v2");
+        }
+    }
     /// Options of runc-compatible shims.
     pub mod runc {
         /// Version 1.

@@ -1,6 +1,7 @@
 //! A container's place in the cgroup hierarchies: what the out-of-memory killer did there, and
 //! what a runtime that was killed left there.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,58 @@ use std::time::Duration;
 const BUSY_RETRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// The directories of the cgroups that a process is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cgroups {
+    /// By controller, where the memory controller is of version 1.
+    V1(BTreeMap<String, PathBuf>),
+    /// The one there is in version 2.
+    V2(PathBuf),
+}
+
+impl Cgroups {
+    /// Of a process that is there.
+    pub(crate) fn of_process(pid: u32) -> Option<Self> {
+        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+        Self::find(&cgroups, &mounts)
+    }
+
+    fn find(cgroups: &str, mounts: &str) -> Option<Self> {
+        let mut by_controller = BTreeMap::new();
+        let mut unified = None;
+        for (controllers, path) in
+            cgroups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
+        {
+            if controllers.is_empty() {
+                unified = Some(path);
+            }
+            for controller in controllers.split(',') {
+                let place = mount_place(mounts, |kind, options| {
+                    kind == "cgroup" && options.split(',').any(|option| option == controller)
+                });
+                if let Some(place) = place {
+                    by_controller.insert(controller.to_owned(), place.of(path));
+                }
+            }
+        }
+        if by_controller.contains_key("memory") {
+            return Some(Cgroups::V1(by_controller));
+        }
+        let place = mount_place(mounts, |kind, _| kind == "cgroup2")?;
+        Some(Cgroups::V2(place.of(unified?)))
+    }
+
+    /// What counts the out-of-memory killer's strikes there.
+    fn oom_counter(&self) -> Option<OomCounter> {
+        let path = match self {
+            Cgroups::V1(by_controller) => by_controller.get("memory")?.join("memory.oom_control"),
+            Cgroups::V2(cgroup) => cgroup.join("memory.events"),
+        };
+        Some(OomCounter { path })
+    }
+}
+
 /// The file that counts the out-of-memory killer's strikes in one cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OomCounter {
@@ -16,12 +69,9 @@ pub(crate) struct OomCounter {
 }
 
 impl OomCounter {
-    /// The counter of the cgroup that `pid` is in: of the memory controller of version 1 where it
-    /// is mounted, of version 2 otherwise.
+    /// The counter of the cgroup that `pid` is in.
     pub(crate) fn of_process(pid: u32) -> Option<Self> {
-        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        Some(OomCounter { path: counter_path(&cgroups, &mounts)? })
+        Cgroups::of_process(pid)?.oom_counter()
     }
 
     /// Whether the killer has struck.
@@ -55,23 +105,6 @@ fn remove_tree(cgroup: &Path) -> std::io::Result<()> {
         }
     }
     fs::remove_dir(cgroup)
-}
-
-fn counter_path(cgroups: &str, mounts: &str) -> Option<PathBuf> {
-    let version_1 = cgroups.lines().find_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        controllers.split(',').any(|name| name == "memory").then_some(path)
-    });
-    if let Some(path) = version_1 {
-        let place = mount_place(mounts, |kind, options| {
-            kind == "cgroup" && options.split(',').any(|option| option == "memory")
-        })?;
-        return Some(place.of(path).join("memory.oom_control"));
-    }
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let place = mount_place(mounts, |kind, _| kind == "cgroup2")?;
-    Some(place.of(path).join("memory.events"))
 }
 
 /// Where a hierarchy is mounted, and which of its directories.
@@ -119,12 +152,13 @@ mod tests {
 
     #[test]
     fn finds_the_hierarchy_that_has_memory() {
+        let counter = |cgroups| Some(Cgroups::find(cgroups, MOUNTS)?.oom_counter()?.path);
         let hybrid = "4:memory:/outer/tare/x\n2:cpu,cpuacct:/tare/x\n0::/tare/x\n";
-        let path = counter_path(hybrid, MOUNTS).unwrap();
+        let path = counter(hybrid).unwrap();
         assert_eq!(path, Path::new("/sys/fs/cgroup/memory/tare/x/memory.oom_control"));
-        let path = counter_path("0::/tare/x\n", MOUNTS).unwrap();
+        let path = counter("0::/tare/x\n").unwrap();
         assert_eq!(path, Path::new("/sys/fs/cgroup/unified/tare/x/memory.events"));
-        assert_eq!(counter_path("", MOUNTS), None);
+        assert_eq!(counter(""), None);
     }
 
     #[test]

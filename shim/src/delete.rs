@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 use prost::Message;
 use prost_types::Timestamp;
 use tare_proto::containerd::task::v3::task_client::TaskClient;
-use tare_proto::containerd::task::v3::{DeleteResponse, ShutdownRequest};
+use tare_proto::containerd::task::v3::{
+    DeleteRequest, DeleteResponse, ShutdownRequest, WaitRequest,
+};
 use tare_proto::record::TaskRecord;
 use tokio::time::timeout;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::address::socket_path;
 use crate::args::Flags;
@@ -21,8 +23,8 @@ use crate::{cgroup, record, runtime};
 
 /// How a container is said to have ended whose end nobody saw: by SIGKILL.
 const KILLED: u32 = 128 + 9;
-/// How long a server that should be dead may take to end.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a server that should be dead may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Kills what is left of the container, takes down what was made for it, and returns the encoded
 /// DeleteResponse to print. Goes on past what fails.
@@ -31,8 +33,14 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
         Some(bundle) => bundle.clone(),
         None => std::env::current_dir().context(|| "find the working directory".to_owned())?,
     };
-    let socket = socket_path(flags, &flags.id);
-    end_server(&socket);
+    let spec = Spec::read(&bundle);
+    let group = spec.group().unwrap_or(&flags.id);
+    let socket = socket_path(flags, group);
+    // A server that others of its pod have must live on.
+    let is_own = group == flags.id;
+    if is_own {
+        end_server(&socket);
+    }
     let left = Leftovers::read(&bundle);
     if let Some(left) = &left
         && let Err(error) = runtime::delete_by_force(&left.runtime, &flags.id)
@@ -40,13 +48,17 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
         warn(format_args!("{error}"));
     }
     // A runtime that was killed while it created the container can't tell what it had made.
-    if let Some(path) = Spec::read(&bundle).cgroup() {
+    if let Some(path) = spec.cgroup() {
         cgroup::remove(path);
     }
     if let Err(error) = unmount_now(&bundle.join("rootfs")) {
         warn(format_args!("{error}"));
     }
-    remove_sockets(&socket);
+    if is_own {
+        remove_sockets(&socket);
+    } else {
+        forget_in_server(&socket, &flags.id);
+    }
     let known = left.and_then(|left| left.state_directory).and_then(|place| record::read(&place));
     Leftovers::clear(&bundle);
     Ok(response(known).encode_to_vec())
@@ -54,18 +66,36 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
 
 /// Ends a server that is alive after all, but that its manager has given up on.
 fn end_server(socket: &Path) {
-    let shutdown = async {
-        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display()))?;
-        let mut task = TaskClient::new(endpoint.connect().await?);
+    ask(socket, async |mut task| {
         let now = ShutdownRequest { id: String::new(), now: true };
         // No answer is needed.
         let _ = task.shutdown(now).await;
+    });
+}
+
+/// Has a server that lives on for others forget a container that has just been killed.
+fn forget_in_server(socket: &Path, id: &str) {
+    ask(socket, async |mut task| {
+        let wait = WaitRequest { id: id.to_owned(), exec_id: String::new() };
+        let delete = DeleteRequest { id: id.to_owned(), exec_id: String::new() };
+        // Mostly it doesn't know the container.
+        if task.wait(wait).await.is_ok() {
+            let _ = task.delete(delete).await;
+        }
+    });
+}
+
+/// Asks the server something, if there is one and it answers soon.
+fn ask(socket: &Path, question: impl AsyncFnOnce(TaskClient<Channel>)) {
+    let work = async {
+        let endpoint = Endpoint::from_shared(format!("unix:{}", socket.display()))?;
+        question(TaskClient::new(endpoint.connect().await?)).await;
         Ok::<_, tonic::transport::Error>(())
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     if let Ok(runtime) = runtime {
         // Mostly there is nobody to connect to.
-        let _ = runtime.block_on(async { timeout(SHUTDOWN_PATIENCE, shutdown).await });
+        let _ = runtime.block_on(async { timeout(PATIENCE, work).await });
     }
 }
 

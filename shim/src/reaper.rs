@@ -107,13 +107,20 @@ pub(crate) struct Launch {
 impl Launch {
     /// Starts a program. No end can be missed: this thread is the one that reaps.
     pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<ExitReceiver> {
+        self.spawn_known(command).map(|(_, ended)| ended)
+    }
+
+    /// Starts a program, and returns its pid too: it names the program until its end is told.
+    pub(crate) fn spawn_known(
+        &self,
+        command: &mut Command,
+    ) -> std::io::Result<(Pid, ExitReceiver)> {
         let child = command.spawn()?;
         let (sender, receiver) = oneshot::channel();
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            self.reaper.lock().awaited.insert(pid, sender);
-        }
-        Ok(receiver)
+        let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
+        self.reaper.lock().awaited.insert(pid, sender);
+        Ok((pid, receiver))
     }
 
     /// Waits for a process that a program of ours left behind, which may have ended already.

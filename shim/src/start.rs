@@ -17,6 +17,7 @@ use crate::diagnostics::enable_debug;
 use crate::error::{Context, Error, Result};
 use crate::linux::{Fork, fork};
 use crate::server;
+use crate::task::Spec;
 
 /// containerd's way of learning where a shim is and what it speaks.
 #[derive(Serialize)]
@@ -53,7 +54,9 @@ fn bootstrap(socket: &Path) -> Result<String> {
 /// serves. In the server's process this returns only when the server ends, with nothing to print.
 pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<String>> {
     let bundle = std::env::current_dir().context(|| "find the working directory".to_owned())?;
-    let socket = socket_path(flags, &flags.id);
+    // Containers of one pod have one shim: the first one's.
+    let spec = Spec::read(&bundle);
+    let socket = socket_path(flags, spec.group().unwrap_or(&flags.id));
     let printed = bootstrap(&socket)?;
     let Some(listener) = listen(&socket)? else {
         return Ok(Some(printed));

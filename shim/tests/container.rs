@@ -7,8 +7,10 @@ mod support;
 
 use std::path::Path;
 
+use prost::Message;
 use support::client::{Client, CreateOptions, is_alive};
 use support::{Home, bundle};
+use tare_proto::containerd::cgroups;
 use tare_proto::containerd::task::v3 as api;
 use tare_proto::containerd::v1::types::Status;
 use tonic::Code;
@@ -45,6 +47,32 @@ async fn a_whole_life() {
     assert_eq!(client.state("").await.unwrap_err().code(), Code::NotFound);
     assert!(!client.home.bundle().join("shim.json").exists());
     client.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_it_uses_is_told_while_it_runs() {
+    let mut client = shim_with("stats", "sleep 1000").await;
+    client.create(&CreateOptions::default()).await.unwrap();
+    client.start_process("").await.unwrap();
+    let request = api::StatsRequest { id: client.id() };
+    let stats = client.task.stats(request.clone()).await.unwrap().into_inner().stats.unwrap();
+    let (processes, memory) = match stats.type_url.as_str() {
+        "io.containerd.cgroups.v1.Metrics" => {
+            let metrics = cgroups::v1::Metrics::decode(&stats.value[..]).unwrap();
+            (metrics.pids.unwrap().current, metrics.memory.unwrap().usage.unwrap().usage)
+        }
+        "io.containerd.cgroups.v2.Metrics" => {
+            let metrics = cgroups::v2::Metrics::decode(&stats.value[..]).unwrap();
+            (metrics.pids.unwrap().current, metrics.memory.unwrap().usage)
+        }
+        other => panic!("{other}"),
+    };
+    assert_eq!(processes, 1);
+    assert!(memory > 0);
+    client.kill("", 9).await.unwrap();
+    client.wait("").await;
+    assert_eq!(client.task.stats(request).await.unwrap_err().code(), Code::NotFound);
+    client.finish().await;
 }
 
 #[tokio::test]

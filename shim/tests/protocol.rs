@@ -267,3 +267,32 @@ fn it_says_what_it_is() {
     let unknown = Command::new(SHIM).arg("-colour").output().unwrap();
     assert_eq!(unknown.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn containers_of_a_pod_have_one_shim() {
+    let pod = Home::new("pod");
+    let member = pod.beside("member");
+    for home in [&pod, &member] {
+        let mut config = bundle::write(&home.bundle(), &home.id, "sleep 1000");
+        config["annotations"] = serde_json::json!({"io.kubernetes.cri.sandbox-id": pod.id});
+        bundle::write_config(&home.bundle(), &config);
+    }
+    let mut pod = Client::start(pod).await;
+    let mut member = Client::start(member).await;
+    assert_eq!(pod.shim_pid(), member.shim_pid());
+    for client in [&mut pod, &mut member] {
+        client.create(&CreateOptions::default()).await.unwrap();
+        client.start_process("").await.unwrap();
+    }
+    // Cleaning up after one harms none of the others.
+    let deleted = member.home.shim().arg("delete").output().unwrap();
+    assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
+    assert_eq!(member.state("").await.unwrap_err().code(), tonic::Code::NotFound);
+    assert_eq!(pod.state("").await.unwrap().exit_status, 0);
+    // Nor does an end that is asked for while somebody is left.
+    let shutdown = api::ShutdownRequest { id: member.id(), now: false };
+    member.task.shutdown(shutdown).await.unwrap();
+    pod.kill("", 9).await.unwrap();
+    assert_eq!(pod.wait("").await, 137);
+    pod.finish().await;
+}

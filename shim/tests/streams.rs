@@ -341,7 +341,7 @@ async fn fifos_and_files_as_containerd_gives_them() {
 async fn what_can_not_be_done_is_named() {
     let mut client = shim_with("named", "true").await;
     let mut request = client.create_request(&CreateOptions::default());
-    request.stdout = "binary:///bin/logger".into();
+    request.stdout = "file:///var/log/x?mode=1".into();
     let refused = client.task.create(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unimplemented);
     let options = vec![("colour", "red")];
@@ -349,5 +349,45 @@ async fn what_can_not_be_done_is_named() {
     let refused = client.create(&options).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("'colour'"), "{}", refused.message());
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_logging_program_gets_both_streams() {
+    let mut client = shim_with("program", "echo out; echo err >&2").await;
+    let kept = client.home.path("kept");
+    let program = client.home.path("logger");
+    // It says that it is ready, and takes its time at the end.
+    let script = "#!/bin/sh\nexec 5>&-\ncat <&3 > \"$2.out\" & cat <&4 > \"$2.err\"\nwait\n\
+                  echo \"$CONTAINER_NAMESPACE $1\" > \"$2.end\"\n";
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700))
+        .unwrap();
+    let uri = format!("binary://{}?--to={}", program.display(), kept.display());
+    let mut request = client.create_request(&CreateOptions::default());
+    (request.stdout, request.stderr) = (uri.clone(), uri);
+    client.task.create(request).await.unwrap();
+    client.start_process("").await.unwrap();
+    assert_eq!(client.wait("").await, 0);
+    client.delete("").await.unwrap();
+    let read = |end: &str| std::fs::read_to_string(kept.with_extension(end)).unwrap_or_default();
+    for _ in 0..500 {
+        if !read("end").is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!((read("out").as_str(), read("err").as_str()), ("out\n", "err\n"));
+    assert_eq!(read("end"), "test --to\n");
+    client.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_logging_program_that_is_missing_is_named() {
+    let mut client = shim_with("noprogram", "true").await;
+    let mut request = client.create_request(&CreateOptions::default());
+    request.stdout = "binary:///no/such/program".into();
+    let refused = client.task.create(request).await.unwrap_err();
+    assert!(refused.message().contains("/no/such/program"), "{}", refused.message());
     client.shutdown().await;
 }

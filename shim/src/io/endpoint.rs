@@ -15,10 +15,22 @@ pub(crate) enum Endpoint {
     Fifo(PathBuf),
     /// A file to append to.
     File(PathBuf),
+    /// A program that takes both output streams.
+    Program(LoggingProgram),
+}
+
+/// A program that keeps logs, and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoggingProgram {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Its arguments.
+    pub(crate) args: Vec<String>,
 }
 
 impl Endpoint {
-    /// Reads a stream's address: nothing, `shim:`, a path or `fifo:` URI, or a `file:` URI.
+    /// Reads a stream's address: nothing, `shim:`, a path or `fifo:` URI, a `file:` or a
+    /// `binary:` URI, whose query's names and values are the program's arguments.
     pub(crate) fn parse(address: &str) -> Result<Self> {
         match address {
             "" => return Ok(Endpoint::Null),
@@ -34,12 +46,30 @@ impl Endpoint {
         match scheme {
             "fifo" => Ok(Endpoint::Fifo(local_path(address, rest)?)),
             "file" => Ok(Endpoint::File(local_path(address, rest)?)),
-            "binary" | "binary-v2" => Err(Error::unimplemented(format!(
-                "stream {address:?}: this shim runs no logging programs; use file:///PATH"
-            ))),
+            "binary" => program(address, rest).map(Endpoint::Program),
             _ => Err(Error::invalid(format!("stream {address:?}: unknown scheme {scheme:?}"))),
         }
     }
+}
+
+fn program(address: &str, rest: &str) -> Result<LoggingProgram> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = local_path(address, path)?;
+    let mut args = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        for word in [name, value].into_iter().filter(|word| !word.is_empty()) {
+            args.push(query_decode(word).ok_or_else(|| {
+                Error::invalid(format!("stream {address:?}: broken percent escape"))
+            })?);
+        }
+    }
+    Ok(LoggingProgram { path, args })
+}
+
+/// In a query, a plus is a space.
+fn query_decode(text: &str) -> Option<String> {
+    percent_decode(&text.replace('+', " "))
 }
 
 /// The path of a URI without host and query, percent-decoded.
@@ -83,12 +113,18 @@ mod tests {
         assert_eq!(Endpoint::parse("/run/x").unwrap(), Endpoint::Fifo("/run/x".into()));
         assert_eq!(Endpoint::parse("fifo:///run/x").unwrap(), Endpoint::Fifo("/run/x".into()));
         assert_eq!(Endpoint::parse("file:///a%20b").unwrap(), Endpoint::File("/a b".into()));
+        let program = LoggingProgram {
+            path: "/bin/log".into(),
+            args: ["--id", "a b", "-v"].map(str::to_owned).into(),
+        };
+        let parsed = Endpoint::parse("binary:///bin/log?--id=a+b&-v").unwrap();
+        assert_eq!(parsed, Endpoint::Program(program));
     }
 
     #[test]
     fn names_what_it_can_not_do() {
         let kind = |address| Endpoint::parse(address).unwrap_err().kind();
-        assert_eq!(kind("binary:///bin/logger?x=1"), Kind::Unimplemented);
+        assert_eq!(kind("binary://logger"), Kind::InvalidArgument);
         assert_eq!(kind("file:///a?mode=1"), Kind::Unimplemented);
         assert_eq!(kind("relative"), Kind::InvalidArgument);
         assert_eq!(kind("ftp://host/x"), Kind::InvalidArgument);

@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 pub(crate) mod hub;
 pub(crate) mod log;
 mod pipes;
+mod program;
 mod pump;
 mod sink;
 mod stdin;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Context, Error, Result};
 use crate::linux;
+use crate::reaper::Launch;
 use console::Size;
 use endpoint::Endpoint;
 use hub::{Attachment, Channel, Hub, SEVERAL_CLIENTS_PATIENCE, Wants};
@@ -64,6 +66,8 @@ pub(crate) struct ProcessIo {
     stdin: Arc<Stdin>,
     stdin_fifo: Mutex<Option<StdinFifo>>,
     terminal: Mutex<Terminal>,
+    /// The program that keeps its logs.
+    program: Mutex<Option<program::Running>>,
     /// Turns true when the process has ended.
     ended: watch::Sender<bool>,
     pumps: Mutex<Vec<Pump>>,
@@ -100,9 +104,25 @@ impl ProcessIo {
             stdin: Stdin::pending(),
             stdin_fifo: Mutex::default(),
             terminal: Mutex::default(),
+            program: Mutex::default(),
             ended: watch::Sender::new(false),
             pumps: Mutex::default(),
         })
+    }
+
+    /// Starts what must be there before the process is: the program that keeps its logs. Both
+    /// streams go to one program.
+    pub(crate) async fn prepare(&self, launch: &Launch, namespace: &str, id: &str) -> Result<()> {
+        let wanted = match (&self.stdout_endpoint, &self.stderr_endpoint) {
+            (Endpoint::Program(one), Endpoint::Program(other)) if one != other => {
+                return Err(Error::invalid("stdout and stderr can't have two logging programs"));
+            }
+            (Endpoint::Program(program), _) | (_, Endpoint::Program(program)) => program,
+            _ => return Ok(()),
+        };
+        let running = program::Running::start(wanted, launch, namespace, id).await?;
+        *lock(&self.program) = Some(running);
+        Ok(())
     }
 
     /// The process's ends of its streams, to be given to the runtime, and ours.
@@ -159,7 +179,7 @@ impl ProcessIo {
     fn begin_stdin(&self) -> Result<()> {
         if let Endpoint::Fifo(path) = &self.stdin_endpoint {
             let fifo = StdinFifo::begin(path, Arc::clone(&self.stdin))?;
-            *self.stdin_fifo.lock().unwrap_or_else(PoisonError::into_inner) = Some(fifo);
+            *lock(&self.stdin_fifo) = Some(fifo);
         }
         Ok(())
     }
@@ -175,6 +195,11 @@ impl ProcessIo {
             Endpoint::Attachable => (Some((Arc::clone(&self.hub), channel)), None),
             Endpoint::Fifo(path) => (None, Some(Copy::fifo(path)?)),
             Endpoint::File(path) => (None, Some(Copy::file(path)?)),
+            Endpoint::Program(_) => {
+                let input = lock(&self.program).as_ref().map(|program| program.input(channel));
+                let input = input.transpose()?;
+                (None, input.map(Copy::pipe).transpose()?)
+            }
         };
         let log = self.policy.log.as_ref().map(|log| log.stream(channel));
         let sinks = Sinks { log, hub, copy };
@@ -216,7 +241,7 @@ impl ProcessIo {
 
     /// CloseIO: ends the process's input once what has been sent is written.
     pub(crate) fn close_stdin(&self) {
-        match &*self.stdin_fifo.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*lock(&self.stdin_fifo) {
             // It ends when its last writer has gone.
             Some(fifo) => fifo.let_go(),
             None => {
@@ -266,17 +291,28 @@ impl ProcessIo {
         for pump in self.lock_pumps().drain(..).filter(|pump| !pump.is_complete) {
             pump.task.abort();
         }
-        self.stdin_fifo.lock().unwrap_or_else(PoisonError::into_inner).take();
+        take(&self.stdin_fifo);
+        if let Some(program) = take(&self.program) {
+            program.finish();
+        }
         *self.lock_terminal() = Terminal::default();
     }
 
     fn lock_terminal(&self) -> MutexGuard<'_, Terminal> {
-        self.terminal.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.terminal)
     }
 
     fn lock_pumps(&self) -> MutexGuard<'_, Vec<Pump>> {
-        self.pumps.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.pumps)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
+    lock(mutex).take()
 }
 
 /// This shim's ends of a process's pipes, in non-blocking mode.

@@ -32,6 +32,8 @@ pub(crate) struct Sinks {
 pub(crate) enum Copy {
     /// A fifo. This end is open for reading too, so that a reader that leaves harms nobody.
     Fifo(AsyncFd<OwnedFd>),
+    /// A pipe to a program that keeps logs.
+    Pipe(AsyncFd<OwnedFd>),
     /// A regular file, appended to.
     File(File),
 }
@@ -54,6 +56,12 @@ impl Copy {
             )));
         }
         watch(file.into(), Interest::WRITABLE).map(Copy::Fifo).context(what)
+    }
+
+    /// Writes to a pipe, whose other end a program has.
+    pub(crate) fn pipe(pipe: OwnedFd) -> Result<Self> {
+        let what = || "watch a pipe to a logging program".to_owned();
+        watch(pipe, Interest::WRITABLE).map(Copy::Pipe).context(what)
     }
 
     /// Opens a file to append to, with the directories that lead to it.
@@ -82,6 +90,10 @@ impl Sinks {
             && let Err(error) = copy.write(data).await
         {
             warn(format_args!("copy of the output: {error}"));
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                // Its reader has gone for good.
+                self.copy = None;
+            }
         }
     }
 
@@ -97,7 +109,7 @@ impl Copy {
     async fn write(&mut self, mut data: &[u8]) -> io::Result<()> {
         let fifo = match self {
             Copy::File(file) => return file.write_all(data),
-            Copy::Fifo(fifo) => fifo,
+            Copy::Fifo(pipe) | Copy::Pipe(pipe) => pipe,
         };
         while !data.is_empty() {
             let mut ready = fifo.writable().await?;

@@ -227,8 +227,9 @@ impl api::task_server::Task for TaskService {
         }))
     }
 
-    async fn stats(&self, _request: Request<api::StatsRequest>) -> Reply<api::StatsResponse> {
-        Err(Error::unimplemented("Stats isn't supported: read the container's cgroup").into())
+    async fn stats(&self, request: Request<api::StatsRequest>) -> Reply<api::StatsResponse> {
+        let stats = self.tasks.get(&request.into_inner().id)?.stats()?;
+        Ok(Response::new(api::StatsResponse { stats: Some(stats) }))
     }
 
     async fn connect(&self, request: Request<api::ConnectRequest>) -> Reply<api::ConnectResponse> {

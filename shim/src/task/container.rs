@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use prost_types::Any;
+
 use super::exec::Exec;
 use super::process::Process;
 use super::state::{Action, State};
 use super::{Environment, is_valid_id};
-use crate::cgroup::OomCounter;
+use crate::cgroup::{Cgroups, OomCounter};
 use crate::diagnostics::warn;
 use crate::error::{Error, Result};
 use crate::io::{Owner, Policy, StdioRequest};
+use crate::metrics::measure;
 use crate::mount::Rootfs;
 use crate::publish::Event;
 use crate::reaper::{ExitReceiver, Reaper};
@@ -155,6 +158,18 @@ impl Task {
                 self.runtime.pids(&self.reaper.launch()).await
             }
         }
+    }
+
+    /// What it uses of the machine.
+    pub(crate) fn stats(&self) -> Result<Any> {
+        let cgroups = match self.init.state() {
+            State::Added | State::Stopped { .. } => None,
+            State::Created { pid } | State::Running { pid } | State::Paused { pid } => {
+                Cgroups::of_process(pid)
+            }
+        };
+        let cgroups = cgroups.ok_or_else(|| Error::not_found("the container isn't running"))?;
+        Ok(measure(&cgroups))
     }
 
     /// Waits for the init's end, and sees to all that has to happen then.

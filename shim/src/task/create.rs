@@ -139,6 +139,7 @@ impl Creation<'_> {
     /// Has the runtime make it; returns its init's pid, and whether its streams work.
     async fn make(&self, launch: &Launch) -> Result<(Pid, Result<()>)> {
         let io = &self.init.io;
+        io.prepare(launch, &self.environment.namespace, self.id).await?;
         if self.init.stdio.terminal {
             let console = ConsoleSocket::bind(self.environment.console_path())?;
             let path = Some(console.path().to_owned());

@@ -61,6 +61,7 @@ impl Exec {
     async fn run(self: &Arc<Self>, task: &Arc<Task>, turn: &MutexGuard<'_, ()>) -> Result<u32> {
         let launch = task.reaper.launch();
         let io = &self.process.io;
+        io.prepare(&launch, &task.environment.namespace, &task.id).await?;
         let (pid, begun) = if self.process.stdio.terminal {
             let console = ConsoleSocket::bind(task.console_path())?;
             let stdio = crate::io::ChildStdio::null();

@@ -1,5 +1,6 @@
 //! The little that the shim must know of a bundle's config.json.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
@@ -11,7 +12,13 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Spec {
     linux: Option<Linux>,
+    #[serde(default)]
+    annotations: HashMap<String, String>,
 }
+
+/// Annotations that name what a container's shim is shared with: containerd's own, and the pod that
+/// Kubernetes' runtime interface puts it in.
+const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
 #[derive(Debug, Deserialize)]
 struct Linux {
@@ -45,6 +52,12 @@ impl Spec {
         })
     }
 
+    /// The name of the group of containers that have one shim, if this one is in any.
+    pub(crate) fn group(&self) -> Option<&str> {
+        let group = GROUPS.iter().find_map(|name| self.annotations.get(*name));
+        group.map(String::as_str).filter(|group| !group.is_empty())
+    }
+
     /// The container's cgroup below each hierarchy's root, where it is a path (and not in the words
     /// of systemd).
     pub(crate) fn cgroup(&self) -> Option<&str> {
@@ -71,6 +84,15 @@ mod tests {
         assert!(shares(r#"{"linux":{"namespaces":[{"type":"pid","path":"/proc/1/ns/pid"}]}}"#));
         assert!(shares(r#"{"linux":{"namespaces":[]}}"#));
         assert!(!shares("broken"));
+    }
+
+    #[test]
+    fn a_pod_is_a_group() {
+        let group = |config| spec(config).group().map(str::to_owned);
+        let pod = r#"{"annotations":{"io.kubernetes.cri.sandbox-id":"pod","x":"y"}}"#;
+        assert_eq!(group(pod).as_deref(), Some("pod"));
+        assert_eq!(group(r#"{"annotations":{"io.containerd.runc.v2.group":""}}"#), None);
+        assert_eq!(group("{}"), None);
     }
 
     #[test]

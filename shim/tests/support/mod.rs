@@ -26,6 +26,7 @@ pub(crate) fn runtime() -> PathBuf {
 /// A temporary directory with all that one shim needs.
 pub(crate) struct Home {
     directory: TempDir,
+    sockets: PathBuf,
     pub(crate) id: String,
 }
 
@@ -37,7 +38,13 @@ impl Home {
         for part in ["bundle/rootfs", "state", "root"] {
             std::fs::create_dir_all(directory.path().join(part)).unwrap();
         }
-        Home { directory, id }
+        let sockets = directory.path().join("s");
+        Home { directory, sockets, id }
+    }
+
+    /// For another container, in the pod of this one.
+    pub(crate) fn beside(&self, name: &str) -> Self {
+        Home { sockets: self.sockets.clone(), ..Home::new(name) }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -54,7 +61,7 @@ impl Home {
         command
             .args(["-namespace", "test", "-address", "", "-publish-binary", "", "-id", &self.id])
             .current_dir(self.bundle())
-            .env("TARE_SOCKET_DIR", self.path("s"))
+            .env("TARE_SOCKET_DIR", &self.sockets)
             .stdin(Stdio::null());
         command
     }

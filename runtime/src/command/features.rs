@@ -109,7 +109,8 @@ fn features() -> Features {
             "io.github.seccomp.libseccomp.version",
             super::help::libseccomp_version(),
         )]),
-        potentially_unsafe_config_annotations: Vec::new(),
+        // Names, and beginnings of names, of annotations that change what the runtime does.
+        potentially_unsafe_config_annotations: vec!["org.systemd.property."],
     }
 }
 

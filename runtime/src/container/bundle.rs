@@ -34,7 +34,14 @@ impl Bundle {
             }
             _ => Error::system(format!("open {CONFIG}"), error),
         })?;
-        let (spec, warnings) = parse(&config)?;
+        let (spec, mut warnings) = parse(&config)?;
+        let mounts = spec.mounts().iter().flatten();
+        for mount in mounts.filter(|mount| mount.destination().is_relative()) {
+            let place = mount.destination().display();
+            warnings.push(format!(
+                "mount destination {place} is not absolute: it counts from the container's root"
+            ));
+        }
         Ok(Bundle { path, spec, config, warnings })
     }
 

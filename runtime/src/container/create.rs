@@ -193,6 +193,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     let mut maker = Maker {
         making,
         spawned,
+        namespaces: &namespaces,
         maps: plan::id_maps(&linux),
         net_devices: &net_devices,
         mounts,

@@ -9,12 +9,14 @@ use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::{Answer, Report};
 use crate::init::idmap::IdMaps;
+use crate::init::namespaces::Namespaces;
 use crate::init::spawn::Spawned;
 use crate::log::Level;
 use crate::network::{self, plan::DevicePlan};
 use crate::process::{rlimits, seccomp};
-use crate::rootfs::idmapped;
+use crate::rootfs::idmapped::{self, ContainerIds};
 use crate::rootfs::plan::MountPlan;
+use nix::sched::CloneFlags;
 use oci_spec::runtime::{
     ContainerProcessStateBuilder, Hook, Hooks, LinuxSeccomp, PosixRlimit, State,
 };
@@ -28,6 +30,8 @@ pub(super) struct Maker<'a> {
     pub(super) making: Making,
     /// The init.
     pub(super) spawned: Spawned,
+    /// The namespaces.
+    pub(super) namespaces: &'a Namespaces,
     /// The ids of a new user namespace.
     pub(super) maps: IdMaps,
     /// The devices that come into its network namespace.
@@ -59,7 +63,7 @@ impl Maker<'_> {
                     let mount = self.mounts.get(index as usize).ok_or_else(unexpected)?;
                     let init = self.making.pidfd.as_ref().ok_or_else(unexpected)?;
                     let rootfs = &self.making.record.rootfs;
-                    let tree = idmapped::open(mount, &self.maps, rootfs, init)?;
+                    let tree = idmapped::open(mount, &self.container_ids(), rootfs, init)?;
                     self.spawned.channel.answer(&Answer::MountSource(tree))?;
                     continue;
                 }
@@ -73,6 +77,15 @@ impl Maker<'_> {
                 Report::Failed(error) => return Err(error),
             }
             self.spawned.channel.answer(&Answer::Proceed)?;
+        }
+    }
+
+    fn container_ids(&self) -> ContainerIds<'_> {
+        let user = CloneFlags::CLONE_NEWUSER;
+        match self.namespaces.existing(user) {
+            Some(joined) => ContainerIds::Joined(joined.as_fd()),
+            None if self.namespaces.new.contains(user) => ContainerIds::Mapped(&self.maps),
+            None => ContainerIds::Host,
         }
     }
 

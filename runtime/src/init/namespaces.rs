@@ -5,7 +5,7 @@ use nix::sched::{CloneFlags, setns};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use rustix::fs::{Mode, OFlags};
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A namespace that is there already.
 #[derive(Debug)]
@@ -110,6 +110,11 @@ impl Existing {
             self.joined.set(true);
         }
         Ok(())
+    }
+
+    /// A descriptor that stands for it.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Whether it is another namespace than the one at `path`.

@@ -132,6 +132,8 @@ fn link(root: &Root, path: &Path, target: &str) -> Result<()> {
 
 fn make(root: &Root, device: &Device, source: Source) -> Result<()> {
     let (parent, name) = root.make_parent(&device.path)?;
+    // A pipe is no device: anyone may make one, and the host need not have it.
+    let source = if device.kind == FileType::Fifo { Source::Made } else { source };
     match source {
         Source::Host => bind(&parent, &name, device),
         Source::Made => match make_node(&parent, &name, device) {

@@ -13,15 +13,26 @@ use nix::sched::{CloneFlags, setns};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+
+/// Which ids a container has.
+#[derive(Debug)]
+pub(crate) enum ContainerIds<'a> {
+    /// The host's.
+    Host,
+    /// Those of a user namespace of its own.
+    Mapped(&'a IdMaps),
+    /// Those of a user namespace that was there before.
+    Joined(BorrowedFd<'a>),
+}
 
 /// The source tree of `mount`, attached nowhere. Ids are mapped as the mount says, or else as
 /// `container` maps them. What lies below the container's root, `rootfs`, may have been mounted there
 /// just now: it is looked for where `init` is.
 pub(crate) fn open(
     mount: &MountPlan,
-    container: &IdMaps,
+    container: &ContainerIds<'_>,
     rootfs: &Path,
     init: &OwnedFd,
 ) -> Result<OwnedFd> {
@@ -31,11 +42,26 @@ pub(crate) fn open(
         Some(IdMap { mappings: Some((uids, gids)), .. }) => {
             Some(namespace_of(&IdMaps { uids: uids.clone(), gids: gids.clone() })?)
         }
-        Some(IdMap { mappings: None, .. }) => Some(namespace_of(container)?),
+        Some(IdMap { mappings: None, .. }) => Some(container.namespace()?),
     };
     match source.starts_with(rootfs) {
         true => open_inside(mount, source, namespace.as_ref(), init),
         false => take(mount, source, namespace.as_ref()),
+    }
+}
+
+impl ContainerIds<'_> {
+    /// A user namespace that maps them.
+    fn namespace(&self) -> Result<OwnedFd> {
+        match self {
+            ContainerIds::Mapped(maps) => namespace_of(maps),
+            ContainerIds::Joined(fd) => {
+                fd.try_clone_to_owned().context(|| "hold the container's user namespace")
+            }
+            ContainerIds::Host => Err(Error::invalid(
+                "id-mapped mounts must have both uid and gid mappings specified",
+            )),
+        }
     }
 }
 

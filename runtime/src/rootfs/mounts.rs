@@ -123,7 +123,8 @@ fn make_new(
         false => mount.attributes.set,
     };
     let parameters = parameters(plan, mount, typ, mode);
-    let made = new_file_system(typ, mount.source.as_deref(), &parameters, attributes)?;
+    let source = mount.source.as_deref().filter(|source| !source.as_os_str().is_empty());
+    let made = new_file_system(typ, source, &parameters, attributes)?;
     if mount.copy_up {
         copyup::copy(&place, &made)?;
     }

@@ -45,7 +45,14 @@ fn a_source_may_be_a_mount_made_just_before() {
     });
     // A relative source counts from the bundle.
     bundle.mount("/plain", "bind", Path::new("source"), &["bind"]);
-    assert_eq!(bundle.tare(&["run", "c"]).ok(), "found\n5000\nfile\n");
+    let ran = bundle.tare(&["run", "c"]);
+    assert!(ran.err.contains("level=warning"), "{}", ran.err);
+    assert!(
+        ran.err.contains("mount destination relative/../mapped is not absolute"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(ran.ok(), "found\n5000\nfile\n");
 }
 
 #[test]
@@ -173,4 +180,63 @@ fn a_new_directory_has_the_permissions_asked_for() {
     bundle.mount("/kept", "tmpfs", Path::new("tmpfs"), &["rw"]);
     assert_eq!(bundle.tare(&["run", "c"]).ok(), "1500 5 6\n710 0 0\n");
     assert_eq!(fs::metadata(bundle.image("mode")).unwrap().mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn ids_of_a_mount_are_mapped_as_those_of_the_container() {
+    let mut first = Bundle::new(&["sleep", "1000"]);
+    first.map_ids();
+    first.edit(|config| {
+        for map in ["uidMappings", "gidMappings"] {
+            config["linux"][map] = json!([
+                { "containerID": 0, "hostID": 0, "size": 1 },
+                { "containerID": 1, "hostID": 200_001, "size": 1000 },
+            ]);
+        }
+    });
+    let source = first.path().join("source");
+    fs::create_dir_all(source.join("below")).unwrap();
+    for file in ["file", "below/file"] {
+        fs::write(source.join(file), "").unwrap();
+        std::os::unix::fs::chown(source.join(file), Some(7), Some(8)).unwrap();
+    }
+    first.mount("/mapped", "bind", &source, &["rbind", "ridmap"]);
+    let look = ["exec", "c", "stat", "-c", "%u:%g", "/mapped/file", "/mapped/below/file"];
+    first.start("c");
+    assert_eq!(first.tare(&look).ok(), "7:8\n7:8\n");
+
+    let owner = format!("/proc/{}/ns/user", first.state("c")["pid"]);
+    let mut joined = Bundle::new(&["stat", "-c", "%u:%g", "/mapped/file"]);
+    joined.edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(json!({ "type": "user", "path": owner }));
+    });
+    joined.mount("/mapped", "bind", &source, &["bind", "idmap"]);
+    assert_eq!(joined.tare(&["run", "c"]).ok(), "7:8\n");
+
+    let mut none = Bundle::new(&["true"]);
+    none.mount("/mapped", "bind", &source, &["bind", "idmap"]);
+    assert!(none.tare(&["run", "c"]).fails(1).contains("must have both uid and gid mappings"));
+}
+
+#[test]
+fn devices_have_their_mode_and_owner() {
+    let mut bundle = Bundle::new(&["stat", "-c", "%F %a %u %g", "/dev/mine", "/deep/er/pipe"]);
+    let devices = json!([
+        { "path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 5,
+          "gid": 6 },
+        { "path": "/deep/er/pipe", "type": "p", "fileMode": 0o600, "uid": 7 },
+    ]);
+    bundle.edit(|config| config["linux"]["devices"] = devices.clone());
+    let out = bundle.tare(&["run", "c"]).ok();
+    assert_eq!(out, "character special file 640 5 6\nfifo 600 7 0\n");
+    bundle.map_ids();
+    // In a user namespace devices come from the host, which has them all but one.
+    let error = bundle.tare(&["run", "c"]).fails(1);
+    assert!(error.contains("error creating device node /dev/mine"), "{error}");
+    bundle.edit(|config| {
+        config["linux"]["devices"] = json!([devices[1]]);
+        config["process"]["args"] = json!(["stat", "-c", "%F %a %u", "/deep/er/pipe"]);
+    });
+    assert_eq!(bundle.tare(&["run", "c"]).ok(), "fifo 600 7\n");
 }

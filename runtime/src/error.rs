@@ -121,16 +121,17 @@ impl<T> Context<T> for Result<T, nix::errno::Errno> {
     }
 }
 
-/// The reason in the kernel's words, in lower case and without the number.
+/// The reason in the C library's words, in lower case and without the number.
 fn describe(cause: &std::io::Error) -> String {
+    let text = cause.to_string();
     let text = match cause.raw_os_error() {
-        Some(number) => nix::errno::Errno::from_raw(number).desc().to_owned(),
-        None => cause.to_string(),
+        Some(number) => text.strip_suffix(&format!(" (os error {number})")).unwrap_or(&text),
+        None => &text,
     };
     let mut letters = text.chars();
     match letters.next() {
         Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -155,6 +156,9 @@ mod tests {
             (Errno::NOEXEC, "exec format error"),
             (Errno::ISDIR, "is a directory"),
             (Errno::NOTDIR, "not a directory"),
+            (Errno::RANGE, "numerical result out of range"),
+            (Errno::LOOP, "too many levels of symbolic links"),
+            (Errno::AGAIN, "resource temporarily unavailable"),
         ] {
             assert_eq!(Error::system("exec /x", errno).to_string(), format!("exec /x: {text}"));
         }

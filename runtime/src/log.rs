@@ -70,6 +70,8 @@ impl Log {
                 match (written, level) {
                     (Ok(()), Level::Debug | Level::Warning) => return,
                     (Ok(()), Level::Error) => format!("{message}\n"),
+                    // That the log cannot be written may be the very message.
+                    (Err(error), _) if error.to_string() == message => line,
                     (Err(error), _) => format!("{message}\n{error}\n"),
                 }
             }

@@ -4,7 +4,7 @@ use super::streams::{self, Stay};
 use super::{Global, Outcome};
 use crate::cgroup::Below;
 use crate::container::Container;
-use crate::container::bundle::parse_process;
+use crate::container::bundle::{check_process, parse_process};
 use crate::container::exec::ExecRequest;
 use crate::container::foreground::{Foreground, WithTerminal};
 use crate::error::{Context, Error, Result};
@@ -37,8 +37,8 @@ pub(super) struct Arguments {
     #[arg(long, short)]
     user: Option<String>,
     /// additional gids
-    #[arg(long, short = 'g')]
-    additional_gids: Vec<u32>,
+    #[arg(long, short = 'g', allow_negative_numbers = true)]
+    additional_gids: Vec<i64>,
     /// path to the process.json
     #[arg(long, short)]
     process: Option<PathBuf>,
@@ -171,7 +171,8 @@ impl Arguments {
             process.set_selinux_label(self.process_label.clone());
         }
         self.set_user(&mut process)?;
-        self.add_capabilities(&mut process)?;
+        self.add_capabilities(&mut process, log);
+        check_process(&process)?;
         Ok(process)
     }
 
@@ -191,8 +192,12 @@ impl Arguments {
             }
         }
         if !self.additional_gids.is_empty() {
-            let gids = user.additional_gids().iter().flatten().chain(&self.additional_gids);
-            let gids = gids.copied().collect::<Vec<_>>();
+            let mut gids = user.additional_gids().clone().unwrap_or_default();
+            for gid in &self.additional_gids {
+                gids.push(u32::try_from(*gid).map_err(|_| {
+                    Error::invalid(format!("additional-gids must be a positive number {gid}"))
+                })?);
+            }
             user.set_additional_gids(Some(gids));
         }
         process.set_user(user);
@@ -200,17 +205,18 @@ impl Arguments {
     }
 
     /// Ambient capabilities need inheritable ones, which are not added here.
-    fn add_capabilities(&self, process: &mut Process) -> Result<()> {
+    fn add_capabilities(&self, process: &mut Process, log: &Log) {
         if self.cap.is_empty() {
-            return Ok(());
+            return;
         }
         let mut capabilities = process.capabilities().clone().unwrap_or_default();
         for name in &self.cap {
-            let capability: Capability = name
-                .to_ascii_uppercase()
-                .trim_start_matches("CAP_")
-                .parse()
-                .map_err(|_| Error::invalid(format!("unknown capability {name:?}")))?;
+            let known = name.to_ascii_uppercase().trim_start_matches("CAP_").parse::<Capability>();
+            let Ok(capability) = known else {
+                let text = format!("ignoring unknown or unavailable capabilities: [{name}]");
+                log.write(Level::Warning, &text);
+                continue;
+            };
             let with = |set: &Option<std::collections::HashSet<Capability>>| {
                 let mut set = set.clone().unwrap_or_default();
                 set.insert(capability);
@@ -226,6 +232,5 @@ impl Arguments {
             }
         }
         process.set_capabilities(Some(capabilities));
-        Ok(())
     }
 }

@@ -22,7 +22,10 @@ pub(super) struct Arguments {
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     let pids = Container::open(&global.root, &arguments.container_id)?.processes()?;
     if arguments.format == Format::Json {
-        return streams::print_json_line(&pids);
+        return match pids.is_empty() {
+            true => streams::print("null\n"),
+            false => streams::print_json_line(&pids),
+        };
     }
     let mut ps = Command::new("ps");
     match arguments.options.as_slice() {

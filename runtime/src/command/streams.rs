@@ -70,10 +70,10 @@ pub(super) enum Stay {
 pub(super) fn check_terminal(terminal: bool, stay: Stay, console: Option<&PathBuf>) -> Result<()> {
     match (stay, terminal, console) {
         (Stay::Detached, true, None) => Err(Error::invalid(
-            "cannot allocate tty if tare will detach without setting console socket",
+            "cannot allocate tty if runc will detach without setting console socket",
         )),
         (Stay::Attached, _, Some(_)) | (_, false, Some(_)) => {
-            Err(Error::invalid("cannot use console socket if tare will not detach or allocate tty"))
+            Err(Error::invalid("cannot use console socket if runc will not detach or allocate tty"))
         }
         _ => Ok(()),
     }

@@ -4,6 +4,7 @@ use super::Global;
 use crate::container::Container;
 use crate::container::bundle::settle_pids;
 use crate::error::{Context, Error, Result};
+use crate::log::Level;
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
 use std::io::Read;
@@ -58,6 +59,12 @@ pub(super) struct Arguments {
     /// maximum number of pids allowed in the container
     #[arg(long, allow_negative_numbers = true)]
     pids_limit: Option<i64>,
+    /// (obsoleted, do not use)
+    #[arg(long, hide = true, value_name = "BYTES")]
+    kernel_memory: Option<String>,
+    /// (obsoleted, do not use)
+    #[arg(long, hide = true, value_name = "BYTES")]
+    kernel_memory_tcp: Option<String>,
     /// the string of Intel RDT/CAT L3 cache schema
     #[arg(long)]
     l3_cache_schema: Option<String>,
@@ -74,6 +81,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     let schemas: Vec<&str> = schemas.into_iter().filter_map(|schema| schema.as_deref()).collect();
     if !schemas.is_empty() {
         container.update_resctrl(&schemas)?;
+    }
+    if arguments.kernel_memory.is_some() || arguments.kernel_memory_tcp.is_some() {
+        // As runc does: such limits are no more, and callers that still set them go on.
+        let text = "Kernel memory settings are ignored and will be removed";
+        global.log.write(Level::Warning, text);
     }
     let text = match &arguments.resources {
         Some(path) => read(path)?,
@@ -115,13 +127,14 @@ impl Arguments {
         put("mems", self.cpuset_mems.clone().map(Value::from));
         put("idle", self.cpu_idle.map(Value::from));
         let mut memory = Map::new();
-        for (name, text) in [
-            ("limit", &self.memory),
-            ("reservation", &self.memory_reservation),
-            ("swap", &self.memory_swap),
+        for (name, flag, text) in [
+            ("limit", "memory", &self.memory),
+            ("reservation", "memory-reservation", &self.memory_reservation),
+            ("swap", "memory-swap", &self.memory_swap),
         ] {
             if let Some(text) = text {
-                memory.insert(name.to_owned(), parse_bytes(text)?.into());
+                let bytes = parse_bytes(text).context(|| format!("invalid value for {flag}"))?;
+                memory.insert(name.to_owned(), bytes.into());
             }
         }
         let mut all = json!({ "cpu": cpu, "memory": memory });
@@ -149,7 +162,7 @@ fn complete(resources: &mut LinuxResources) {
 
 /// A number of bytes such as `64m`; `-1` is no limit.
 fn parse_bytes(text: &str) -> Result<i64> {
-    let bad = || Error::invalid(format!("invalid size: {text:?}"));
+    let bad = || Error::invalid(format!("invalid size: '{text}'"));
     if text == "-1" {
         return Ok(-1);
     }

@@ -117,7 +117,7 @@ fn read<T: DeserializeOwned>(
 }
 
 /// Refuses a process that cannot be run.
-pub(super) fn check_process(process: &Process) -> Result<()> {
+pub(crate) fn check_process(process: &Process) -> Result<()> {
     if process.cwd().as_os_str().is_empty() {
         return Err(Error::invalid("Cwd property must not be empty"));
     }

@@ -19,9 +19,11 @@ use crate::process::rlimits;
 use crate::process::terminal::Terminal;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{LinuxSeccomp, PosixRlimit, Process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 /// What `exec` is asked.
 #[derive(Debug)]
@@ -47,7 +49,28 @@ pub(crate) struct ExecRequest<'a> {
 impl Container {
     /// Runs the program that `request` describes in this container.
     pub(crate) fn exec(&self, request: ExecRequest<'_>) -> Result<Started> {
-        self.status()?.allows(Action::Exec { ignore_paused: request.ignore_paused })?;
+        let action = Action::Exec { ignore_paused: request.ignore_paused };
+        self.status()?.allows(action)?;
+        self.join(request).map_err(|error| {
+            // Whatever went wrong, it is because the container has ended meanwhile, or is ending.
+            let gone = match error.kind() {
+                Kind::State => self.ends_within(Duration::from_secs(1)),
+                _ => error.errno() == Some(libc::ESRCH) || !self.record.init.is_alive(),
+            };
+            Status::Stopped.allows(action).err().filter(|_| gone).unwrap_or(error)
+        })
+    }
+
+    /// Whether the first process ends before `limit` is over. It kills all others on its way out.
+    fn ends_within(&self, limit: Duration) -> bool {
+        let Ok(pidfd) = self.record.init.open() else { return true };
+        let limit =
+            Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+        let mut list = [PollFd::new(&pidfd, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut list, Some(&limit))).is_ok_and(|count| count > 0)
+    }
+
+    fn join(&self, request: ExecRequest<'_>) -> Result<Started> {
         let spec = self.spec()?;
         let linux = linux_of(&spec);
         let process = request.process.clone();
@@ -209,5 +232,5 @@ fn unexpected() -> Error {
 }
 
 fn ended() -> Error {
-    Error::new(Kind::System, "the process ended before its program ran")
+    Error::state("the process ended before its program ran")
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // The helpers of a test may stop it, like the test.
 
 mod bundle;
+mod commands;
 mod escapes;
 mod escapes_descriptors;
 mod escapes_masks;

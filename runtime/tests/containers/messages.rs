@@ -85,3 +85,56 @@ fn a_program_that_the_kernel_refuses_is_told_where_it_would_have_written() {
     let error = running.tare(&["exec", "c", "/bin/script"]).fails(255);
     assert!(error.contains(said.trim_end()), "{error}");
 }
+
+/// An exec may come while the container is on its way out: it runs, or hears that it came too late.
+#[test]
+fn an_exec_that_comes_too_late_is_told_so() {
+    for _ in 0..10 {
+        let bundle = Bundle::new(&["sleep", "1000"]);
+        bundle.start("c");
+        let pid = bundle.state("c")["pid"].as_i64().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        let ran = bundle.tare(&["exec", "c", "true"]);
+        if ran.status != 0 && ran.status != 137 {
+            assert!(ran.err.contains("exec failed: cannot exec in a stopped container"), "{ran:?}");
+        }
+        bundle.wait_for("c", "stopped");
+        let error = bundle.tare(&["exec", "c", "true"]).fails(255);
+        assert!(error.contains("exec failed: cannot exec in a stopped container"), "{error}");
+        assert!(bundle.tare(&["kill", "c", "0"]).fails(1).contains("container not running"));
+        bundle.tare(&["kill", "--all", "c", "KILL"]).ok();
+        assert!(bundle.tare(&["pause", "c"]).fails(1).contains("container not running"));
+        assert!(bundle.tare(&["resume", "c"]).fails(1).contains("container not paused"));
+        let update = ["update", "--memory", "100m", "c"];
+        assert!(bundle.tare(&update).fails(1).contains("container not running"));
+        let error = bundle.tare(&["events", "--stats", "c"]).fails(1);
+        assert!(error.contains("container with id c is not running"), "{error}");
+        assert_eq!(bundle.tare(&["ps", "--format", "json", "c"]).ok(), "null\n");
+    }
+}
+
+#[test]
+fn what_an_exec_cannot_have_is_said_as_runc_says_it() {
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    bundle.start("c");
+    for (flags, words) in [
+        (&["--cwd", "rel"][..], "exec failed: Cwd must be an absolute path"),
+        (&["-g", "-1"], "additional-gids must be a positive number -1"),
+        (&["--env", "BAD"], "invalid environment variable: missing '='"),
+        (&["--tty", "--detach"], "cannot allocate tty if runc will detach without setting console"),
+    ] {
+        let line = [&["exec"], flags, &["c", "true"]].concat();
+        let error = bundle.tare(&line).fails(255);
+        assert!(error.contains(words), "{error}");
+    }
+    let ran = bundle.tare(&["exec", "--cap", "CAP_FUTURE", "c", "true"]);
+    assert_eq!(ran.status, 0);
+    assert!(ran.err.contains("ignoring unknown or unavailable capabilities: [CAP_FUTURE]"));
+    let ran = bundle.tare(&["update", "--kernel-memory", "100m", "c"]);
+    assert!(ran.status == 0 && ran.err.contains("Kernel memory settings are ignored"), "{ran:?}");
+    let error = bundle.tare(&["update", "--memory", "foo", "c"]).fails(1);
+    assert!(error.contains("invalid value for memory: invalid size: 'foo'"), "{error}");
+    let error = bundle.tare(&["--log", "/nodir/x", "list"]).fails(1);
+    assert_eq!(error.matches("open /nodir/x: no such file or directory").count(), 1, "{error}");
+}

@@ -5,6 +5,8 @@ mod cgroup;
 mod command;
 mod container;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod init;
 mod linux;
 mod log;

@@ -55,8 +55,7 @@ fn make_groups(
     made: &mut Made,
 ) -> Result<Vec<Fresh>> {
     let hierarchies = hierarchy::detect()?;
-    let legacy = hierarchies.iter().any(|hierarchy| hierarchy.holds != Holds::V2);
-    let host = if legacy { Host::Legacy } else { Host::Unified };
+    let host = host_of(&hierarchies);
     let on_v1: Vec<Controller> = hierarchies
         .iter()
         .flat_map(|hierarchy| match &hierarchy.holds {
@@ -105,6 +104,26 @@ fn only_groups(holds: &Holds, host: Host) -> bool {
         Holds::Systemd => true,
         Holds::V2 => host == Host::Legacy,
     }
+}
+
+fn host_of(hierarchies: &[Hierarchy]) -> Host {
+    match hierarchies.iter().any(|hierarchy| hierarchy.holds != Holds::V2) {
+        true => Host::Legacy,
+        false => Host::Unified,
+    }
+}
+
+/// Removes the directories that [`create`] makes. What is in use belongs to somebody, and stays;
+/// units of systemd's are gone with their last process.
+pub(super) fn remove_remains(cgroups_path: Option<&str>, container_id: &str) -> Result<()> {
+    let placement = Placement::new(cgroups_path, container_id)?;
+    let hierarchies = hierarchy::detect()?;
+    let host = host_of(&hierarchies);
+    for hierarchy in &hierarchies {
+        let directory = hierarchy.mount_point.join(placement.within(hierarchy, host));
+        let _ = rustix::fs::rmdir(directory);
+    }
+    Ok(())
 }
 
 /// The container's group in a v1 hierarchy.

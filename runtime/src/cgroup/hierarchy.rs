@@ -228,4 +228,20 @@ mod tests {
         let hierarchies = detect().unwrap();
         assert!(hierarchies.iter().all(|hierarchy| hierarchy.mount_point.is_dir()));
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_mountinfo(
+            mounts in crate::fuzz::mutated(HYBRID.as_bytes()),
+            own in crate::fuzz::mutated(b"5:memory:/docker/7/a\n4:cpu,cpuacct:/\n1:name=systemd:/x\n0::/y\n"),
+        ) {
+            let memberships = parse_memberships(&String::from_utf8_lossy(&own));
+            for hierarchy in locate(memberships, mounts.as_slice()).unwrap() {
+                let part = |part| matches!(part, Component::Normal(_));
+                proptest::prop_assert!(hierarchy.own.components().all(part), "{hierarchy:?}");
+            }
+        }
+    }
 }

@@ -17,6 +17,8 @@ mod devices;
 mod driver;
 mod entry;
 mod file;
+#[cfg(test)]
+mod fuzz;
 mod hierarchy;
 mod hugetlb;
 mod oom;
@@ -113,6 +115,15 @@ impl Cgroup {
     /// cgroup that other processes are in, or a refusal of the kernel.
     pub(crate) fn create(request: &Request<'_>) -> Result<Cgroup> {
         create::create(request)
+    }
+
+    /// Removes the cgroups of a container whose making was cut short, as far as they are there and
+    /// have no process.
+    ///
+    /// # Errors
+    /// The hierarchies cannot be found out.
+    pub(crate) fn remove_remains(cgroups_path: Option<&str>, container_id: &str) -> Result<()> {
+        create::remove_remains(cgroups_path, container_id)
     }
 
     /// Opens what a process needs to enter the container's cgroups, so that the process itself

@@ -61,6 +61,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// The longest interval, in seconds: a hundred years.
+const MOST_SECONDS: f64 = 3.2e9;
+
 /// Reads a duration as runc's callers write it: `5s`, `100ms`, `1m30s`, `1.5h`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("invalid duration {text:?}: write it like 5s or 100ms");
@@ -84,7 +87,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         seconds += amount * scale;
         rest = unit;
     }
-    match Duration::try_from_secs_f64(seconds) {
+    // Longer than the clock counts on from now is no interval.
+    match Duration::try_from_secs_f64(seconds.min(MOST_SECONDS)) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         Ok(_) => Err("duration interval must be greater than 0".to_owned()),
         Err(_) => Err(bad()),
@@ -102,8 +106,17 @@ mod tests {
         {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "0s", "5", "s", "5x", "-5s", "1e400s", "1..5s", "99999999999999999999h"] {
+        for text in ["", "0s", "5", "s", "5x", "-5s", "1e400s", "1..5s"] {
             parse_duration(text).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn an_interval_can_always_be_added_to_now() {
+        for text in ["9300000000000000000s", "1e9h", "99999999999999999999h"] {
+            if let Ok(duration) = parse_duration(text) {
+                assert!(Instant::now().checked_add(duration).is_some(), "{text}");
+            }
         }
     }
 
@@ -111,5 +124,16 @@ mod tests {
     fn an_event_is_one_object() {
         let event = Event { kind: "oom", id: "box", data: None };
         assert_eq!(serde_json::to_string(&event).unwrap(), r#"{"type":"oom","id":"box"}"#);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_durations(text in crate::fuzz::words()) {
+            if let Ok(duration) = parse_duration(&text) {
+                proptest::prop_assert!(Instant::now().checked_add(duration).is_some());
+            }
+        }
     }
 }

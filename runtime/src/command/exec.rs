@@ -4,7 +4,7 @@ use super::streams::{self, Stay};
 use super::{Global, Outcome};
 use crate::cgroup::Below;
 use crate::container::Container;
-use crate::container::bundle::{check_process, parse_process};
+use crate::container::bundle::{check_process, parse_process, read_bounded};
 use crate::container::exec::ExecRequest;
 use crate::container::foreground::{Foreground, WithTerminal};
 use crate::error::{Context, Error, Result};
@@ -141,7 +141,7 @@ impl Arguments {
     /// The process to run: from its own file, or else the container's with what the flags change.
     fn build_process(&self, container: &Container, log: &Log) -> Result<Process> {
         if let Some(path) = &self.process {
-            let text = std::fs::read(path).context(|| format!("open {}", path.display()))?;
+            let text = read_bounded(path).context(|| format!("open {}", path.display()))?;
             let (process, warnings) = parse_process(&text)?;
             for warning in &warnings {
                 log.write(Level::Warning, warning);

@@ -65,4 +65,13 @@ mod tests {
         }
         assert_eq!(parse_signal("FOO").unwrap_err().to_string(), "unknown signal \"FOO\"");
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_signals(text in crate::fuzz::words()) {
+            let _ = parse_signal(&text);
+        }
+    }
 }

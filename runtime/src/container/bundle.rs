@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "config.json";
 
+/// The longest description that is read, in bytes: what leads to one without end is refused, not
+/// read until memory ends.
+const LONGEST: u64 = 32 * 1024 * 1024;
+
 /// A bundle that was read.
 #[derive(Debug)]
 pub(crate) struct Bundle {
@@ -28,7 +32,7 @@ impl Bundle {
     pub(crate) fn enter(path: &Path) -> Result<Bundle> {
         std::env::set_current_dir(path).context(|| format!("chdir {}", path.display()))?;
         let path = std::env::current_dir().context(|| "getwd")?;
-        let config = std::fs::read(CONFIG).map_err(|error| match error.kind() {
+        let config = read_bounded(Path::new(CONFIG)).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::new(Kind::NotFound, format!("JSON specification file {CONFIG} not found"))
             }
@@ -63,6 +67,20 @@ impl Bundle {
             process.ok_or_else(|| Error::invalid("process property must not be empty"))?;
         check_process(process)?;
         Ok(process)
+    }
+}
+
+/// Reads a description, unless it is longer than any can sensibly be.
+pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > LONGEST {
+        true => Err(std::io::Error::new(
+            std::io::ErrorKind::FileTooLarge,
+            format!("longer than {LONGEST} bytes"),
+        )),
+        false => Ok(bytes),
     }
 }
 

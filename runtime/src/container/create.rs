@@ -151,10 +151,11 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     if let Some(settings) = linux.intel_rdt() {
         making.record.resctrl = Some(resctrl::Group::create(settings, request.id.as_str())?);
     }
-    making.dir.save_config(&request.bundle.config)?;
     if request.supervisor.is_some() {
         notify::make_directory(&making.dir)?;
     }
+    // Should this process be killed, `delete --force` finds here what there is to remove.
+    making.dir.save(&making.record)?;
     let entry = making.record.cgroup.entry()?;
     let hooks = spec.hooks().clone().unwrap_or_default();
     let inside = ContainerPlan {
@@ -274,18 +275,22 @@ fn make_cgroup(
     let spec = &request.bundle.spec;
     let cgroups_path = linux.cgroups_path().as_ref().and_then(|path| path.to_str());
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
-    let cgroup = Cgroup::create(&Request {
-        container_id: request.id.as_str(),
-        cgroups_path,
-        systemd: request.systemd_cgroup,
-        rootless: request.rootless,
-        resources: linux.resources().as_ref(),
-        annotations: &annotations,
-        owner: delegation::owner(spec, linux, namespaces),
-    })
-    .inspect_err(|_| {
-        let _ = dir.remove();
-    })?;
+    let cgroup = dir
+        .save_config(&request.bundle.config)
+        .and_then(|()| {
+            Cgroup::create(&Request {
+                container_id: request.id.as_str(),
+                cgroups_path,
+                systemd: request.systemd_cgroup,
+                rootless: request.rootless,
+                resources: linux.resources().as_ref(),
+                annotations: &annotations,
+                owner: delegation::owner(spec, linux, namespaces),
+            })
+        })
+        .inspect_err(|_| {
+            let _ = dir.remove();
+        })?;
     let record = Record {
         oci_version: SPEC_VERSION.to_owned(),
         id: request.id.to_string(),
@@ -293,7 +298,7 @@ fn make_cgroup(
         rootfs,
         created: clock::now(),
         phase: Phase::Creating,
-        init: Identity { pid: 0, start_time: 0 },
+        init: Identity::NONE,
         annotations,
         namespaces: namespaces.all().bits(),
         own_pid_namespace: namespaces.new.contains(CloneFlags::CLONE_NEWPID),

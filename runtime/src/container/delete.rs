@@ -1,10 +1,15 @@
 //! Removing a container and all that was made for it.
 
+use super::Container;
+use super::bundle::parse;
 use super::hooks;
 use super::id::ContainerId;
 use super::identity::SIGKILL;
+use super::plan::linux_of;
+use super::record::Phase;
 use super::status::Action;
-use super::{Container, store};
+use super::store::StateDir;
+use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Kind, Result};
 use crate::log::Log;
 use crate::resctrl;
@@ -28,7 +33,7 @@ const PATIENCE: i64 = 10;
 pub(crate) fn delete(root: &Path, id: &str, running: Running, log: &Log) -> Result<()> {
     let container = match Container::open(root, id) {
         Err(error) if error.kind() == Kind::NotFound => {
-            store::remove_remains(root, &ContainerId::parse(id)?)?;
+            remove_remains(root, &ContainerId::parse(id)?)?;
             return if running == Running::Kill { Ok(()) } else { Err(error) };
         }
         other => other?,
@@ -42,6 +47,21 @@ pub(crate) fn delete(root: &Path, id: &str, running: Running, log: &Log) -> Resu
     }
     container.end_init()?;
     container.remove(log)
+}
+
+/// Removes what a `create` left that was killed before it knew the container's state: the directory,
+/// and cgroups without a process.
+fn remove_remains(root: &Path, id: &ContainerId) -> Result<()> {
+    let dir = match StateDir::open(root, id) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if let Ok((spec, _)) = dir.load_config().and_then(|config| parse(&config)) {
+        let linux = linux_of(&spec);
+        let cgroups_path = linux.cgroups_path().as_ref().and_then(|path| path.to_str());
+        Cgroup::remove_remains(cgroups_path, id.as_str())?;
+    }
+    dir.remove()
 }
 
 impl Container {
@@ -69,7 +89,7 @@ impl Container {
     pub(crate) fn remove(&self, log: &Log) -> Result<()> {
         // The configuration is removed with the rest.
         let hooks = self.poststop_hooks();
-        if !self.record.own_pid_namespace {
+        if !self.record.own_pid_namespace || self.record.phase == Phase::Creating {
             // Processes that outlived the first are the container's too.
             let _ = self.record.cgroup.kill_all(SIGKILL);
         }

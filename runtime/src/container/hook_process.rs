@@ -36,7 +36,8 @@ pub(super) fn attend(child: &mut Child, state: &str, limit: Option<Duration>) ->
     // The filter of a container may forbid this one inside.
     let pidfd = Pid::from_raw(child.id().cast_signed())
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let deadline = limit.map(|limit| Instant::now() + limit);
+    // A limit beyond what the clock can count is none.
+    let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
     loop {
         wait(&feed, [&stdout, &stderr], pidfd.as_ref(), deadline)?;
         feed.step();

@@ -193,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_with_all_the_time_of_the_world_is_waited_for() {
+        for seconds in [i64::MAX, i64::MAX / 2] {
+            let hook = shell("exit 0").timeout(seconds).build().unwrap();
+            run("prestart", &[hook], "{}", DefaultEnv::Inherit).unwrap();
+        }
+    }
+
+    #[test]
     fn a_hook_that_hangs_is_ended() {
         let hook = shell("exec sleep 20").timeout(1).build().unwrap();
         let begin = Instant::now();

@@ -21,6 +21,9 @@ struct Stat {
 }
 
 impl Identity {
+    /// No process: there is none yet.
+    pub(crate) const NONE: Identity = Identity { pid: 0, start_time: 0 };
+
     /// The process that has the id `pid` now.
     pub(crate) fn of(pid: u32) -> Result<Identity> {
         let stat = read_stat(pid).ok_or_else(gone)?;
@@ -98,5 +101,16 @@ mod tests {
         let other = Identity { start_time: me.start_time + 1, ..me };
         assert!(!other.is_alive());
         assert_eq!(other.open().unwrap_err().to_string(), "container not running");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_stat(line in crate::fuzz::mutated(
+            b"7 (a) R 1 (x) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 0 20 0 1 0 5555 1 2 3",
+        )) {
+            let _ = parse_stat(&line);
+        }
     }
 }

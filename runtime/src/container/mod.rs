@@ -11,6 +11,8 @@ pub(crate) mod delete;
 mod dialect;
 pub(crate) mod exec;
 pub(crate) mod foreground;
+#[cfg(test)]
+mod fuzz;
 mod hook_process;
 pub(crate) mod hooks;
 pub(crate) mod id;

@@ -4,6 +4,7 @@
 //! the container was created from it, and `exec.fifo` as long as the program waits for `start`.
 
 use super::id::ContainerId;
+use super::identity::Identity;
 use super::record::{Phase, Record, to_json};
 use super::status::Status;
 use crate::error::{Context, Error, Kind, Result};
@@ -55,9 +56,9 @@ impl StateDir {
     }
 
     fn open_path(path: PathBuf) -> Result<StateDir> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&path, flags, Mode::empty()).map_err(|errno| match errno {
-            Errno::NOENT => missing(),
+            Errno::NOENT | Errno::NOTDIR => missing(),
             other => Error::system(format!("open {}", path.display()), other),
         })?;
         Ok(StateDir { path, fd })
@@ -128,6 +129,9 @@ impl StateDir {
 
     /// What the container is doing.
     pub(crate) fn status(&self, record: &Record) -> Result<Status> {
+        if record.phase == Phase::Creating && record.init == Identity::NONE {
+            return Ok(Status::Creating);
+        }
         if !record.init.is_alive() {
             return Ok(Status::Stopped);
         }
@@ -137,9 +141,11 @@ impl StateDir {
         if record.cgroup.is_frozen()? {
             return Ok(Status::Paused);
         }
-        match rustix::fs::accessat(&self.fd, GATE, rustix::fs::Access::EXISTS, AtFlags::empty()) {
-            Ok(()) => Ok(Status::Created),
-            Err(Errno::NOENT) => Ok(Status::Running),
+        // A gate at which nobody waits is one that a `start` was killed at, having opened it.
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.fd, GATE, flags, Mode::empty()) {
+            Ok(_) => Ok(Status::Created),
+            Err(Errno::NOENT | Errno::NXIO) => Ok(Status::Running),
             Err(errno) => {
                 Err(Error::system(format!("look at {}/{GATE}", self.path.display()), errno))
             }
@@ -210,15 +216,6 @@ pub(crate) fn list(root: &Path) -> Result<Vec<(ContainerId, u32)>> {
     Ok(found)
 }
 
-/// Removes what an interrupted `create` left of a container that has no state.
-pub(crate) fn remove_remains(root: &Path, id: &ContainerId) -> Result<()> {
-    match StateDir::open(root, id) {
-        Ok(dir) => dir.remove(),
-        Err(error) if error.kind() == Kind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 /// Makes the directory of all containers, for its owner alone.
 fn make_root(root: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -279,7 +276,16 @@ mod tests {
         assert_eq!(dir.load().unwrap_err().to_string(), "container does not exist");
         let listed = list(&root.path().join("below")).unwrap();
         assert_eq!(listed.len(), 1);
-        remove_remains(&root.path().join("below"), &id).unwrap();
+        StateDir::open(&root.path().join("below"), &id).unwrap().remove().unwrap();
         assert!(list(&root.path().join("below")).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_link_is_no_containers_directory() {
+        let (root, id, _dir) = claimed();
+        let root = root.path().join("below");
+        std::os::unix::fs::symlink(id.as_str(), root.join("two")).unwrap();
+        let error = StateDir::open(&root, &ContainerId::parse("two").unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "container does not exist");
     }
 }

@@ -303,4 +303,17 @@ mod tests {
         let error = Error::invalid("x".repeat(LIMIT * 2));
         assert_eq!(encode_report(&Report::Failed(error)).len(), LIMIT);
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_reports(tag in 0u8..9, rest in proptest::collection::vec(0u8.., 0..24)) {
+            let bytes = [&[tag][..], &rest].concat();
+            if let Ok(report) = decode_report(&bytes) {
+                decode_report(&encode_report(&report)).unwrap();
+            }
+            let _ = decode_answer(&bytes, None);
+        }
+    }
 }

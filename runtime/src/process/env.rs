@@ -155,4 +155,14 @@ mod tests {
         assert_eq!(text("/etc"), "exec: \"/etc\": is a directory");
         assert_eq!(text("/etc/passwd"), "exec: \"/etc/passwd\": permission denied");
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_passwd(passwd in crate::fuzz::mutated(b"root:x:0:0::/root:/bin/sh\nme:x:7:7::/home/me:\n")) {
+            let home = home_of(7, passwd.as_slice());
+            proptest::prop_assert!(home.is_none_or(|home| !home.is_empty() && !home.contains(':')));
+        }
+    }
 }

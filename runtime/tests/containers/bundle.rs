@@ -85,6 +85,11 @@ impl Bundle {
         self.edit(|config| config["mounts"].as_array_mut().unwrap().push(mount));
     }
 
+    /// Its containers' cgroup, below the top of each hierarchy.
+    pub(crate) fn cgroup(&self) -> &str {
+        self.config["linux"]["cgroupsPath"].as_str().unwrap()
+    }
+
     /// The bundle's directory.
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()

@@ -1,51 +1,9 @@
 //! Ways out of a container that other runtimes once had, and that must stay closed.
 
-use crate::bundle::{self, Bundle};
+use crate::bundle::Bundle;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-
-/// CVE-2019-5736: the runtime's file on the host is overwritten through /proc/<pid>/exe.
-#[test]
-fn the_runtimes_own_file_is_out_of_reach() {
-    let mut bundle = Bundle::script(
-        "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do \
-           /proc/self/exe true; \
-         done; \
-         exec 9< /own; cat /own > /dev/null; \
-         (echo overwritten >> /own) 2>&1; (echo overwritten >> /proc/self/fd/9) 2>&1; \
-         mount -o remount,rw,bind /own 2>&1; echo end",
-    );
-    bundle.allow(&["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"]);
-    // The image's program is the runtime itself, as the runtime's own process shows it.
-    symlink("/proc/self/exe", bundle.image("own")).unwrap();
-    let before = fs::read(bundle::TARE).unwrap();
-    bundle.tare(&["run", "c"]);
-
-    bundle.edit(|config| config["process"]["args"] = serde_json::json!(["sleep", "1000"]));
-    bundle.start("c");
-    let version = bundle.tare(&["exec", "c", "/own", "--version"]).ok();
-    assert!(version.contains("runc version"), "{version}");
-    // The runtime waits on its input inside the container, while another process of the container
-    // opens its file, keeps it open beyond its end, and tries to write.
-    let attack = "while :; do for p in /proc/[0-9]*; do \
-                    case $(readlink $p/exe) in */busybox|'') ;; *) \
-                      exec 9< $p/exe; kill -KILL ${p#/proc/}; sleep 0.2; \
-                      (echo overwritten >> /proc/self/fd/9) 2>&1; \
-                      (echo overwritten > /proc/self/fd/9) 2>&1; exit 3;; \
-                    esac; done; done";
-    let mut bait = bundle.command();
-    let update = ["exec", "c", "/own", "--root", "/tmp", "update", "--resources", "-", "x"];
-    fs::create_dir_all(bundle.image("tmp")).unwrap();
-    let mut bait = bait.args(update).stdin(std::process::Stdio::piped()).spawn().unwrap();
-    let hunter = bundle.command().args(["exec", "c", "sh", "-c", attack]).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    bundle.tare(&["delete", "--force", "c"]).ok();
-    drop(bait.stdin.take());
-    let _ = bait.wait();
-    let _ = hunter.wait_with_output();
-    assert!(before == fs::read(bundle::TARE).unwrap(), "the runtime's file was changed");
-}
 
 /// CVE-2019-19921, CVE-2023-27561: /proc or /sys of the image is a link.
 #[test]

@@ -3,12 +3,16 @@
 
 mod bundle;
 mod commands;
+mod crash;
 mod escapes;
+mod escapes_binary;
 mod escapes_descriptors;
 mod escapes_masks;
 mod escapes_mounts;
+mod escapes_process;
 mod fields;
 mod hooks;
+mod hostile_input;
 mod lifecycle;
 mod messages;
 mod mounts;

@@ -377,4 +377,16 @@ mod tests {
         assert_eq!(body.bytes[..expected.len()], expected);
         assert_eq!(body.bytes[expected.len()..], [5, 0, 0, 0]);
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        #[test]
+        fn fuzz_message(bytes in crate::fuzz::mutated(&answer(ERROR, Some(("a.b.c", "no such unit"))))) {
+            let _ = decode(&bytes);
+            if let Some(fixed) = bytes.first_chunk::<FIXED>() {
+                proptest::prop_assert!(length(fixed).is_none_or(|length| length <= LONGEST));
+            }
+        }
+    }
 }

@@ -172,4 +172,27 @@ mod tests {
         assert!(!run(&program, BLOCK, READ | WRITE, 8, 3));
         assert!(run(&program, BLOCK, WRITE, 9, 0));
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        /// Every program comes to its end, within itself, and says of each device what the list says.
+        #[test]
+        fn fuzz_program(
+            text in crate::fuzz::mutated(b"a *:* rwm\nc 1:3 rwm\nb 8:* m\nc *:* m\nb 8:1 r\n"),
+            major in 0u32..12, minor in 0u32..5, access in 1u32..8,
+        ) {
+            let list = DeviceList::of_cgroup(&String::from_utf8_lossy(&text));
+            let program = compile(&list);
+            for (kind, class) in [(BLOCK, Class::Block), (CHARACTER, Class::Character)] {
+                let named = list.exceptions.keys().any(|devices| {
+                    devices.class == class
+                        && devices.major.is_none_or(|number| number == major)
+                        && devices.minor.is_none_or(|number| number == minor)
+                });
+                let said = run(&program, kind, access, major, minor);
+                proptest::prop_assert!(named || said == list.allow_others);
+            }
+        }
+    }
 }

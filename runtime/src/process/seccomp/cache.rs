@@ -260,4 +260,22 @@ mod tests {
         assert!(cache.load().is_some());
         assert_eq!(std::fs::read_dir(&fixture.directory).unwrap().count(), 1);
     }
+
+    proptest::proptest! {
+        #![proptest_config(crate::fuzz::settings())]
+
+        /// Nothing but what was kept is ever taken out, whatever is in the file.
+        #[test]
+        fn fuzz_cache(bytes in proptest::strategy::Strategy::prop_flat_map(
+            proptest::strategy::LazyJust::new(|| {
+                let fixture = Fixture::new();
+                fixture.cache().unwrap().encode(&fixture.program)
+            }),
+            |whole| crate::fuzz::mutated(&whole),
+        )) {
+            let fixture = Fixture::new();
+            let found = fixture.cache().unwrap().decode(&bytes);
+            proptest::prop_assert!(found.is_none_or(|found| found == fixture.program));
+        }
+    }
 }

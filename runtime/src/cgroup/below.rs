@@ -89,7 +89,6 @@ impl Group {
         match self {
             Group::V1(group) => &mut group.directory,
             Group::V2(group) => &mut group.directory,
-            Group::Systemd(group) => &mut group.cgroup.directory,
         }
     }
 }

@@ -27,21 +27,72 @@ pub(super) fn create(request: &Request<'_>) -> Result<Cgroup> {
     let resources = request.resources.unwrap_or(&nothing);
     let devices = DeviceList::of_container(resources.devices().as_deref().unwrap_or_default())?;
 
+    let hierarchies = hierarchy::detect()?;
     if request.systemd {
-        let group = systemd::create(request)?;
-        let fresh = vec![(Group::Systemd(group.clone()), Stage::New)];
-        return limit(fresh, request, resources, &devices).inspect_err(|_| {
-            let _ = group.release();
-        });
+        return create_in_scope(request, hierarchies, resources, &devices);
     }
     let placement = Placement::new(request.cgroups_path, request.container_id)?;
+    // A container without a place of its own choosing and without rights runs where it is.
+    let place = match request.rootless && request.cgroups_path.is_none_or(str::is_empty) {
+        true => Place::IfAllowed(placement),
+        false => Place::Given(placement),
+    };
     let mut made = Made::default();
-    let outcome = make_groups(request, &placement, resources, &mut made)
-        .and_then(|groups| limit(groups, request, resources, &devices));
+    let outcome = make_groups(hierarchies, &place, resources, &mut made)
+        .and_then(|groups| limit(groups, None, request, resources, &devices));
     if outcome.is_err() {
         made.undo();
     }
     outcome
+}
+
+/// Has systemd make the container's scope, and makes what systemd has not.
+fn create_in_scope(
+    request: &Request<'_>,
+    hierarchies: Vec<Hierarchy>,
+    resources: &LinuxResources,
+    devices: &DeviceList,
+) -> Result<Cgroup> {
+    let started = systemd::start(request, &hierarchies)?;
+    let unit = started.unit.clone();
+    let place = Place::Scope(started.placement.clone());
+    let mut made = Made::default();
+    let outcome = make_groups(hierarchies, &place, resources, &mut made).and_then(|groups| {
+        unit.allow_devices(devices)?;
+        limit(groups, Some(unit.clone()), request, resources, devices)
+    });
+    match outcome {
+        Ok(cgroup) => {
+            started.leave_when_joined();
+            Ok(cgroup)
+        }
+        Err(error) => {
+            drop(started);
+            let _ = unit.release(std::iter::empty());
+            made.undo();
+            Err(error)
+        }
+    }
+}
+
+/// Where the container's directories are made.
+enum Place {
+    /// Here.
+    Given(Placement),
+    /// Here, and not at all in a hierarchy that does not let this user.
+    IfAllowed(Placement),
+    /// In a scope of systemd's, which is there in some hierarchies and not empty.
+    Scope(Placement),
+}
+
+impl Place {
+    fn placement(&self) -> &Placement {
+        match self {
+            Place::Given(placement) | Place::IfAllowed(placement) | Place::Scope(placement) => {
+                placement
+            }
+        }
+    }
 }
 
 /// A group and whether its directory is new.
@@ -49,12 +100,11 @@ type Fresh = (Group, Stage);
 
 /// Makes the container's directory in every hierarchy.
 fn make_groups(
-    request: &Request<'_>,
-    placement: &Placement,
+    hierarchies: Vec<Hierarchy>,
+    place: &Place,
     resources: &LinuxResources,
     made: &mut Made,
 ) -> Result<Vec<Fresh>> {
-    let hierarchies = hierarchy::detect()?;
     let host = host_of(&hierarchies);
     let on_v1: Vec<Controller> = hierarchies
         .iter()
@@ -64,13 +114,10 @@ fn make_groups(
         })
         .copied()
         .collect();
-    // A container without a place of its own choosing and without rights runs where it is.
-    let may_do_without = request.rootless && request.cgroups_path.is_none_or(str::is_empty);
-
     let mut groups = Vec::with_capacity(hierarchies.len());
     for hierarchy in hierarchies {
-        let directory = hierarchy.mount_point.join(placement.within(&hierarchy, host));
-        let optional = may_do_without || only_groups(&hierarchy.holds, host);
+        let directory = hierarchy.mount_point.join(place.placement().within(&hierarchy, host));
+        let optional = matches!(place, Place::IfAllowed(_)) || only_groups(&hierarchy.holds, host);
         let ready = made.make(&directory).and_then(|stage| {
             if stage == Stage::Running {
                 require_entry(&directory)?;
@@ -82,7 +129,7 @@ fn make_groups(
             Err(error) if optional && is_denial(&error) => continue,
             Err(error) => return Err(error),
         };
-        if stage == Stage::Running {
+        if stage == Stage::Running && !matches!(place, Place::Scope(_)) {
             refuse_occupied(&directory)?;
         }
         let group = match hierarchy.holds {
@@ -168,15 +215,17 @@ fn unify(
 /// Sets the limits of all groups, and gives away what the container is to rule itself.
 fn limit(
     fresh: Vec<Fresh>,
+    unit: Option<systemd::Unit>,
     request: &Request<'_>,
     resources: &LinuxResources,
     devices: &DeviceList,
 ) -> Result<Cgroup> {
     let (groups, stages): (Vec<Group>, Vec<Stage>) = fresh.into_iter().unzip();
-    let cgroup = Cgroup { groups };
+    let cgroup = Cgroup { groups, unit };
     cgroup.require_controllers(resources)?;
+    let resources = cgroup.tell_systemd(resources, Stage::New)?;
     for (group, stage) in cgroup.groups.iter().zip(&stages) {
-        group.driver().limit(resources, *stage)?;
+        group.driver().limit(&resources, *stage)?;
     }
     match allow_devices(&cgroup, &stages, devices) {
         // Without the right to say which devices may be used there is none to make nodes either.

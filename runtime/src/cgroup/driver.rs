@@ -8,7 +8,6 @@ use oci_spec::runtime::LinuxResources;
 use super::controller::Controller;
 use super::devices::DeviceList;
 use super::stats::Stats;
-use super::undo::Setting;
 use crate::error::Result;
 
 /// Whether limits are set on a cgroup that was just made or on one with processes in it.
@@ -49,11 +48,6 @@ pub(super) trait Driver {
 
     /// The files in which `controller` keeps its limits, but for those of huge pages.
     fn settings(&self, controller: Controller) -> &'static [&'static str];
-
-    /// Tells who keeps the limits in force, if that is not the kernel alone, what they are now.
-    fn announce(&self, _settings: &[Setting]) -> Result<()> {
-        Ok(())
-    }
 
     /// Lets the container use the devices of `list` and no others.
     fn allow_devices(&self, list: &DeviceList, stage: Stage) -> Result<()>;

@@ -27,7 +27,7 @@ impl Entry {
             let fd = group.driver().open()?;
             match group {
                 Group::V1(_) => entry.v1_tasks.push(fd),
-                Group::V2(_) | Group::Systemd(_) => entry.v2 = Some(fd),
+                Group::V2(_) => entry.v2 = Some(fd),
             }
         }
         Ok(entry)

@@ -36,6 +36,7 @@ mod v1;
 mod v2;
 mod view;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -77,6 +78,9 @@ pub(crate) struct Request<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cgroup {
     groups: Vec<Group>,
+    /// The scope that the groups belong to, where systemd has made them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<systemd::Unit>,
 }
 
 /// The container's cgroup in one hierarchy.
@@ -85,7 +89,6 @@ pub(crate) struct Cgroup {
 enum Group {
     V1(v1::Group),
     V2(v2::Group),
-    Systemd(systemd::Group),
 }
 
 impl Group {
@@ -93,7 +96,6 @@ impl Group {
         match self {
             Group::V1(group) => group,
             Group::V2(group) => group,
-            Group::Systemd(group) => group,
         }
     }
 
@@ -102,7 +104,6 @@ impl Group {
         match self {
             Group::V1(_) => None,
             Group::V2(group) => Some(group),
-            Group::Systemd(group) => Some(&group.cgroup),
         }
     }
 }
@@ -160,7 +161,7 @@ impl Cgroup {
     /// which are not.
     pub(crate) fn update(&self, resources: &LinuxResources) -> Result<()> {
         self.require_controllers(resources)?;
-        let before = Before::read(&self.groups, resources);
+        let before = Before::read(&self.groups, self.unit.as_ref(), resources);
         self.change(resources).map_err(|error| match before.restore() {
             Ok(()) => error,
             Err(left) => error.context(format!("the update is not taken back whole ({left})")),
@@ -168,13 +169,17 @@ impl Cgroup {
     }
 
     fn change(&self, resources: &LinuxResources) -> Result<()> {
+        let limits = self.tell_systemd(resources, Stage::Running)?;
         for group in &self.groups {
-            group.driver().limit(resources, Stage::Running)?;
+            group.driver().limit(&limits, Stage::Running)?;
         }
         match resources.devices() {
             None => Ok(()),
             Some(rules) => {
                 let list = DeviceList::of_container(rules)?;
+                if let Some(unit) = &self.unit {
+                    unit.allow_devices(&list)?;
+                }
                 self.with(Controller::Devices)?.allow_devices(&list, Stage::Running)
             }
         }
@@ -265,11 +270,10 @@ impl Cgroup {
     /// # Errors
     /// All failures, in one text.
     pub(crate) fn remove(&self) -> Result<()> {
-        for group in &self.groups {
-            if let Group::Systemd(group) = group {
-                group.release()?;
-            }
+        if let Some(unit) = &self.unit {
+            unit.release(self.groups.iter().map(|group| group.driver().directory()))?;
         }
+        // What systemd knows nothing of is left: hierarchies, and what the container made inside.
         remove::remove(self.groups.iter().map(|group| group.driver().directory()))
     }
 
@@ -283,7 +287,7 @@ impl Cgroup {
             (Group::V1(group), None) => {
                 controller == "name=systemd" && group.controllers.is_empty()
             }
-            (Group::V2(_) | Group::Systemd(_), None) => controller.is_empty(),
+            (Group::V2(_), None) => controller.is_empty(),
         })?;
         Some(group.driver().directory())
     }
@@ -296,6 +300,20 @@ impl Cgroup {
     /// Whether there is no cgroup of the container's own: a plain user's may have to do without.
     pub(crate) fn is_none(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Tells systemd the limits, where it keeps them in force, and gives them as it rounds them.
+    fn tell_systemd<'a>(
+        &self,
+        resources: &'a LinuxResources,
+        stage: Stage,
+    ) -> Result<Cow<'a, LinuxResources>> {
+        match (&self.unit, self.groups.first()) {
+            (Some(unit), Some(group)) => {
+                unit.limit(group.driver().directory(), resources, stage).map(Cow::Owned)
+            }
+            (None, _) | (_, None) => Ok(Cow::Borrowed(resources)),
+        }
     }
 
     /// The hierarchy that carries out `controller`.

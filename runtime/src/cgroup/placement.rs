@@ -7,6 +7,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::hierarchy::Hierarchy;
 use crate::error::{Error, Result};
 
@@ -20,7 +22,8 @@ pub(super) enum Placement {
 }
 
 /// Which kind of cgroup host this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Host {
     /// All controllers are on v2.
     Unified,

@@ -427,7 +427,7 @@ fn a_unified_host_has_every_option_in_its_own_terms() {
 
 #[test]
 fn a_caller_without_rights_may_go_without_cgroups() {
-    let cgroup = Cgroup { groups: Vec::new() };
+    let cgroup = Cgroup { groups: Vec::new(), unit: None };
     let error =
         cgroup.update(&serde_json::from_str(r#"{"pids": {"limit": 5}}"#).unwrap()).unwrap_err();
     assert!(error.to_string().contains("could not join or create cgroup"), "{error}");

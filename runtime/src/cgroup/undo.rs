@@ -8,6 +8,7 @@ use std::path::Path;
 use oci_spec::runtime::LinuxResources;
 
 use super::demand::demands;
+use super::systemd::Unit;
 use super::{Group, file, hugetlb};
 use crate::error::{Error, Result};
 
@@ -18,6 +19,7 @@ const ROUNDS: u32 = 3;
 /// What the limits of a container's cgroups were.
 pub(super) struct Before<'a> {
     groups: Vec<(&'a Group, Vec<Setting>)>,
+    unit: Option<&'a Unit>,
 }
 
 /// A file and what it held.
@@ -31,8 +33,13 @@ pub(super) struct Setting {
 
 impl<'a> Before<'a> {
     /// Reads the limits that carrying out `resources` may change.
-    pub(super) fn read(groups: &'a [Group], resources: &LinuxResources) -> Before<'a> {
-        Before { groups: groups.iter().map(|group| (group, settings(group, resources))).collect() }
+    pub(super) fn read(
+        groups: &'a [Group],
+        unit: Option<&'a Unit>,
+        resources: &LinuxResources,
+    ) -> Before<'a> {
+        let groups = groups.iter().map(|group| (group, settings(group, resources))).collect();
+        Before { groups, unit }
     }
 
     /// Brings back what has changed since.
@@ -42,7 +49,7 @@ impl<'a> Before<'a> {
     pub(super) fn restore(&self) -> Result<()> {
         let mut outcome = Ok(());
         for (group, settings) in &self.groups {
-            outcome = outcome.and(restore(group, settings));
+            outcome = outcome.and(restore(group, self.unit, settings));
         }
         outcome
     }
@@ -78,7 +85,7 @@ fn settings(group: &Group, resources: &LinuxResources) -> Vec<Setting> {
     names.into_iter().filter_map(held).collect()
 }
 
-fn restore(group: &Group, settings: &[Setting]) -> Result<()> {
+fn restore(group: &Group, unit: Option<&Unit>, settings: &[Setting]) -> Result<()> {
     let directory = group.driver().directory();
     let changed = |setting: &&Setting| {
         file::try_read(directory, &setting.name).is_ok_and(|text| text != setting.text)
@@ -87,7 +94,7 @@ fn restore(group: &Group, settings: &[Setting]) -> Result<()> {
     if left.is_empty() {
         return Ok(());
     }
-    let told = group.driver().announce(&left);
+    let told = unit.map_or(Ok(()), |unit| unit.announce(&left));
     for _ in 0..ROUNDS {
         for setting in &left {
             write_back(directory, setting);

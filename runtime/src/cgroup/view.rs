@@ -52,7 +52,6 @@ pub(super) fn view(groups: &[Group]) -> View<'_> {
 fn visible(group: &Group) -> Visible<'_> {
     match group {
         Group::V2(group) => visible_v2(group),
-        Group::Systemd(group) => visible_v2(&group.cgroup),
         Group::V1(group) => {
             let name = last_name(&group.mount_point);
             let names: Vec<&str> =

@@ -1,12 +1,12 @@
-//! The conversation with systemd, over its own socket: no message bus has to run.
+//! The conversation with systemd, over its own socket or a message bus.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Manager;
-use super::message::{self, Call, FIXED, Received, Value, Writer};
+use super::address::Address;
+use super::message::{self, Call, Callee, FIXED, Received, Value, Writer};
 use crate::error::{Context, Error, Kind, Result};
 
 /// How long systemd may take to answer.
@@ -61,31 +61,45 @@ impl Bus {
     /// # Errors
     /// systemd does not run, or does not let this user in.
     pub(super) fn connect(manager: Manager) -> Result<Bus> {
-        let path = socket(manager)?;
+        let address = Address::of(manager)?;
         let attempt = || -> io::Result<Bus> {
-            let stream = UnixStream::connect(&path)?;
+            let stream = address.socket().connect()?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             let mut bus = Bus { stream: BufReader::new(stream), serial: 0 };
             bus.authenticate()?;
             Ok(bus)
         };
-        attempt().context(|| {
-            format!("--systemd-cgroup: connect to systemd at {} (does it run?)", path.display())
-        })
+        let mut bus = attempt().context(|| {
+            format!("--systemd-cgroup: connect to systemd at {:?} (does it run?)", address.socket())
+        })?;
+        if matches!(address, Address::Bus(_)) {
+            // A bus wants to be greeted before it passes anything on.
+            bus.call(Callee::Bus, "Hello", "", Writer::default()).map_err(|refusal| {
+                refusal.while_doing("--systemd-cgroup: greet the message bus")
+            })?;
+        }
+        Ok(bus)
     }
 
-    /// The kernel tells systemd who this is; the protocol wants it said as well.
+    /// The kernel tells the other side who this is. It is not said again: in a user namespace this
+    /// process does not know what its user is called outside.
     fn authenticate(&mut self) -> io::Result<()> {
-        let user = rustix::process::geteuid().as_raw().to_string();
-        let hello = format!("\0AUTH EXTERNAL {}\r\n", hex::encode(user));
-        self.stream.get_mut().write_all(hello.as_bytes())?;
-        let mut answer = String::new();
-        (&mut self.stream).take(1024).read_line(&mut answer)?;
-        if !answer.starts_with("OK ") {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, answer.trim().to_owned()));
-        }
+        self.stream.get_mut().write_all(b"\0AUTH EXTERNAL\r\n")?;
+        self.expect("DATA")?;
+        self.stream.get_mut().write_all(b"DATA\r\n")?;
+        self.expect("OK ")?;
         self.stream.get_mut().write_all(b"BEGIN\r\n")
+    }
+
+    /// Reads a line that has to start with `word`.
+    fn expect(&mut self, word: &str) -> io::Result<()> {
+        let mut line = String::new();
+        (&mut self.stream).take(1024).read_line(&mut line)?;
+        match line.starts_with(word) {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::PermissionDenied, line.trim().to_owned())),
+        }
     }
 
     /// Makes a unit that exists until it is stopped.
@@ -100,7 +114,7 @@ impl Bus {
         body.properties(properties);
         // No further units.
         body.array(8, |_| {});
-        self.call("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+        self.call(Callee::Systemd, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
     }
 
     /// Changes properties until the unit is stopped.
@@ -113,7 +127,7 @@ impl Bus {
         body.text(unit);
         body.flag(true);
         body.properties(properties);
-        self.call("SetUnitProperties", "sba(sv)", body)
+        self.call(Callee::Systemd, "SetUnitProperties", "sba(sv)", body)
     }
 
     /// Ends a unit and all processes in it.
@@ -121,20 +135,26 @@ impl Bus {
         let mut body = Writer::default();
         body.text(unit);
         body.text("replace");
-        self.call("StopUnit", "ss", body)
+        self.call(Callee::Systemd, "StopUnit", "ss", body)
     }
 
     /// Forgets that a unit has failed.
     pub(super) fn reset_failed_unit(&mut self, unit: &str) -> Result<(), Refusal> {
         let mut body = Writer::default();
         body.text(unit);
-        self.call("ResetFailedUnit", "s", body)
+        self.call(Callee::Systemd, "ResetFailedUnit", "s", body)
     }
 
     /// Calls a method and waits for its answer; what else systemd says meanwhile is passed over.
-    fn call(&mut self, member: &str, signature: &str, body: Writer) -> Result<(), Refusal> {
+    fn call(
+        &mut self,
+        callee: Callee,
+        member: &str,
+        signature: &str,
+        body: Writer,
+    ) -> Result<(), Refusal> {
         self.serial += 1;
-        let message = Call { member, signature, body }.encode(self.serial);
+        let message = Call { callee, member, signature, body }.encode(self.serial);
         self.stream.get_mut().write_all(&message)?;
         loop {
             match self.receive()? {
@@ -156,21 +176,5 @@ impl Bus {
         start.copy_from_slice(&fixed);
         self.stream.read_exact(rest)?;
         message::decode(&whole).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-}
-
-/// Where systemd listens.
-fn socket(manager: Manager) -> Result<PathBuf> {
-    match manager {
-        Manager::System => Ok(PathBuf::from("/run/systemd/private")),
-        Manager::User => {
-            let runtime = std::env::var_os("XDG_RUNTIME_DIR").ok_or_else(|| {
-                Error::unsupported(
-                    "--systemd-cgroup: XDG_RUNTIME_DIR is not set, so the user's systemd cannot be \
-                     found",
-                )
-            })?;
-            Ok(PathBuf::from(runtime).join("systemd/private"))
-        }
     }
 }

@@ -23,13 +23,42 @@ pub(super) enum Value {
     Numbers(Vec<u32>),
     /// `ay`
     Bytes(Vec<u8>),
+    /// `a(ss)`
+    Pairs(Vec<(String, String)>),
 }
 
-/// A call of one of systemd's methods.
+/// Who is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Callee {
+    /// systemd.
+    Systemd,
+    /// The message bus itself.
+    Bus,
+}
+
+impl Callee {
+    /// Its name, the path of its object and the interface of that.
+    fn names(self) -> [&'static str; 3] {
+        match self {
+            Callee::Systemd => [
+                "org.freedesktop.systemd1",
+                "/org/freedesktop/systemd1",
+                "org.freedesktop.systemd1.Manager",
+            ],
+            Callee::Bus => {
+                ["org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"]
+            }
+        }
+    }
+}
+
+/// A call of a method.
 pub(super) struct Call<'a> {
+    /// Whose.
+    pub(super) callee: Callee,
     /// The method.
     pub(super) member: &'a str,
-    /// The types of its arguments.
+    /// The types of its arguments; none if empty.
     pub(super) signature: &'a str,
     /// The arguments.
     pub(super) body: Writer,
@@ -53,10 +82,6 @@ pub(super) enum Received {
     Other,
 }
 
-const DESTINATION: &str = "org.freedesktop.systemd1";
-const PATH: &str = "/org/freedesktop/systemd1";
-const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
-
 const METHOD_CALL: u8 = 1;
 const METHOD_RETURN: u8 = 2;
 const ERROR: u8 = 3;
@@ -79,26 +104,29 @@ const LONGEST: usize = 1 << 20;
 impl Call<'_> {
     /// The message's bytes.
     pub(super) fn encode(&self, serial: u32) -> Vec<u8> {
+        let [destination, path, interface] = self.callee.names();
         let mut message = Writer::default();
         message.bytes.extend([b'l', METHOD_CALL, 0, 1]);
         message.u32(u32::try_from(self.body.bytes.len()).unwrap_or(u32::MAX));
         message.u32(serial);
         message.array(8, |fields| {
             for (field, kind, value) in [
-                (FIELD_PATH, "o", PATH),
-                (FIELD_INTERFACE, "s", INTERFACE),
+                (FIELD_PATH, "o", path),
+                (FIELD_INTERFACE, "s", interface),
                 (FIELD_MEMBER, "s", self.member),
-                (FIELD_DESTINATION, "s", DESTINATION),
+                (FIELD_DESTINATION, "s", destination),
             ] {
                 fields.align(8);
                 fields.bytes.push(field);
                 fields.signature(kind);
                 fields.text(value);
             }
-            fields.align(8);
-            fields.bytes.push(FIELD_SIGNATURE);
-            fields.signature("g");
-            fields.signature(self.signature);
+            if !self.signature.is_empty() {
+                fields.align(8);
+                fields.bytes.push(FIELD_SIGNATURE);
+                fields.signature("g");
+                fields.signature(self.signature);
+            }
         });
         message.align(8);
         message.bytes.extend(&self.body.bytes);
@@ -200,6 +228,16 @@ impl Writer {
             Value::Bytes(bytes) => {
                 self.signature("ay");
                 self.array(1, |array| array.bytes.extend(bytes));
+            }
+            Value::Pairs(pairs) => {
+                self.signature("a(ss)");
+                self.array(8, |array| {
+                    for (first, second) in pairs {
+                        array.align(8);
+                        array.text(first);
+                        array.text(second);
+                    }
+                });
             }
         }
     }

@@ -1,18 +1,20 @@
-//! Cgroups that systemd makes: a scope unit for each container, on hosts with cgroup v2.
+//! Cgroups that systemd makes: a scope unit for each container.
 //!
 //! systemd owns the tree, so it has to be asked for a place in it, told about limits (it would
 //! undo them at its next reload otherwise), and told when the place is free again. Inside the
-//! scope, which is delegated to the container, everything is as on any v2 host.
+//! scope, which is delegated to the container, everything is as on any host. On v1 systemd makes
+//! the scope in those hierarchies that it uses itself; the others are made beside it.
 
+mod address;
 mod annotations;
 mod bus;
+mod legacy;
 mod message;
 mod placeholder;
 mod properties;
 mod unit;
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci_spec::runtime::LinuxResources;
@@ -22,13 +24,12 @@ use self::bus::Bus;
 use self::message::Value;
 use self::placeholder::Placeholder;
 use self::unit::Scope;
-use super::controller::Controller;
 use super::devices::DeviceList;
-use super::driver::{Driver, Stage};
-use super::hierarchy::{self, Holds};
-use super::stats::Stats;
+use super::driver::Stage;
+use super::hierarchy::{Hierarchy, Holds};
+use super::placement::{Host, Placement};
 use super::undo::Setting;
-use super::v2::{self, Wanted, hand_down};
+use super::v2;
 use super::{Request, file};
 use crate::error::{Error, Result};
 
@@ -45,62 +46,70 @@ pub(super) enum Manager {
     User,
 }
 
-/// A container's scope and the v2 cgroup that belongs to it.
+/// A container's scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Group {
-    unit: String,
+pub(super) struct Unit {
+    name: String,
     manager: Manager,
-    pub(super) cgroup: v2::Group,
+    host: Host,
+}
+
+/// A scope that was just made, around a process that holds the container's place. Dropped, that
+/// process ends, and the scope with it if nobody else has come.
+pub(super) struct Started {
+    /// The scope.
+    pub(super) unit: Unit,
+    /// Where it is in every hierarchy.
+    pub(super) placement: Placement,
+    placeholder: Placeholder,
+}
+
+impl Started {
+    /// Lets the process go on until the container's process is there.
+    pub(super) fn leave_when_joined(self) {
+        self.placeholder.leave_when_joined();
+    }
 }
 
 /// Asks systemd for a scope for the container.
 ///
 /// # Errors
-/// A host with v1 hierarchies, a `cgroupsPath` that is not `slice:prefix:name`, or systemd's
-/// refusal.
-pub(super) fn create(request: &Request<'_>) -> Result<Group> {
-    let hierarchies = hierarchy::detect()?;
-    let [hierarchy] = hierarchies.as_slice() else { return Err(needs_v2()) };
-    if hierarchy.holds != Holds::V2 {
-        return Err(needs_v2());
-    }
+/// A `cgroupsPath` that is not `slice:prefix:name`, a plain user on a host with cgroup v1, or
+/// systemd's refusal.
+pub(super) fn start(request: &Request<'_>, hierarchies: &[Hierarchy]) -> Result<Started> {
+    let unified = hierarchies.iter().all(|hierarchy| hierarchy.holds == Holds::V2);
+    let host = if unified { Host::Unified } else { Host::Legacy };
     let manager = if request.rootless { Manager::User } else { Manager::System };
+    if (manager, host) == (Manager::User, Host::Legacy) {
+        return Err(Error::unsupported(
+            "cannot use rootless systemd cgroups manager on cgroup v1: a user's systemd has no \
+             cgroups there; leave --systemd-cgroup out",
+        ));
+    }
     let scope = Scope::new(request.cgroups_path, request.container_id, manager)?;
     let asked = annotations::properties(request.annotations)?;
     let mut bus = Bus::connect(manager)?;
 
     // A scope is made around a process, and the container's does not exist yet.
-    let placeholder = Placeholder::start()?;
-    start(&mut bus, &scope, placeholder.pid(), &asked)?;
+    let placeholder = Placeholder::start(&scope.unit)?;
+    start_unit(&mut bus, &scope, host, placeholder.pid(), &asked)?;
     let inside = placeholder.wait_until_in(&scope.unit, PATIENCE)?;
-    let mount_point = hierarchy.mount_point.clone();
-    let directory = mount_point.join(inside);
-    let mut group = Group {
-        unit: scope.unit,
-        manager,
-        cgroup: v2::Group { controllers: Vec::new(), mount_point, directory },
-    };
-    match hand_down(&group.cgroup.mount_point, &group.cgroup.directory, Wanted::All) {
-        Ok(controllers) => group.cgroup.controllers = controllers,
-        Err(error) => {
-            let _ = group.release();
-            return Err(error);
-        }
-    }
-    group.cgroup.controllers.extend([Controller::Devices, Controller::Freezer]);
-    placeholder.leave_when_joined();
-    Ok(group)
-}
-
-fn needs_v2() -> Error {
-    Error::unsupported(
-        "--systemd-cgroup: this host has cgroup v1 hierarchies, on which cgroups made by systemd \
-         are not supported; leave the flag out and give linux.cgroupsPath as a path",
-    )
+    let unit = Unit { name: scope.unit, manager, host };
+    Ok(Started { unit, placement: Placement::FromTop(inside), placeholder })
 }
 
 /// Starts the scope. One of the same name that has failed is in the way until it is reset.
-fn start(bus: &mut Bus, scope: &Scope, pid: u32, asked: &[(String, Value)]) -> Result<()> {
+fn start_unit(
+    bus: &mut Bus,
+    scope: &Scope,
+    host: Host,
+    pid: u32,
+    asked: &[(String, Value)],
+) -> Result<()> {
+    let io_accounting = match host {
+        Host::Unified => "IOAccounting",
+        Host::Legacy => "BlockIOAccounting",
+    };
     let mut properties = vec![
         ("Description", Value::Text(format!("container {}", scope.container))),
         ("Slice", Value::Text(scope.slice.clone())),
@@ -108,7 +117,7 @@ fn start(bus: &mut Bus, scope: &Scope, pid: u32, asked: &[(String, Value)]) -> R
         ("PIDs", Value::Numbers(vec![pid])),
         ("MemoryAccounting", Value::Flag(true)),
         ("CPUAccounting", Value::Flag(true)),
-        ("IOAccounting", Value::Flag(true)),
+        (io_accounting, Value::Flag(true)),
         ("TasksAccounting", Value::Flag(true)),
         ("DefaultDependencies", Value::Flag(false)),
         // A scope whose processes were killed is forgotten like any other.
@@ -125,114 +134,115 @@ fn start(bus: &mut Bus, scope: &Scope, pid: u32, asked: &[(String, Value)]) -> R
     .map_err(|refusal| refusal.while_doing(&format!("unable to start unit {:?}", scope.unit)))
 }
 
-impl Group {
-    fn set_properties(&self, properties: &[(&'static str, Value)]) -> Result<()> {
-        if properties.is_empty() {
-            return Ok(());
-        }
-        Bus::connect(self.manager)?.set_unit_properties(&self.unit, properties).map_err(|refusal| {
-            refusal.while_doing(&format!("unable to set properties of {:?}", self.unit))
-        })
-    }
-
-    /// The same limits, with the CPU quota that systemd writes for them: with another one in the
-    /// file, the limit would depend on who wrote last.
-    fn as_systemd_rounds(&self, resources: &LinuxResources) -> Result<LinuxResources> {
-        let mut resources = resources.clone();
-        let Some(mut cpu) = resources.cpu().clone() else { return Ok(resources) };
-        if let Some(bandwidth) = v2::Bandwidth::wanted(self.directory(), &cpu)?
-            && let Some(quota) = bandwidth.quota
-        {
-            let rounded = properties::rounded(quota, bandwidth.period);
-            cpu.set_quota(i64::try_from(rounded).ok());
-            cpu.set_period(Some(bandwidth.period));
-        }
-        resources.set_cpu(Some(cpu));
-        Ok(resources)
-    }
-
-    /// Lets systemd take the scope away, with what is left in it.
+impl Unit {
+    /// Tells systemd the limits of `resources`: it would undo at its next reload what it does not
+    /// know of. What it does not round as asked for is given back as it has it, for the files.
     ///
     /// # Errors
-    /// systemd refuses, or does not manage in time.
-    pub(super) fn release(&self) -> Result<()> {
-        if !self.cgroup.directory.exists() {
-            // The last process is gone, and systemd has noticed.
-            return Ok(());
-        }
-        let mut bus = Bus::connect(self.manager)?;
-        match bus.stop_unit(&self.unit) {
-            Err(refusal) if !refusal.is("org.freedesktop.systemd1.NoSuchUnit") => {
-                return Err(refusal.while_doing(&format!("unable to stop unit {:?}", self.unit)));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        let gone =
-            file::wait_for(PATIENCE, || Ok((!self.cgroup.directory.exists()).then_some(())))?;
-        let _ = bus.reset_failed_unit(&self.unit);
-        gone.ok_or_else(|| {
-            Error::state(format!("systemd does not take away the scope {:?}", self.unit))
-        })
-    }
-}
-
-impl Driver for Group {
-    fn directory(&self) -> &Path {
-        self.cgroup.directory()
-    }
-
-    fn has(&self, controller: Controller) -> bool {
-        self.cgroup.has(controller)
-    }
-
-    fn prepare(&self, stage: Stage) -> Result<()> {
-        self.cgroup.prepare(stage)
-    }
-
-    fn limit(&self, resources: &LinuxResources, stage: Stage) -> Result<()> {
+    /// systemd refuses, or limits make no sense.
+    pub(super) fn limit(
+        &self,
+        directory: &Path,
+        resources: &LinuxResources,
+        stage: Stage,
+    ) -> Result<LinuxResources> {
         // systemd first: it writes what it knows of, and the files get the rest after that.
-        let properties = properties::of(self.directory(), resources, stage)?;
-        self.set_properties(&properties)?;
-        self.cgroup.limit(&self.as_systemd_rounds(resources)?, stage)
+        match self.host {
+            Host::Unified => {
+                self.set_properties(&properties::of(directory, resources, stage)?)?;
+                as_systemd_rounds(directory, resources)
+            }
+            Host::Legacy => {
+                self.set_properties(&legacy::properties(resources)?)?;
+                Ok(legacy::as_systemd_rounds(resources))
+            }
+        }
     }
 
-    fn settings(&self, controller: Controller) -> &'static [&'static str] {
-        self.cgroup.settings(controller)
+    /// Tells systemd which devices may be used. On v2 it is not asked: a program of its own would
+    /// be one more to let each use pass.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub(super) fn allow_devices(&self, devices: &DeviceList) -> Result<()> {
+        match self.host {
+            Host::Unified => Ok(()),
+            Host::Legacy => self.set_properties(&legacy::devices(devices)),
+        }
     }
 
-    fn announce(&self, settings: &[Setting]) -> Result<()> {
+    /// Tells systemd what limits have become otherwise.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub(super) fn announce(&self, settings: &[Setting]) -> Result<()> {
         let mut properties = Vec::new();
         for setting in settings {
-            properties.extend(properties::of_file(&setting.name, &setting.text)?);
+            properties.extend(match self.host {
+                Host::Unified => properties::of_file(&setting.name, &setting.text)?,
+                Host::Legacy => legacy::of_file(&setting.name, &setting.text)?,
+            });
         }
         self.set_properties(&properties)
     }
 
-    fn allow_devices(&self, list: &DeviceList, stage: Stage) -> Result<()> {
-        self.cgroup.allow_devices(list, stage)
+    fn set_properties(&self, properties: &[(&'static str, Value)]) -> Result<()> {
+        if properties.is_empty() {
+            return Ok(());
+        }
+        Bus::connect(self.manager)?.set_unit_properties(&self.name, properties).map_err(|refusal| {
+            refusal.while_doing(&format!("unable to set properties of {:?}", self.name))
+        })
     }
 
-    fn open(&self) -> Result<OwnedFd> {
-        self.cgroup.open()
+    /// Lets systemd take the scope away, with what is left in it, and waits until the one of
+    ///
+    /// # Errors
+    /// systemd refuses, or does not manage in time.
+    pub(super) fn release<'a>(&self, directories: impl Iterator<Item = &'a Path>) -> Result<()> {
+        let watched: Option<PathBuf> = self.watched(directories);
+        let is_gone = || watched.as_ref().is_some_and(|directory| !directory.exists());
+        if is_gone() {
+            // The last process is gone, and systemd has noticed.
+            return Ok(());
+        }
+        let mut bus = Bus::connect(self.manager)?;
+        match bus.stop_unit(&self.name) {
+            Err(refusal) if !refusal.is("org.freedesktop.systemd1.NoSuchUnit") => {
+                return Err(refusal.while_doing(&format!("unable to stop unit {:?}", self.name)));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let gone = file::wait_for(PATIENCE, || Ok((watched.is_none() || is_gone()).then_some(())))?;
+        let _ = bus.reset_failed_unit(&self.name);
+        gone.ok_or_else(|| {
+            Error::state(format!("systemd does not take away the scope {:?}", self.name))
+        })
     }
 
-    fn freeze(&self) -> Result<()> {
-        self.cgroup.freeze()
+    /// systemd keeps its processes apart in v2 where that is all there is, and otherwise in a v1
+    /// hierarchy of that name.
+    fn watched<'a>(&self, mut directories: impl Iterator<Item = &'a Path>) -> Option<PathBuf> {
+        let is_watched = |directory: &&Path| match self.host {
+            Host::Unified => true,
+            Host::Legacy => directory.components().any(|part| part.as_os_str() == "systemd"),
+        };
+        directories.find(is_watched).map(Path::to_owned)
     }
+}
 
-    fn thaw(&self) -> Result<()> {
-        self.cgroup.thaw()
+/// The same limits, with the CPU quota that systemd writes for them: with another one in the
+/// file, the limit would depend on who wrote last.
+fn as_systemd_rounds(directory: &Path, resources: &LinuxResources) -> Result<LinuxResources> {
+    let mut resources = resources.clone();
+    let Some(mut cpu) = resources.cpu().clone() else { return Ok(resources) };
+    if let Some(bandwidth) = v2::Bandwidth::wanted(directory, &cpu)?
+        && let Some(quota) = bandwidth.quota
+    {
+        let rounded = properties::rounded(quota, bandwidth.period);
+        cpu.set_quota(i64::try_from(rounded).ok());
+        cpu.set_period(Some(bandwidth.period));
     }
-
-    fn is_frozen(&self) -> Result<bool> {
-        self.cgroup.is_frozen()
-    }
-
-    fn stops_newcomers(&self) -> Result<bool> {
-        self.cgroup.stops_newcomers()
-    }
-
-    fn measure(&self, stats: &mut Stats) -> Result<()> {
-        self.cgroup.measure(stats)
-    }
+    resources.set_cpu(Some(cpu));
+    Ok(resources)
 }

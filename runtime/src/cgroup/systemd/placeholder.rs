@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sched::CloneFlags;
 use rustix::process::{Pid, Signal, set_parent_process_death_signal};
 
-use super::super::{file, processes};
+use super::super::{file, hierarchy, processes};
 use crate::error::{Context, Error, Result};
 use crate::linux::clone::{Forked, Kinship, fork};
 use crate::linux::system::exit;
@@ -25,10 +25,10 @@ pub(super) struct Placeholder {
 
 impl Placeholder {
     /// Starts it as a child of this process, with which it ends at the latest.
-    pub(super) fn start() -> Result<Placeholder> {
+    pub(super) fn start(unit: &str) -> Result<Placeholder> {
         match fork(CloneFlags::empty(), None, Kinship::Child).context(|| "fork")? {
             Forked::Child => {
-                stay();
+                stay(unit);
                 exit(0)
             }
             Forked::Parent { pid, .. } => Ok(Placeholder { pid, leaves_by_itself: false }),
@@ -45,7 +45,7 @@ impl Placeholder {
         let path = format!("/proc/{}/cgroup", self.pid);
         let found = file::wait_for(patience, || {
             let text = file::read_path(Path::new(&path)).context(|| format!("open {path}"))?;
-            Ok(own_cgroup(&text).filter(|cgroup| cgroup.ends_with(unit)))
+            Ok(place_in(&text, unit))
         })?;
         found.ok_or_else(|| {
             Error::state(format!("timeout waiting for systemd to create the scope {unit:?}"))
@@ -71,31 +71,49 @@ impl Drop for Placeholder {
     }
 }
 
-/// What the placeholder does: wait until its cgroup has another process.
-fn stay() {
+/// What the placeholder does: wait until the scope has another process.
+fn stay(unit: &str) {
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let begin = Instant::now();
-    let Ok(before) = file::read_path(Path::new("/proc/self/cgroup")) else { return };
     while begin.elapsed() < LONGEST_STAY {
         std::thread::sleep(PAUSE);
-        let Ok(now) = file::read_path(Path::new("/proc/self/cgroup")) else { return };
-        if now != before && has_company(&now) {
+        if has_company(unit) {
             return;
         }
     }
 }
 
-fn has_company(cgroup_file: &str) -> bool {
-    let Ok(hierarchies) = super::hierarchy::detect() else { return true };
-    let (Some(own), [hierarchy]) = (own_cgroup(cgroup_file), hierarchies.as_slice()) else {
-        return true;
-    };
-    let directory = hierarchy.mount_point.join(own);
-    processes::pids(&directory, false).is_ok_and(|pids| pids.len() > 1)
+fn has_company(unit: &str) -> bool {
+    let Ok(hierarchies) = hierarchy::detect() else { return true };
+    let scopes = hierarchies.iter().filter(|hierarchy| hierarchy.own.ends_with(unit));
+    scopes.into_iter().any(|hierarchy| {
+        let directory = hierarchy.mount_point.join(&hierarchy.own);
+        processes::pids(&directory, false).is_ok_and(|pids| pids.len() > 1)
+    })
 }
 
-/// The v2 cgroup in the text of `/proc/PID/cgroup`, without its leading slash.
-fn own_cgroup(text: &str) -> Option<PathBuf> {
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(PathBuf::from(path))
+/// Where the scope `unit` is below the top of the hierarchies, if the text of a `/proc/PID/cgroup`
+/// has it: systemd uses the same path in all of them.
+fn place_in(text: &str, unit: &str) -> Option<PathBuf> {
+    let paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2)?.strip_prefix('/'));
+    paths.map(PathBuf::from).find(|path| path.ends_with(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scope_is_found_in_whatever_hierarchy_has_it() {
+        let place = Some(PathBuf::from("system.slice/tare-box.scope"));
+        for text in [
+            "0::/system.slice/tare-box.scope\n",
+            "9:name=systemd:/system.slice/tare-box.scope\n2:cpu:/\n0::/\n",
+        ] {
+            assert_eq!(place_in(text, "tare-box.scope"), place, "{text}");
+        }
+        for text in ["", "0::/\n", "1:name=systemd:/x.scope/tare-box.scope2\n", "1:a\n"] {
+            assert_eq!(place_in(text, "tare-box.scope"), None, "{text}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::message::Value;
 use crate::error::{Error, Result};
 
 /// No limit.
-const INFINITY: u64 = u64::MAX;
+pub(super) const INFINITY: u64 = u64::MAX;
 
 /// Microseconds in a second.
 const SECOND: u64 = 1_000_000;
@@ -89,7 +89,7 @@ pub(super) fn of_file(name: &str, value: &str) -> Result<Vec<(&'static str, Valu
     Ok(vec![(property, Value::Number(amount(name, value)?))])
 }
 
-fn amount(what: &str, value: &str) -> Result<u64> {
+pub(super) fn amount(what: &str, value: &str) -> Result<u64> {
     match value {
         "max" => Ok(INFINITY),
         value => {
@@ -98,7 +98,7 @@ fn amount(what: &str, value: &str) -> Result<u64> {
     }
 }
 
-fn bandwidth(bandwidth: v2::Bandwidth) -> [(&'static str, Value); 2] {
+pub(super) fn bandwidth(bandwidth: v2::Bandwidth) -> [(&'static str, Value); 2] {
     [
         ("CPUQuotaPeriodUSec", Value::Number(bandwidth.period)),
         (
@@ -121,7 +121,7 @@ pub(super) fn rounded(quota: u64, period: u64) -> u64 {
 }
 
 /// A list such as `0-3,7` as a mask, the lowest byte first.
-fn bits(list: &str) -> Result<Vec<u8>> {
+pub(super) fn bits(list: &str) -> Result<Vec<u8>> {
     let bad = || Error::invalid(format!("invalid list of CPUs or memory nodes {list:?}"));
     let mut mask = Vec::new();
     for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {

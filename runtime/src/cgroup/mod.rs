@@ -133,7 +133,7 @@ impl Cgroup {
     /// # Errors
     /// A cgroup is gone or cannot be opened.
     pub(crate) fn entry(&self) -> Result<Entry> {
-        Entry::open(&self.groups)
+        Entry::open_own(&self.groups, self.unit.as_ref())
     }
 
     /// The same for a process that joins a running container whose first process is `init`. A v2
@@ -143,7 +143,7 @@ impl Cgroup {
     /// # Errors
     /// A cgroup is gone or cannot be opened.
     pub(crate) fn entry_beside(&self, init: u32) -> Result<Entry> {
-        Entry::open_beside(&self.groups, init)
+        Entry::open_beside(&self.groups, self.unit.as_ref(), init)
     }
 
     /// The same for a process that goes into cgroups which the container has made inside.

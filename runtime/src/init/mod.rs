@@ -6,6 +6,7 @@
 
 pub(crate) mod channel;
 pub(crate) mod container;
+mod fork;
 pub(crate) mod idmap;
 pub(crate) mod join;
 pub(crate) mod launch;

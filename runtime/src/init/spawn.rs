@@ -1,6 +1,7 @@
 //! Making the process that becomes the container's program, in its namespaces and cgroups.
 
 use super::channel::{Answer, Channel, Report};
+use super::fork::fork_into;
 use super::namespaces::{NEWTIME, Namespaces};
 use crate::caller::is_in_user_namespace;
 use crate::cgroup::Entry;
@@ -11,6 +12,7 @@ use crate::linux::system::exit;
 use crate::log::Log;
 use crate::process::schedule::{apply_affinity, first_cpus, reset_affinity};
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
 use rustix::thread::{CpuSet, set_thread_res_gid, set_thread_res_uid};
 use std::convert::Infallible;
@@ -90,15 +92,7 @@ impl Spawn<'_> {
         };
         let home = self.enter_pid_namespace(by_helper)?;
         let own_cpus = self.bind_to_first_cpus()?;
-        let forked = fork(new, self.entry.v2_dir(), Kinship::Child).map_err(|error| {
-            match error.raw_os_error() {
-                // No other flag of the call is refused so: the cgroup takes no processes.
-                Some(libc::EBUSY | libc::EOPNOTSUPP) => {
-                    Error::system("error adding pid 0 (the new process) to cgroups: clone", error)
-                }
-                _ => Error::system("unable to start the container's init: clone", error),
-            }
-        });
+        let forked = fork_into(self.entry, new);
         if let Ok(Forked::Child) = forked {
             drop(ours);
             live(&theirs, |channel| {
@@ -192,8 +186,16 @@ impl Spawn<'_> {
         }
         let rest = self.namespaces.new
             - (CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWCGROUP | NEWTIME);
+        // The process says nothing before its maker has heard of it: both use the same channel.
+        let (told, telling) = pipe_with(PipeFlags::CLOEXEC).context(|| "make a pipe")?;
         match fork(rest, None, Kinship::Sibling).context(|| "clone")? {
-            Forked::Child => inside(channel),
+            Forked::Child => {
+                drop(telling);
+                rustix::io::retry_on_intr(|| rustix::io::read(&told, &mut [0u8; 1]))
+                    .context(|| "wait for the helper's end")?;
+                drop(told);
+                inside(channel)
+            }
             Forked::Parent { pid, .. } => {
                 channel.report(&Report::Forked { pid })?;
                 exit(0)

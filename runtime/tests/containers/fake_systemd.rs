@@ -143,7 +143,7 @@ impl Conversation {
                 let at = body.len() - 4;
                 let pid = u32::from_le_bytes(body[at..].try_into().unwrap());
                 for mount in used_by_systemd() {
-                    for scope in scopes_below(&mount.join(top_of(&unit()))) {
+                    for scope in scopes_below(&mount.join(format!("{}.slice", own_slice()))) {
                         fs::write(scope.join("cgroup.procs"), pid.to_string()).unwrap();
                     }
                 }
@@ -177,10 +177,6 @@ impl Conversation {
 
 fn own_slice() -> String {
     format!("taretest{}", std::process::id())
-}
-
-fn top_of(_unit: &str) -> String {
-    format!("{}.slice", own_slice())
 }
 
 /// Where systemd makes cgroups itself, of the hierarchies there are.

@@ -130,6 +130,20 @@ impl Bus {
         self.call(Callee::Systemd, "SetUnitProperties", "sba(sv)", body)
     }
 
+    /// Moves a process into a unit, to the cgroup `place` below the unit's own.
+    pub(super) fn attach_processes_to_unit(
+        &mut self,
+        unit: &str,
+        place: &str,
+        pid: u32,
+    ) -> Result<(), Refusal> {
+        let mut body = Writer::default();
+        body.text(unit);
+        body.text(place);
+        body.numbers(&[pid]);
+        self.call(Callee::Systemd, "AttachProcessesToUnit", "ssau", body)
+    }
+
     /// Ends a unit and all processes in it.
     pub(super) fn stop_unit(&mut self, unit: &str) -> Result<(), Refusal> {
         let mut body = Writer::default();

@@ -162,6 +162,11 @@ impl Writer {
         self.u32(u32::from(flag));
     }
 
+    /// An array of numbers.
+    pub(super) fn numbers(&mut self, numbers: &[u32]) {
+        self.array(4, |array| numbers.iter().for_each(|number| array.u32(*number)));
+    }
+
     fn signature(&mut self, text: &str) {
         self.bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
         self.bytes.extend(text.as_bytes());
@@ -223,7 +228,7 @@ impl Writer {
             }
             Value::Numbers(numbers) => {
                 self.signature("au");
-                self.array(4, |array| numbers.iter().for_each(|number| array.u32(*number)));
+                self.numbers(numbers);
             }
             Value::Bytes(bytes) => {
                 self.signature("ay");

@@ -171,6 +171,18 @@ impl Unit {
         }
     }
 
+    /// Has the process `pid` moved into the scope, to the cgroup `below`.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub(super) fn attach(&self, below: &Path, pid: u32) -> Result<()> {
+        let place = Path::new("/").join(below);
+        let place = place.to_str().unwrap_or("/");
+        Bus::connect(self.manager)?.attach_processes_to_unit(&self.name, place, pid).map_err(
+            |refusal| refusal.while_doing(&format!("error adding pid {pid} to {:?}", self.name)),
+        )
+    }
+
     /// Tells systemd what limits have become otherwise.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod caller;
 mod cgroup;
 mod command;
 mod container;
+mod criu;
 mod error;
 #[cfg(test)]
 mod fuzz;

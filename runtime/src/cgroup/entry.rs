@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 /// A child is best started inside the v2 cgroup (`clone3` with `CLONE_INTO_CGROUP` and
 /// [`v2_dir`](Entry::v2_dir)), and enters the v1 cgroups itself with
 /// [`join_self`](Entry::join_self) before it has a second thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Entry {
     v1_tasks: Vec<OwnedFd>,
     v2: Option<OwnedFd>,

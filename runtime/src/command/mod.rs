@@ -1,6 +1,7 @@
 //! The command line, which is that of runc: one file for each command. A command parses, makes one
 //! call and turns the result into an exit code.
 
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -11,15 +12,16 @@ mod kill;
 mod list;
 mod pause;
 mod ps;
+mod restore;
 mod run;
 mod spec;
 mod start;
 mod state;
 mod streams;
-mod unsupported;
 mod update;
 
 use crate::caller;
+use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::log::{Format, Level, Log};
 use clap::{FromArgMatches, Parser, Subcommand};
@@ -86,7 +88,7 @@ impl Rootless {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Checkpoint(unsupported::Arguments),
+    Checkpoint(checkpoint::Arguments),
     Create(create::Arguments),
     Delete(delete::Arguments),
     Events(events::Arguments),
@@ -96,7 +98,7 @@ enum Command {
     List(list::Arguments),
     Pause(pause::Arguments),
     Ps(ps::Arguments),
-    Restore(unsupported::Arguments),
+    Restore(restore::Arguments),
     Resume(pause::Arguments),
     Run(run::Arguments),
     Spec(spec::Arguments),
@@ -189,7 +191,7 @@ impl From<Result<i32>> for Outcome {
 impl Command {
     fn run(self, global: &Global) -> Outcome {
         match self {
-            Command::Checkpoint(_) => unsupported::refuse("checkpoint").into(),
+            Command::Checkpoint(arguments) => checkpoint::run(global, &arguments).into(),
             Command::Create(arguments) => create::run(global, arguments).into(),
             Command::Delete(arguments) => delete::run(global, &arguments).into(),
             Command::Events(arguments) => events::run(global, &arguments).into(),
@@ -199,7 +201,7 @@ impl Command {
             Command::List(arguments) => list::run(global, &arguments).into(),
             Command::Pause(arguments) => pause::pause(global, &arguments).into(),
             Command::Ps(arguments) => ps::run(global, &arguments).into(),
-            Command::Restore(_) => unsupported::refuse("restore").into(),
+            Command::Restore(arguments) => restore::run(global, arguments).into(),
             Command::Resume(arguments) => pause::resume(global, &arguments).into(),
             Command::Run(arguments) => run::run(global, arguments).into(),
             Command::Spec(arguments) => spec::run(&arguments).into(),
@@ -232,6 +234,16 @@ impl Global {
             rootless,
             log,
         })
+    }
+}
+
+/// Removes a container whose program, which this one has stayed with, has ended. That it can't be
+/// removed does not change how the program ended.
+fn remove_ended(global: &Global, id: &str) {
+    let removed =
+        Container::open(&global.root, id).and_then(|container| container.remove(&global.log));
+    if let Err(error) = removed {
+        global.log.write(Level::Warning, &error.to_string());
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::create::Common;
 use super::streams::{self, Stay};
-use super::{Global, failed};
-use crate::container::Container;
+use super::{Global, failed, remove_ended};
 use crate::container::create::{Start, create};
 use crate::container::foreground::{Foreground, WithTerminal};
 use crate::error::{Context, Result};
@@ -77,11 +76,7 @@ fn run_attached(global: &Global, arguments: Arguments) -> Result<i32> {
     let started = prepared.start()?;
     let status = foreground.stay(&started, readiness);
     if !arguments.keep {
-        let removed =
-            Container::open(&global.root, &id).and_then(|container| container.remove(&global.log));
-        if let Err(error) = removed {
-            global.log.write(Level::Warning, &error.to_string());
-        }
+        remove_ended(global, &id);
     }
     status
 }

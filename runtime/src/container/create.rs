@@ -99,7 +99,7 @@ pub(super) struct Making {
     /// Its root, where the host sees its mounts.
     on_host: Option<OnHost>,
     /// Whether they are there to stay.
-    keep: bool,
+    pub(super) keep: bool,
 }
 
 impl Drop for Making {
@@ -265,7 +265,7 @@ pub(crate) struct Started {
 }
 
 /// Makes the cgroup, and with it the first record of the container.
-fn make_cgroup(
+pub(super) fn make_cgroup(
     request: &CreateRequest<'_>,
     linux: &Linux,
     namespaces: &Namespaces,

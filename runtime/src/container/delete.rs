@@ -65,6 +65,13 @@ fn remove_remains(root: &Path, id: &ContainerId) -> Result<()> {
 }
 
 impl Container {
+    /// Removes it after its processes were written to files and ended.
+    pub(crate) fn remove_dumped(&self, log: &Log) -> Result<()> {
+        self.dir.lock()?;
+        self.end_init()?;
+        self.remove(log)
+    }
+
     /// Kills the first process, if it still is there, and waits for its end.
     pub(super) fn end_init(&self) -> Result<()> {
         let Ok(pidfd) = self.record.init.open() else { return Ok(()) };

@@ -16,7 +16,6 @@ use crate::network::{self, plan::DevicePlan};
 use crate::process::{rlimits, seccomp};
 use crate::rootfs::idmapped::{self, ContainerIds};
 use crate::rootfs::plan::MountPlan;
-use nix::sched::CloneFlags;
 use oci_spec::runtime::{
     ContainerProcessStateBuilder, Hook, Hooks, LinuxSeccomp, PosixRlimit, State,
 };
@@ -63,7 +62,12 @@ impl Maker<'_> {
                     let mount = self.mounts.get(index as usize).ok_or_else(unexpected)?;
                     let init = self.making.pidfd.as_ref().ok_or_else(unexpected)?;
                     let rootfs = &self.making.record.rootfs;
-                    let tree = idmapped::open(mount, &self.container_ids(), rootfs, init)?;
+                    let tree = idmapped::open(
+                        mount,
+                        &ContainerIds::of(self.namespaces, &self.maps),
+                        rootfs,
+                        init,
+                    )?;
                     self.spawned.channel.answer(&Answer::MountSource(tree))?;
                     continue;
                 }
@@ -77,15 +81,6 @@ impl Maker<'_> {
                 Report::Failed(error) => return Err(error),
             }
             self.spawned.channel.answer(&Answer::Proceed)?;
-        }
-    }
-
-    fn container_ids(&self) -> ContainerIds<'_> {
-        let user = CloneFlags::CLONE_NEWUSER;
-        match self.namespaces.existing(user) {
-            Some(joined) => ContainerIds::Joined(joined.as_fd()),
-            None if self.namespaces.new.contains(user) => ContainerIds::Mapped(&self.maps),
-            None => ContainerIds::Host,
         }
     }
 
@@ -206,7 +201,7 @@ pub(super) fn unexpected() -> Error {
 
 /// Hooks of the host that run before the root is switched, in their order, and the status that each
 /// kind is told.
-fn host_hooks(hooks: &Hooks) -> [(&'static str, Status, &[Hook]); 2] {
+pub(super) fn host_hooks(hooks: &Hooks) -> [(&'static str, Status, &[Hook]); 2] {
     let prestart = hooks.prestart().as_deref().unwrap_or_default();
     let create_runtime = hooks.create_runtime().as_deref().unwrap_or_default();
     [

@@ -4,12 +4,14 @@
 //! says. Every command opens it anew, looks at its [`status`] and does one thing.
 
 pub(crate) mod bundle;
+pub(crate) mod checkpoint;
 pub(crate) mod clock;
 pub(crate) mod create;
 mod delegation;
 pub(crate) mod delete;
 mod dialect;
 pub(crate) mod exec;
+mod external;
 pub(crate) mod foreground;
 #[cfg(test)]
 mod fuzz;
@@ -22,6 +24,7 @@ pub(crate) mod notify;
 mod plan;
 pub(crate) mod record;
 pub(crate) mod relay;
+pub(crate) mod restore;
 mod rootless;
 pub(crate) mod status;
 pub(crate) mod store;

@@ -36,6 +36,8 @@ pub(crate) enum Action {
     Update,
     /// Remove it, without killing its first process, be that the program or what waits to be it.
     Delete,
+    /// Write its processes to files.
+    Checkpoint,
 }
 
 impl Status {
@@ -61,6 +63,10 @@ impl Status {
             (Update, Creating | Created | Running | Paused) => return Ok(()),
             (Update, Stopped) | (Pause, Creating | Paused | Stopped) => {
                 "container not running".to_owned()
+            }
+            (Checkpoint, Running | Paused) => return Ok(()),
+            (Checkpoint, Creating | Created | Stopped) => {
+                format!("Container cannot be checkpointed in {self} state")
             }
             (Delete, Stopped) => return Ok(()),
             (Delete, Creating | Created | Running | Paused) => format!("is not stopped: {self}"),

@@ -103,6 +103,17 @@ impl Namespaces {
 }
 
 impl Existing {
+    /// The number that the kernel knows it by.
+    pub(crate) fn inode(&self) -> Result<u64> {
+        let stat = rustix::fs::fstat(&self.fd);
+        Ok(stat.context(|| format!("look at namespace {}", name(self.kind)))?.st_ino)
+    }
+
+    /// The name of its type, as the kernel has it.
+    pub(crate) fn name(&self) -> &'static str {
+        name(self.kind)
+    }
+
     /// Joins it, unless that is done. For pid namespaces that counts for children only.
     pub(crate) fn join(&self) -> Result<()> {
         if !self.joined.get() {

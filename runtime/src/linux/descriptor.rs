@@ -2,7 +2,7 @@
 
 use super::check;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Marks every descriptor from `first` on to be closed when a program is executed.
 pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
@@ -66,6 +66,14 @@ pub(crate) fn keep_on_exec(number: RawFd) -> io::Result<()> {
     // SAFETY: fcntl with F_SETFD changes a flag of the descriptor, or fails if it is not open.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }.into())?;
     Ok(())
+}
+
+/// Another descriptor for what the caller of this program has open under `number`.
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl with F_DUPFD_CLOEXEC takes plain numbers, and makes a new descriptor.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())?;
+    // SAFETY: the descriptor was made just now, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
 }
 
 /// Whether a descriptor with this number is open.

@@ -22,6 +22,13 @@ pub(crate) struct Device {
     gid: u32,
 }
 
+impl Device {
+    /// Where it is to be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// How device files come into being.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {

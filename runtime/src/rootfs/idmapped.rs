@@ -6,8 +6,9 @@ use super::plan::{IdMap, MountPlan, What};
 use crate::error::{Context, Error, Kind, Result};
 use crate::init::channel::{receive_with_fd, send_with_fd};
 use crate::init::idmap::IdMaps;
+use crate::init::namespaces::Namespaces;
 use crate::linux::clone::{Forked, Kinship, fork};
-use crate::linux::mount::{Change, set_attributes};
+use crate::linux::mount::{Change, Depth, set_attributes};
 use crate::linux::system::exit;
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -37,20 +38,49 @@ pub(crate) fn open(
     init: &OwnedFd,
 ) -> Result<OwnedFd> {
     let source = mount.source.as_deref().unwrap_or(Path::new("/"));
-    let namespace = match &mount.id_map {
-        None => None,
-        Some(IdMap { mappings: Some((uids, gids)), .. }) => {
-            Some(namespace_of(&IdMaps { uids: uids.clone(), gids: gids.clone() })?)
-        }
-        Some(IdMap { mappings: None, .. }) => Some(container.namespace()?),
-    };
+    let namespace = namespace_for(mount, container)?;
     match source.starts_with(rootfs) {
         true => open_inside(mount, source, namespace.as_ref(), init),
         false => take(mount, source, namespace.as_ref()),
     }
 }
 
-impl ContainerIds<'_> {
+/// The same from where this process is, wherever the source lies.
+pub(crate) fn open_here(mount: &MountPlan, container: &ContainerIds<'_>) -> Result<OwnedFd> {
+    let source = mount.source.as_deref().unwrap_or(Path::new("/"));
+    take(mount, source, namespace_for(mount, container)?.as_ref())
+}
+
+/// Has `mount`, which is attached nowhere, show files as belonging to those who have their owners'
+/// ids in the container.
+pub(crate) fn map(mount: impl AsFd, depth: Depth, ids: &ContainerIds<'_>) -> Result<()> {
+    let namespace = ids.namespace()?;
+    let change = Change { id_map: Some(namespace.as_fd()), ..Change::default() };
+    set_attributes(mount, depth, change).context(|| "idmap")
+}
+
+/// The user namespace whose mappings the mount takes.
+fn namespace_for(mount: &MountPlan, container: &ContainerIds<'_>) -> Result<Option<OwnedFd>> {
+    match &mount.id_map {
+        None => Ok(None),
+        Some(IdMap { mappings: Some((uids, gids)), .. }) => {
+            namespace_of(&IdMaps { uids: uids.clone(), gids: gids.clone() }).map(Some)
+        }
+        Some(IdMap { mappings: None, .. }) => container.namespace().map(Some),
+    }
+}
+
+impl<'a> ContainerIds<'a> {
+    /// Those of a container with these namespaces; `maps` are the mappings of a new one.
+    pub(crate) fn of(namespaces: &'a Namespaces, maps: &'a IdMaps) -> ContainerIds<'a> {
+        let user = CloneFlags::CLONE_NEWUSER;
+        match namespaces.existing(user) {
+            Some(joined) => ContainerIds::Joined(joined.as_fd()),
+            None if namespaces.new.contains(user) => ContainerIds::Mapped(maps),
+            None => ContainerIds::Host,
+        }
+    }
+
     /// A user namespace that maps them.
     fn namespace(&self) -> Result<OwnedFd> {
         match self {

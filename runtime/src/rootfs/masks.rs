@@ -11,6 +11,10 @@ use rustix::fs::FileType;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+/// The attributes of a file's cover. With the host's /dev bound in, the null device is the host's:
+/// read-only keeps its mode and owner as they are. Reading and writing the device goes on.
+pub(super) const MASK: u64 = RDONLY | NOSUID | NOEXEC;
+
 /// What covers masked paths: the container's null device over a file, an empty directory over a directory.
 #[derive(Debug)]
 pub(crate) struct Masks {
@@ -38,9 +42,7 @@ impl Masks {
             FileType::Directory => self.cover_directory(place).context(what),
             _ => {
                 let cover = clone_at(&self.null, Depth::One).context(what)?;
-                // With the host's /dev bound in, the null device is the host's: read-only keeps its
-                // mode and owner as they are. Reading and writing the device goes on.
-                let change = Change { set: RDONLY | NOSUID | NOEXEC, ..Change::default() };
+                let change = Change { set: MASK, ..Change::default() };
                 attach_changed(&cover, place, |cover| {
                     set_attributes(cover, Depth::One, change).context(|| "make it read-only")
                 })

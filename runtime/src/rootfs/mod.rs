@@ -17,6 +17,7 @@ pub(crate) mod pivot;
 pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod procfs;
+pub(crate) mod stage;
 
 use crate::cgroup::Cgroup;
 use crate::error::{Context, Error, Result};

@@ -278,12 +278,3 @@ fn preserved_descriptors_and_no_others_reach_the_program() {
     assert_eq!(out.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3", "4"]);
     assert!(bundle.tare(&["run", "--preserve-fds", "5", "c"]).fails(1).contains("preserved-fd"));
 }
-
-#[test]
-fn what_is_not_supported_is_named() {
-    let bundle = Bundle::new(&["true"]);
-    for command in ["checkpoint", "restore"] {
-        let error = bundle.tare(&[command, "c"]).fails(1);
-        assert!(error.contains(&format!("{command} is not supported")), "{error}");
-    }
-}

@@ -110,7 +110,7 @@ fn features() -> Features {
             super::help::libseccomp_version(),
         )]),
         // Names, and beginnings of names, of annotations that change what the runtime does.
-        potentially_unsafe_config_annotations: vec!["org.systemd.property."],
+        potentially_unsafe_config_annotations: vec!["org.systemd.property.", "org.criu.config"],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::container::Container;
-use crate::container::bundle::settle_pids;
+use crate::container::dialect::settle_resources;
 use crate::error::{Context, Error, Result};
 use crate::log::Level;
 use oci_spec::runtime::LinuxResources;
@@ -93,7 +93,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     };
     let mut resources = serde_json::from_str(&text)
         .map_err(|error| Error::invalid(format!("resources: {error}")))?;
-    settle_pids(&mut resources, text.as_bytes(), "");
+    settle_resources(&mut resources, text.as_bytes(), "");
     complete(&mut resources);
     container.update(&resources)
 }

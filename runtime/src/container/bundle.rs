@@ -2,7 +2,7 @@
 
 use super::dialect;
 use crate::error::{Context, Error, Kind, Result};
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -89,21 +89,9 @@ pub(crate) fn parse(config: &[u8]) -> Result<(Spec, Vec<String>)> {
     let (mut spec, warnings): (Spec, _) = read(config, CONFIG, dialect::rewrite_config)?;
     let linux = spec.linux_mut().as_mut();
     if let Some(resources) = linux.and_then(|linux| linux.resources_mut().as_mut()) {
-        settle_pids(resources, config, "/linux/resources");
+        dialect::settle_resources(resources, config, "/linux/resources");
     }
     Ok((spec, warnings))
-}
-
-/// The resources' type reads a limit of tasks that is left out as zero, which means something else.
-/// So zero is looked up again in `text`, where the resources stand at `place`.
-pub(crate) fn settle_pids(resources: &mut LinuxResources, text: &[u8], place: &str) {
-    if resources.pids().is_some_and(|pids| pids.limit() == 0) {
-        let value = serde_json::from_slice::<Value>(text).unwrap_or_default();
-        let limit = value.pointer(&format!("{place}/pids/limit"));
-        if limit.is_none_or(Value::is_null) {
-            resources.set_pids(None);
-        }
-    }
 }
 
 /// Parses the description of a process; beside it comes what is to be said about it.

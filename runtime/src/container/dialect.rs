@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::process::capabilities::forget_unknown;
+use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value, json};
 
 /// Rewrites a configuration, and returns what is to be said about it.
@@ -89,6 +90,32 @@ fn rewrite_resources(resources: &mut Map<String, Value>) {
     }
 }
 
+/// Corrects what the types of the resources read as a value though it is none: a limit of tasks that
+/// is left out is not zero, and the name of a size is found however its key is written. That is
+/// looked up again in `text`, where the resources stand at `place`.
+pub(crate) fn settle_resources(resources: &mut LinuxResources, text: &[u8], place: &str) {
+    let no_tasks = resources.pids().is_some_and(|pids| pids.limit() == 0);
+    let limits = resources.hugepage_limits().iter().flatten();
+    let nameless = limits.clone().any(|limit| limit.page_size().is_empty());
+    if !no_tasks && !nameless {
+        return;
+    }
+    let value = serde_json::from_slice::<Value>(text).unwrap_or_default();
+    let Some(value) = value.pointer(place) else { return };
+    if no_tasks && value["pids"]["limit"].is_null() {
+        resources.set_pids(None);
+    }
+    let written = value["hugepageLimits"].as_array().into_iter().flatten();
+    let limits = resources.hugepage_limits_mut().iter_mut().flatten();
+    for (limit, written) in limits.zip(written).filter(|(limit, _)| limit.page_size().is_empty()) {
+        let mut fields = written.as_object().into_iter().flatten();
+        let size = fields.find(|(name, _)| name.eq_ignore_ascii_case("pageSize"));
+        if let Some(size) = size.and_then(|(_, size)| size.as_str()) {
+            limit.set_page_size(size.to_owned());
+        }
+    }
+}
+
 fn array_of<'a>(
     object: &'a mut Map<String, Value>,
     name: &str,
@@ -144,13 +171,25 @@ mod tests {
         let resources = json!({
             "pids": {"limit": null},
             "devices": [{"allow": false, "type": "", "access": "rwm"}],
-            "hugepageLimits": [{"pageSize": "2MB", "limit": u64::MAX}],
+            "hugepageLimits": [
+                {"pageSize": "2MB", "limit": u64::MAX},
+                {"pagesize": "1GB", "limit": 1},
+            ],
         });
         let (spec, _) = parse(&config(json!({"resources": resources}), json!(null))).unwrap();
         let resources = spec.linux().as_ref().unwrap().resources().clone().unwrap();
         assert!(resources.pids().is_none());
         assert!(resources.devices().as_ref().unwrap()[0].typ().is_none());
-        assert_eq!(resources.hugepage_limits().as_ref().unwrap()[0].limit(), i64::MAX);
+        let limits = resources.hugepage_limits().clone().unwrap();
+        assert_eq!(limits[0].limit(), i64::MAX);
+        assert_eq!(limits[1].page_size(), "1GB");
+        // Zero is a limit, and these types would have it for none that is there.
+        for (pids, limit) in [(json!({}), None), (json!({"limit": 0}), Some(0))] {
+            let resources = json!({"resources": {"pids": pids}});
+            let (spec, _) = parse(&config(resources, json!(null))).unwrap();
+            let resources = spec.linux().as_ref().unwrap().resources().clone().unwrap();
+            assert_eq!(resources.pids().as_ref().map(|pids| pids.limit()), limit);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod create;
 mod delegation;
 pub(crate) mod delete;
-mod dialect;
+pub(crate) mod dialect;
 pub(crate) mod exec;
 mod external;
 pub(crate) mod foreground;

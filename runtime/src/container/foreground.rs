@@ -12,6 +12,7 @@ use nix::sys::wait::{Id, WaitPidFlag};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::os::fd::{AsFd, OwnedFd};
+use std::process;
 
 /// What must be in place before the program starts, so that no signal is lost.
 #[derive(Debug)]
@@ -68,10 +69,9 @@ impl Foreground {
         };
         loop {
             let relay = terminal.as_ref().map(|(_, relay)| relay);
-            if wait(&signals, started, relay, readiness.as_ref())? == Said::Something {
-                readiness =
-                    readiness.filter(|one| matches!(one.pass_on(std::process::id()), Ok(false)));
-            }
+            wait(&signals, started, relay, readiness.as_ref())?;
+            // A supervisor that cannot be told is no reason to end.
+            readiness = readiness.filter(|one| matches!(one.pass_on(process::id()), Ok(false)));
             if let Some((_, relay)) = &mut terminal {
                 relay.step()?;
             }
@@ -86,35 +86,20 @@ impl Foreground {
     }
 }
 
-/// Whether the container has said something to its supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    /// Perhaps that it is ready.
-    Something,
-    /// No.
-    Nothing,
-}
-
 /// Waits until there is something to do.
 fn wait(
     signals: &SignalFd,
     started: &Started,
     relay: Option<&Relay>,
     readiness: Option<&Readiness>,
-) -> Result<Said> {
-    let mut list: Vec<PollFd<'_>> = Vec::with_capacity(6);
+) -> Result<()> {
+    let mut list = relay.map(Relay::interests).unwrap_or_default();
     list.extend(readiness.map(|one| PollFd::new(one, PollFlags::IN)));
-    list.extend(relay.map(Relay::interests).unwrap_or_default());
     list.push(PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN));
     list.push(PollFd::new(&started.pidfd, PollFlags::IN));
     match poll(&mut list, None) {
-        Ok(_) => {}
-        Err(rustix::io::Errno::INTR) => return Ok(Said::Nothing),
-        Err(errno) => return Err(Error::system("poll", errno)),
-    }
-    match readiness.and(list.first()).is_some_and(|first| !first.revents().is_empty()) {
-        true => Ok(Said::Something),
-        false => Ok(Said::Nothing),
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(errno) => Err(Error::system("poll", errno)),
     }
 }
 

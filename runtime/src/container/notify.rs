@@ -12,6 +12,7 @@ use crate::log::{Level, Log};
 use oci_spec::runtime::{MountBuilder, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -69,13 +70,14 @@ impl Supervisor {
         let what = || format!("listen on {INSIDE}/{SOCKET}");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let place = match rustix::fs::openat(dir, DIRECTORY, flags, Mode::empty()) {
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(Errno::NOENT) => return Ok(None),
             other => other.context(what)?,
         };
         let _ = rustix::fs::unlinkat(&place, SOCKET, AtFlags::empty());
         // The whole path may be longer than an address can be.
         let short = format!("/proc/self/fd/{}/{SOCKET}", place.as_raw_fd());
         let inside = UnixDatagram::bind(&short).context(what)?;
+        inside.set_nonblocking(true).context(what)?;
         // Whoever the container's program runs as.
         let all = Mode::from_raw_mode(0o777);
         rustix::fs::chmodat(&place, SOCKET, all, AtFlags::empty()).context(what)?;
@@ -114,31 +116,36 @@ impl Readiness {
             let mut list =
                 [PollFd::new(&self.inside, PollFlags::IN), PollFd::new(pidfd, PollFlags::IN)];
             rustix::io::retry_on_intr(|| poll(&mut list, None)).context(|| "poll")?;
-            let [said, ended] = list.map(|entry| !entry.revents().is_empty());
-            if said && self.pass_on(pid)? {
+            let [_, init] = list;
+            let ended = !init.revents().is_empty();
+            if self.pass_on(pid)? {
                 return self.wait_for_supervisor(log);
             }
-            if ended && !said {
+            if ended {
                 return Ok(());
             }
         }
     }
 
-    /// Reads one message, which must be there, and says whether the container is ready: then the
+    /// Reads what the container has said, without waiting, and says whether it is ready: then the
     /// supervisor knows, and watches `pid`.
     pub(crate) fn pass_on(&self, pid: u32) -> Result<bool> {
         let mut message = [0; LIMIT];
-        let length = self.inside.recv(&mut message).context(|| "read from the container")?;
-        let text = message.get(..length).unwrap_or_default();
-        let Some(ready) =
-            text.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"READY="))
-        else {
-            return Ok(false);
-        };
-        let what = || "notify the supervisor";
-        self.host.send(&[ready, b"\n"].concat()).context(what)?;
-        self.host.send(format!("MAINPID={pid}\n").as_bytes()).context(what)?;
-        Ok(true)
+        loop {
+            let read = rustix::io::retry_on_intr(|| rustix::io::read(&self.inside, &mut message));
+            let length = match read {
+                Err(Errno::AGAIN) => return Ok(false),
+                other => other.context(|| "read from the container")?,
+            };
+            let text = message.get(..length).unwrap_or_default();
+            let mut lines = text.split(|byte| *byte == b'\n');
+            if let Some(ready) = lines.find(|line| line.starts_with(b"READY=")) {
+                let what = || "notify the supervisor";
+                self.host.send(&[ready, b"\n"].concat()).context(what)?;
+                self.host.send(format!("MAINPID={pid}\n").as_bytes()).context(what)?;
+                return Ok(true);
+            }
+        }
     }
 
     /// Waits until the supervisor has read what it was sent: it looks up who sent a message only

@@ -66,6 +66,12 @@ impl Bundle {
         });
     }
 
+    /// The capabilities in one of the program's sets.
+    pub(crate) fn capabilities(&self, set: &str) -> Vec<String> {
+        let names = self.config["process"]["capabilities"][set].as_array().unwrap();
+        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
     /// Gives the container a user namespace, in which ids are the host's.
     pub(crate) fn map_ids(&mut self) {
         let mapping = serde_json::json!([{ "containerID": 0, "hostID": 0, "size": 65534 }]);

@@ -3,12 +3,12 @@
 use crate::bundle::{Bundle, Ran, TARE};
 use serde_json::json;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 /// The options of the mount at `place`, as /proc/mounts has them.
-fn options(mounts: &str, place: &str) -> Vec<String> {
+pub(crate) fn options(mounts: &str, place: &str) -> Vec<String> {
     let mut lines = mounts.lines().filter_map(|line| line.split_once(&format!(" {place} ")));
     let (_, rest) = lines.next_back().unwrap_or_else(|| panic!("{place} is not in {mounts}"));
     rest.split(' ').nth(1).unwrap().split(',').map(str::to_owned).collect()
@@ -68,68 +68,6 @@ fn a_file_goes_where_a_link_to_nothing_points() {
 }
 
 #[test]
-fn access_times_are_kept_as_mount_8_has_it() {
-    let mut bundle = Bundle::new(&["cat", "/proc/mounts"]);
-    bundle.mount("/from", "tmpfs", Path::new("tmpfs"), &["noatime", "nodev", "nosymfollow"]);
-    let from = bundle.image("from");
-    for (place, option) in [
-        ("/as-it-is", "rprivate"),
-        ("/taken-back", "atime"),
-        ("/directories", "nodiratime"),
-        ("/strict", "strictatime"),
-        ("/relative", "relatime"),
-        ("/tree", "rstrictatime"),
-    ] {
-        bundle.mount(place, "bind", &from, &["bind", option]);
-    }
-    let mounts = bundle.tare(&["run", "c"]).ok();
-    let has = |place: &str, option: &str| options(&mounts, place).iter().any(|one| one == option);
-    assert!(has("/as-it-is", "noatime") && has("/as-it-is", "nosymfollow"), "{mounts}");
-    assert!(has("/taken-back", "noatime") && !has("/taken-back", "nodev"), "{mounts}");
-    assert!(has("/directories", "nodiratime") && has("/directories", "relatime"), "{mounts}");
-    for place in ["/strict", "/tree"] {
-        assert!(!has(place, "noatime") && !has(place, "relatime"), "{mounts}");
-    }
-    assert!(has("/relative", "relatime") && has("/tree", "nodev"), "{mounts}");
-}
-
-#[test]
-fn in_a_user_namespace_what_the_host_locks_is_kept() {
-    let mut bundle = Bundle::new(&["cat", "/proc/mounts"]);
-    bundle.map_ids();
-    let from = bundle.path().join("from");
-    fs::create_dir(&from).unwrap();
-    let mut with = |wanted: &[&str], options: &str| {
-        bundle.edit(|config| {
-            let mounts = config["mounts"].as_array_mut().unwrap();
-            mounts.retain(|mount| mount["destination"] != "/to");
-            mounts.push(json!({
-                "destination": "/to", "type": "bind", "source": from, "options": wanted,
-            }));
-        });
-        let script = format!(
-            "mount --bind {from} {from} && mount -o remount,bind,{options} {from} && \
-             exec {TARE} --root containers run c",
-            from = from.display()
-        );
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script]).current_dir(bundle.path());
-        Ran::from(command.output().unwrap())
-    };
-    let mounts = with(&["bind", "nosuid"], "ro,noexec,nosymfollow").ok();
-    let kept = options(&mounts, "/to");
-    for option in ["ro", "noexec", "nosuid"] {
-        assert!(kept.iter().any(|one| one == option), "{option}: {kept:?}");
-    }
-    assert!(!kept.iter().any(|one| one == "nosymfollow"), "the kernel does not lock this one");
-    for (wanted, options) in [("rw", "ro"), ("exec", "noexec"), ("strictatime", "noatime")] {
-        let error = with(&["bind", wanted], options).fails(1);
-        assert!(error.contains("runc run failed: unable to start container process"), "{error}");
-        assert!(error.contains("error mounting") && error.contains("not permitted"), "{error}");
-    }
-}
-
-#[test]
 fn a_path_is_masked_once() {
     let mut bundle = Bundle::new(&["grep", "-cE", " /(dir|file) ", "/proc/mounts"]);
     fs::create_dir(bundle.image("dir")).unwrap();
@@ -168,18 +106,6 @@ fn the_roots_propagation_is_as_asked_where_the_host_shares_all() {
         let root = out.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
         assert!(root.contains(tag), "{asked}: {root}");
     }
-}
-
-#[test]
-fn a_new_directory_has_the_permissions_asked_for() {
-    let mut bundle = Bundle::new(&["stat", "-c", "%a %u %g", "/mode", "/kept"]);
-    fs::create_dir(bundle.image("kept")).unwrap();
-    fs::set_permissions(bundle.image("kept"), std::os::unix::fs::PermissionsExt::from_mode(0o710))
-        .unwrap();
-    bundle.mount("/mode", "tmpfs", Path::new("tmpfs"), &["mode=1500", "uid=5", "gid=6"]);
-    bundle.mount("/kept", "tmpfs", Path::new("tmpfs"), &["rw"]);
-    assert_eq!(bundle.tare(&["run", "c"]).ok(), "1500 5 6\n710 0 0\n");
-    assert_eq!(fs::metadata(bundle.image("mode")).unwrap().mode() & 0o7777, 0o755);
 }
 
 #[test]
@@ -239,4 +165,18 @@ fn devices_have_their_mode_and_owner() {
         config["process"]["args"] = json!(["stat", "-c", "%F %a %u", "/deep/er/pipe"]);
     });
     assert_eq!(bundle.tare(&["run", "c"]).ok(), "fifo 600 7\n");
+}
+
+/// The kernel gives a new procfs to whoever sees a whole one already, and the host's lies below a
+/// root that was moved over it.
+#[test]
+fn a_root_that_is_moved_gives_no_new_procfs() {
+    let script = "mount -t proc none /proc && : > /proc/sysrq-trigger";
+    let mut bundle = Bundle::new(&["busybox", "unshare", "-mrpf", "sh", "-euc", script]);
+    let mut capabilities = bundle.capabilities("bounding");
+    capabilities.push("CAP_SETFCAP".to_owned());
+    let names: Vec<&str> = capabilities.iter().map(String::as_str).collect();
+    bundle.allow(&names);
+    let error = bundle.tare(&["run", "--no-pivot", "c"]).fails(1);
+    assert!(error.contains("mount: permission denied"), "{error}");
 }

@@ -1,6 +1,9 @@
 //! Real cgroups on the host that the tests run on. Each test works below a cgroup of its own name
 //! and removes it; without root there is nothing to test.
 
+mod options;
+mod unified;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -90,16 +90,18 @@ fn listed(cgroup: &Path) -> Result<Vec<Controller>> {
     Ok(text.split_whitespace().filter_map(Controller::from_v2_name).collect())
 }
 
-/// A cgroup below one that has both processes and children ends up `domain invalid` or `threaded`;
-/// no process can be started into it.
+/// A cgroup below one that is threaded or holds processes of its own is no domain: it gets none of
+/// the controllers that count for whole processes, and none can be started into it.
 fn refuse_threads(directory: &Path) -> Result<()> {
     let kind = file::read_if_there(directory, "cgroup.type")?;
-    match kind.as_deref() {
-        None | Some("domain") => Ok(()),
-        Some(kind) => Err(Error::state(format!(
-            "cannot use the cgroup {}: it is \"{kind}\" because a cgroup above it holds processes \
-             itself; choose another linux.cgroupsPath",
-            directory.display()
-        ))),
-    }
+    let why = match kind.as_deref() {
+        None | Some("domain") => return Ok(()),
+        Some("domain invalid") => "it is in an invalid state".to_owned(),
+        Some(kind) => format!("it is in {kind} mode"),
+    };
+    Err(Error::state(format!(
+        "cannot enter cgroupv2 {:?} with domain controllers -- {why}: a cgroup above it is threaded \
+         or holds processes itself; choose another linux.cgroupsPath",
+        directory.display().to_string()
+    )))
 }

@@ -182,8 +182,13 @@ fn separate(hierarchy: Hierarchy, directory: PathBuf) -> Group {
     Group::V1(v1::Group { controllers, mount_point: hierarchy.mount_point, directory })
 }
 
-/// The container's group in the v2 hierarchy. Alone, it gets all controllers; beside v1 only what
-/// is asked for and not on v1, for most such hosts use it to count processes and nothing else.
+/// What a container is limited and measured by sooner or later, wherever the host has it.
+const MAIN: [Controller; 5] =
+    [Controller::Cpu, Controller::Cpuset, Controller::Io, Controller::Memory, Controller::Pids];
+
+/// The container's group in the v2 hierarchy. Alone, it gets all controllers; beside v1, of what is
+/// not there, the main ones and what is asked for. Most such hosts have nothing but the odd ones on
+/// v2, and need not make them for each container.
 fn unify(
     hierarchy: Hierarchy,
     directory: PathBuf,
@@ -198,6 +203,7 @@ fn unify(
             let wanted: Vec<Controller> = demands(resources)
                 .iter()
                 .map(|demand| demand.controller)
+                .chain(MAIN)
                 .filter(|controller| controller.v2_name().is_some() && !on_v1.contains(controller))
                 .collect();
             hand_down(&mount_point, &directory, Wanted::These(&wanted))?

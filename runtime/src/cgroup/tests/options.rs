@@ -10,10 +10,10 @@ struct Case {
     /// What is asked for, twice: at first and later.
     asked: [String; 2],
     controller: Controller,
-    /// The file on v1 and what it then holds, or nothing if v1 has none.
-    v1: Option<(&'static str, [String; 2])>,
+    /// The files on v1, of which the first that is there holds it, and what that is.
+    v1: Vec<(&'static str, [String; 2])>,
     /// The same for v2.
-    v2: Option<(&'static str, [String; 2])>,
+    v2: Vec<(&'static str, [String; 2])>,
 }
 
 fn case(
@@ -23,7 +23,12 @@ fn case(
     v2: Option<(&'static str, [&str; 2])>,
 ) -> Case {
     let file = |(name, held): (&'static str, [&str; 2])| (name, held.map(str::to_owned));
-    Case { asked: asked.map(str::to_owned), controller, v1: v1.map(file), v2: v2.map(file) }
+    Case {
+        asked: asked.map(str::to_owned),
+        controller,
+        v1: v1.map(file).into_iter().collect(),
+        v2: v2.map(file).into_iter().collect(),
+    }
 }
 
 fn cases() -> Vec<Case> {
@@ -149,12 +154,15 @@ fn cases() -> Vec<Case> {
 
 /// Those of a disk of this host, if it has one.
 fn block_cases() -> Vec<Case> {
-    let weight = case(
+    let mut weight = case(
         Controller::Io,
         [r#""blockIO": {"weight": 200}"#, r#""blockIO": {"weight": 300}"#],
         Some(("blkio.bfq.weight", ["200", "300"])),
         Some(("io.bfq.weight", ["default 200", "default 300"])),
     );
+    // Without the BFQ scheduler there may be iocost, with a scale of its own.
+    let converted = [200, 300].map(|weight| format!("default {}", convert::io_weight(weight)));
+    weight.v2.push(("io.weight", converted));
     let Some((major, minor)) = disk() else { return vec![weight] };
     let rate = |option: &str, rate: u32| {
         format!(
@@ -172,8 +180,8 @@ fn block_cases() -> Vec<Case> {
         all.push(Case {
             asked: rates.map(|value| rate(option, value)),
             controller: Controller::Io,
-            v1: Some((v1, rates.map(|value| format!("{major}:{minor} {value}")))),
-            v2: Some(("io.max", rates.map(|value| format!("{key}={value}")))),
+            v1: vec![(v1, rates.map(|value| format!("{major}:{minor} {value}")))],
+            v2: vec![("io.max", rates.map(|value| format!("{key}={value}")))],
         });
     }
     all
@@ -195,9 +203,9 @@ fn place<'a>(
 ) -> Option<(&'a Path, &'static str, &'a [String; 2])> {
     let group = cgroup.groups.iter().find(|group| group.driver().has(case.controller))?;
     let place = if group.v2().is_some() { &case.v2 } else { &case.v1 };
-    let (name, held) = place.as_ref()?;
     let directory = group.driver().directory();
-    directory.join(name).exists().then_some((directory, *name, held))
+    let (name, held) = place.iter().find(|(name, _)| directory.join(name).exists())?;
+    Some((directory, *name, held))
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn a_threaded_cgroup_takes_no_container() {
 }
 
 #[test]
-fn a_parent_with_processes_gives_no_memory_limit() {
+fn a_parent_with_processes_gives_no_limits_but_a_place() {
     let Some((mut parent, directory)) = unified() else { return };
     let cgroup = parent.create("{}").unwrap();
     parent.start(&cgroup, "exec sleep 60");
@@ -39,8 +39,11 @@ fn a_parent_with_processes_gives_no_memory_limit() {
         annotations: &BTreeMap::new(),
         owner: None,
     };
+    let plain = Cgroup::create(&Request { resources: None, ..request }).unwrap();
+    assert_eq!(file::read(&directory.join("box/inner"), "cgroup.type").unwrap(), "domain");
+    plain.remove().unwrap();
     let error = Cgroup::create(&request).unwrap_err().to_string();
-    assert!(error.contains("memory"), "{error}");
+    assert!(error.contains("memory.limit needs the memory controller"), "{error}");
     assert!(!directory.join("box/inner").exists(), "after {error}");
 }
 
@@ -116,12 +119,12 @@ fn the_kernel_has_the_program_of_the_last_update_only() {
         crate::linux::bpf::device::attached(std::os::fd::AsFd::as_fd(&box_directory)).unwrap().len()
     };
     assert_eq!(programs(), 1);
-    // Any device, then none of one kind but for reading, then all.
+    // Any device, then one that can only be read, then none.
     for (rules, script, code) in [
         (r#"[{"allow": true, "type": "a", "access": "rwm"}]"#, ": </dev/kmsg", 0),
         (
             r#"[{"allow": true, "access": "rwm"},
-                {"allow": false, "type": "c", "major": 1, "access": "w"}]"#,
+                {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "w"}]"#,
             "(: </dev/kmsg) || exit 1; (: >/dev/kmsg) && exit 2; exit 0",
             0,
         ),

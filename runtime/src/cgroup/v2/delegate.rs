@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::super::controller::Controller;
 use super::super::file;
 use crate::error::{Context, Error, Result};
@@ -53,15 +55,21 @@ pub(in super::super) enum Wanted<'a> {
 
 /// Hands `controllers` to the children of `cgroup`: all at once if the kernel agrees, else as many
 /// as it does. What is missing in the end is noticed by who asks for a limit of it.
+///
+/// A cgroup with processes in it could still hand down those that count threads, but its children
+/// would be no place for a container any more. So it hands down nothing.
 fn enable(cgroup: &Path, controllers: &[Controller]) {
     let names: Vec<String> = controllers
         .iter()
         .filter_map(|controller| controller.v2_name())
         .map(|name| format!("+{name}"))
         .collect();
-    if file::try_write(cgroup, HAND_DOWN, &names.join(" ")).is_err() {
-        for name in &names {
-            let _ = file::try_write(cgroup, HAND_DOWN, name);
+    match file::try_write(cgroup, HAND_DOWN, &names.join(" ")) {
+        Ok(()) | Err(Errno::BUSY) => {}
+        Err(_) => {
+            for name in &names {
+                let _ = file::try_write(cgroup, HAND_DOWN, name);
+            }
         }
     }
 }

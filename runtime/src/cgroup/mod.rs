@@ -297,6 +297,25 @@ impl Cgroup {
         view::view(&self.groups)
     }
 
+    /// The cgroups that this process itself is in, on the v1 hierarchies: what a container without
+    /// any of its own is in, too.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(crate) fn of_caller() -> Result<Cgroup> {
+        let groups = hierarchy::detect()?.into_iter().filter_map(|hierarchy| {
+            let controllers = match hierarchy.holds {
+                hierarchy::Holds::V1(controllers) => controllers,
+                hierarchy::Holds::Systemd => Vec::new(),
+                hierarchy::Holds::V2 => return None,
+            };
+            let directory = hierarchy.mount_point.join(hierarchy.own);
+            let mount_point = hierarchy.mount_point;
+            Some(Group::V1(v1::Group { controllers, mount_point, directory }))
+        });
+        Ok(Cgroup { groups: groups.collect(), unit: None })
+    }
+
     /// Whether there is no cgroup of the container's own: a plain user's may have to do without.
     pub(crate) fn is_none(&self) -> bool {
         self.groups.is_empty()

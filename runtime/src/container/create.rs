@@ -291,6 +291,14 @@ pub(super) fn make_cgroup(
         .inspect_err(|_| {
             let _ = dir.remove();
         })?;
+    if cgroup.is_none() && !namespaces.new.contains(CloneFlags::CLONE_NEWPID) {
+        request.log.write(
+            Level::Warning,
+            "Creating a rootless container with no cgroup and no private pid namespace. Such \
+             configuration is strongly discouraged (as it is impossible to properly kill all \
+             container's processes)",
+        );
+    }
     let record = Record {
         oci_version: SPEC_VERSION.to_owned(),
         id: request.id.to_string(),

@@ -119,6 +119,8 @@ impl ContainerPlan<'_> {
         if let Gate::Fifo(_) = self.gate {
             end_on_request().context(|| "prepare for the end")?;
         }
+        // Who comes later, such as `exec`, is the same user.
+        self.launch.open_to_maker()?;
         self.launch.install_listener(channel)?;
         channel.step(|| "init: closing the pipe to signal completion".to_owned());
         channel.ask(&Report::Ready)?;

@@ -1,6 +1,7 @@
 //! The last steps of every process in a container, up to its program.
 
 use super::channel::{Channel, Report};
+use crate::caller::is_root;
 use crate::error::{Context, Error, Kind, Result};
 use crate::linux::descriptor::{close_all_from, keep_on_exec};
 use crate::linux::system::restore_default_signals;
@@ -14,6 +15,7 @@ use crate::process::{env, schedule, seccomp};
 use crate::rootfs::procfs::Procfs;
 use oci_spec::runtime::{PosixRlimit, Process};
 use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySets, capabilities, set_capabilities, set_keep_capabilities, set_no_new_privs,
 };
@@ -45,6 +47,8 @@ pub(crate) struct Launch {
     pub(crate) memory_policy: Option<MemoryPolicy>,
     /// Whether supplementary groups can be set.
     pub(crate) groups: Groups,
+    /// Whether the process is made by root, of the host or of a user namespace.
+    maker_is_root: bool,
     /// Whose the standard streams are.
     pub(crate) streams: Streams,
     /// The CPUs that the container's cgroup is given, if not all.
@@ -94,6 +98,7 @@ impl Launch {
             personality: None,
             memory_policy: None,
             groups: Groups::Set,
+            maker_is_root: is_root(),
             streams: Streams::Container,
             cpus: None,
             limits: Vec::new(),
@@ -210,6 +215,16 @@ impl Launch {
         format!("chdir to cwd ({cwd:?}) set in config.json failed")
     }
 
+    /// Lets a maker who is a plain user look into this process: it has no privilege by which it could
+    /// look into one that is hidden, and needs to for its descriptors and namespaces. Others of that
+    /// user may, too, as far as they have this process's capabilities already.
+    pub(crate) fn open_to_maker(&self) -> Result<()> {
+        if self.maker_is_root {
+            return Ok(());
+        }
+        set_dumpable_behavior(DumpableBehavior::Dumpable).context(|| "prctl(SET_DUMPABLE)")
+    }
+
     /// Installs the seccomp filter now, if somebody waits for its notifications, and lets the
     /// runtime fetch the descriptor that they come by.
     pub(crate) fn install_listener(&self, channel: &Channel) -> Result<()> {
@@ -217,6 +232,7 @@ impl Launch {
         let Some(program) = self.seccomp.as_ref().filter(|one| one.asks_supervisor()) else {
             return Ok(());
         };
+        self.open_to_maker()?;
         raise_permitted()?;
         if let Some(listener) = install(program)? {
             channel.ask(&Report::SeccompListener { number: listener.as_raw_fd() })?;

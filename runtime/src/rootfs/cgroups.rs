@@ -4,7 +4,7 @@ use super::attach::{attach, attach_changed, clone_path, new_file_system};
 use super::options::{NODEV, NOEXEC, NOSUID, RDONLY};
 use super::place::Root;
 use super::plan::{Attributes, MountPlan, Parameter};
-use crate::cgroup::{Layout, View, Visible};
+use crate::cgroup::{Cgroup, Layout, View, Visible};
 use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use rustix::fs::CWD;
@@ -32,14 +32,23 @@ pub(crate) fn mount(
 ) -> Result<OwnedFd> {
     match (view.layout, view.hierarchies.as_slice()) {
         (Layout::Unified, [only]) => mount_unified(plan, only, namespace, place),
-        (Layout::Unified, _) => mount_nothing(plan, place),
+        (Layout::Unified, _) => mount_callers(plan, place),
         (Layout::Legacy, hierarchies) => mount_legacy(plan, hierarchies, place),
     }
 }
 
-/// A container without a cgroup of its own is shown none. Something has to be mounted all the same:
-/// the place may be the host's, where what the host lets its user write to would be the container's
-/// to write to as well.
+/// A container without a cgroup of its own is shown those that it is in, to look at. On v2 that is
+/// nothing but a part of the host's tree.
+fn mount_callers(plan: &MountPlan, place: &OwnedFd) -> Result<OwnedFd> {
+    let cgroup = Cgroup::of_caller()?;
+    match cgroup.is_none() {
+        true => mount_nothing(plan, place),
+        false => mount_legacy(&plan.clone().read_only(), &cgroup.view().hierarchies, place),
+    }
+}
+
+/// Something has to be mounted all the same: the place may be the host's, where what the host lets
+/// its user write to would be the container's to write to as well.
 fn mount_nothing(plan: &MountPlan, place: &OwnedFd) -> Result<OwnedFd> {
     let parameter = |name: &str, value: &str| Parameter {
         name: name.to_owned(),

@@ -77,6 +77,13 @@ pub(crate) struct MountPlan {
 }
 
 impl MountPlan {
+    /// The same, without the right to write.
+    pub(crate) fn read_only(mut self) -> MountPlan {
+        self.attributes.set |= RDONLY;
+        self.attributes.clear &= !RDONLY;
+        self
+    }
+
     /// Understands `mount` of the bundle in the directory `bundle`, whose container has its root at
     /// `rootfs` on the host, or says which option makes no sense.
     pub(crate) fn parse(mount: &Mount, bundle: &Path, rootfs: &Path) -> Result<MountPlan> {

@@ -48,6 +48,7 @@ fn a_life_without_a_cgroup() {
     user.edit(|config| config["process"]["oomScoreAdj"] = 700.into());
     user.leave(&["create", "c"]);
     user.wait_for("created");
+    assert_eq!(user.tare(&["exec", "c", "id", "-u"]).ok(), "0\n", "before the start, too");
     user.tare(&["start", "c"]).ok();
     user.wait_for("running");
     let score =
@@ -181,6 +182,36 @@ fn users_and_groups_have_to_be_mapped() {
     }
     let error = user.tare(&["exec", "--additional-gids", "0", "c", "id"]);
     assert!(error.err.contains("cannot set any additional groups"), "{error:?}");
+}
+
+#[test]
+fn a_shared_pid_namespace_without_a_cgroup_is_warned_of() {
+    let mut user = User::new(&["sleep", "1000"], Ids::Own);
+    user.edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|one| one["type"] != "pid");
+        for mount in config["mounts"].as_array_mut().unwrap() {
+            if mount["type"] == "proc" {
+                *mount = json!({
+                    "destination": "/proc", "type": "none", "source": "/proc",
+                    "options": ["rbind", "nosuid", "nodev", "noexec"],
+                });
+            }
+        }
+    });
+    user.start();
+    let log = fs::read_to_string(user.path().join("log")).unwrap();
+    assert!(log.contains("Such configuration is strongly discouraged"), "{log}");
+    user.tare(&["kill", "c", "KILL"]).ok();
+    user.wait_for("stopped");
+    user.tare(&["delete", "c"]).ok();
+}
+
+#[test]
+fn the_callers_cgroups_are_there_to_look_at() {
+    let user = User::script("cat /sys/fs/cgroup/pids/tasks > /dev/null && echo seen", Ids::Own);
+    let is_unified = hierarchies().len() == 1;
+    assert_eq!(user.tare(&["run", "c"]).out == "seen\n", !is_unified);
 }
 
 #[test]

@@ -76,7 +76,6 @@ pub(crate) fn restore(request: RestoreRequest<'_>) -> Result<Started> {
     let at = std::fs::canonicalize(create.root).context(|| "find the containers' directory")?;
     let maps = plan::id_maps(&linux);
     let ids = ContainerIds::of(&namespaces, &maps);
-    place.images.map_ids(&ids)?;
     let stage = Stage {
         at: &at,
         rootfs: &making.record.rootfs,

@@ -10,7 +10,6 @@
 use crate::error::{Context, Error, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
 use crate::rootfs::attach::clone_at;
-use crate::rootfs::idmapped::{self, ContainerIds};
 use crate::rootfs::options::NOSYMFOLLOW;
 use crate::rootfs::place::is_same_file;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
@@ -77,19 +76,6 @@ impl Directory {
                 let (fd, mount) = copied.context(what)?;
                 Ok(Directory { path, fd, mount: Some(mount) })
             }
-        }
-    }
-
-    /// Has the files belong to those who have the same ids in the container, where criu reads them
-    /// too: they are their owner's secret.
-    pub(crate) fn map_ids(&self, ids: &ContainerIds<'_>) -> Result<()> {
-        let Some(mount) = self.mount.as_ref().filter(|_| !matches!(ids, ContainerIds::Host)) else {
-            return Ok(());
-        };
-        match idmapped::map(mount, Depth::Tree, ids) {
-            // This file system can't; what everybody may read can be restored all the same.
-            Err(error) if error.errno() == Some(libc::EINVAL) => Ok(()),
-            other => other.context(|| format!("open {}", self.path.display())),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::init::channel::{receive_with_fd, send_with_fd};
 use crate::init::idmap::IdMaps;
 use crate::init::namespaces::Namespaces;
 use crate::linux::clone::{Forked, Kinship, fork};
-use crate::linux::mount::{Change, Depth, set_attributes};
+use crate::linux::mount::{Change, set_attributes};
 use crate::linux::system::exit;
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -49,14 +49,6 @@ pub(crate) fn open(
 pub(crate) fn open_here(mount: &MountPlan, container: &ContainerIds<'_>) -> Result<OwnedFd> {
     let source = mount.source.as_deref().unwrap_or(Path::new("/"));
     take(mount, source, namespace_for(mount, container)?.as_ref())
-}
-
-/// Has `mount`, which is attached nowhere, show files as belonging to those who have their owners'
-/// ids in the container.
-pub(crate) fn map(mount: impl AsFd, depth: Depth, ids: &ContainerIds<'_>) -> Result<()> {
-    let namespace = ids.namespace()?;
-    let change = Change { id_map: Some(namespace.as_fd()), ..Change::default() };
-    set_attributes(mount, depth, change).context(|| "idmap")
 }
 
 /// The user namespace whose mappings the mount takes.

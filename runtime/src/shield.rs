@@ -5,33 +5,35 @@
 //! that opens `/proc/<pid>/exe`. Who holds that file open for reading can open it again for writing
 //! once it is not executed any more, and so change what runs as root on the host next.
 //!
-//! So the commands that enter containers execute themselves anew from a copy of the file's mount
+//! So the commands that enter containers execute the program anew from a copy of the file's mount
 //! that is read-only. The copy is attached nowhere, and its last descriptor is closed by the
-//! execution itself: from then on no call can reach the mount to make it writable again. Where
-//! mounts cannot be copied, a sealed copy of the file in memory serves.
+//! execution itself: from then on no call can reach the mount to make it writable again.
+//! [`crate::linux`] does that before all else; where mounts cannot be copied, it is done here, from
+//! a sealed copy of the file in memory.
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::linux::mount::{Change, Depth, set_attributes};
 use crate::linux::system::executed_name;
 use crate::log::{Level, Log};
-use crate::rootfs::attach::clone_path;
-use crate::rootfs::options::RDONLY;
 use nix::fcntl::AtFlags;
 use rustix::fs::{
-    CWD, MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs,
-    memfd_create,
+    MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals,
+    fstatvfs, memfd_create,
 };
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-const OWN_FILE: &str = "/proc/self/exe";
+/// The file that this process runs.
+pub(crate) const OWN_FILE: &CStr = c"/proc/self/exe";
 
-/// Commands that put a process of ours into a container.
-const ENTERING: [&str; 3] = ["create", "run", "exec"];
+/// Commands that put a process of ours into a container, as words that end with a zero byte.
+pub(crate) const ENTERING: [&[u8]; 4] = [b"create\0", b"run\0", b"exec\0", b"restore\0"];
+
+/// How the name begins by which a program is executed by descriptor: the first as the kernel calls
+/// it, the second as a caller does that has protected the file in the same way, once for many calls.
+pub(crate) const BY_DESCRIPTOR: [&[u8]; 2] = [b"/dev/fd/", b"/proc/self/fd/"];
 
 /// Whether this program runs from a file that is out of reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,30 +62,28 @@ impl Shield {
 /// not run from one yet. The word is looked for in the bare command line, so that it is parsed only
 /// once; one too many does no harm.
 pub(crate) fn raise() -> Result<Shield> {
-    let entering = std::env::args_os().any(|word| ENTERING.iter().any(|name| word == *name));
-    if !entering {
+    if !std::env::args_os().skip(1).any(|word| is_entering(&word)) {
         return Ok(Shield::NotNeeded);
     }
     if is_raised()? {
         return Ok(Shield::Raised);
     }
-    let protected = match read_only_mount() {
-        Ok(mount) => mount,
-        Err(_) => sealed_copy().context(|| "protect the runtime's own file")?,
-    };
+    let protected = sealed_copy().context(|| "protect the runtime's own file")?;
     execute(protected).map(|_: Infallible| Shield::Raised)
 }
 
-/// Whether this program runs from a file that [`raise`] has protected.
+fn is_entering(word: &OsStr) -> bool {
+    ENTERING.iter().any(|name| name.strip_suffix(b"\0") == Some(word.as_bytes()))
+}
+
+/// Whether this program runs from a protected file.
 fn is_raised() -> Result<bool> {
-    let what = || format!("look at {OWN_FILE}");
-    // The first is how the kernel names a program that was executed by descriptor; the second is
-    // how a caller names one that it has protected in the same way, once for many calls.
+    let what = || "look at the runtime's own file";
     let name = executed_name().to_bytes();
-    if !name.starts_with(b"/dev/fd/") && !name.starts_with(b"/proc/self/fd/") {
+    if !BY_DESCRIPTOR.iter().any(|start| name.starts_with(start)) {
         return Ok(false);
     }
-    let own = File::open(OWN_FILE).context(what)?;
+    let own = open_own().context(what)?;
     let read_only = fstatvfs(&own).context(what)?.f_flag.contains(StatVfsMountFlags::RDONLY);
     if read_only || fcntl_get_seals(&own).is_ok_and(|seals| seals.contains(SEALS)) {
         return Ok(true);
@@ -91,12 +91,8 @@ fn is_raised() -> Result<bool> {
     Err(Error::new(Kind::System, "the runtime was executed by descriptor from a writable file"))
 }
 
-fn read_only_mount() -> Result<OwnedFd> {
-    let what = || "copy the mount of the runtime's own file";
-    let mount = clone_path(CWD, Path::new(OWN_FILE), Depth::One).context(what)?;
-    let change = Change { set: RDONLY, ..Change::default() };
-    set_attributes(&mount, Depth::One, change).context(what)?;
-    Ok(mount)
+fn open_own() -> rustix::io::Result<OwnedFd> {
+    rustix::fs::open(OWN_FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Nothing about the copy can be changed, these seals included.
@@ -107,7 +103,7 @@ fn sealed_copy() -> Result<OwnedFd> {
     let what = || "copy the runtime's own file to memory";
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut copy = File::from(memfd_create(c"tare", flags).context(what)?);
-    let mut own = File::open(OWN_FILE).context(what)?;
+    let mut own = File::from(open_own().context(what)?);
     std::io::copy(&mut own, &mut copy).context(what)?;
     fcntl_add_seals(&copy, SEALS).context(what)?;
     Ok(copy.into())

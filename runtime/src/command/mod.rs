@@ -24,7 +24,8 @@ use crate::caller;
 use crate::container::Container;
 use crate::error::{Context, Error, Result};
 use crate::log::{Format, Level, Log};
-use clap::{FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -33,12 +34,19 @@ use std::process::ExitCode;
 #[command(name = "tare", disable_version_flag = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
+    top: Top,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What stands beside the command.
+#[derive(Debug, clap::Args)]
+struct Top {
+    #[command(flatten)]
     flags: Flags,
     /// print the version
     #[arg(long, short = 'v')]
     version: bool,
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 /// Flags that may stand before or after the command.
@@ -107,6 +115,38 @@ enum Command {
     Update(update::Arguments),
 }
 
+/// How a command describes its arguments.
+type Describe = fn(clap::Command) -> clap::Command;
+
+/// The commands that make up a container's life.
+const FREQUENT: [(&str, Describe); 7] = [
+    ("create", create::Arguments::augment_args),
+    ("delete", delete::Arguments::augment_args),
+    ("exec", exec::Arguments::augment_args),
+    ("kill", kill::Arguments::augment_args),
+    ("run", run::Arguments::augment_args),
+    ("start", start::Arguments::augment_args),
+    ("state", state::Arguments::augment_args),
+];
+
+/// Parses the command line `words`.
+///
+/// To describe all commands takes longer than some of them. So the first word that is the name of a
+/// frequent one is taken for the command at first; what is said in words that only the whole
+/// description understands, and every mistake, is parsed anew by that.
+fn parse(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
+    let called = FREQUENT.iter().find(|(name, _)| words.iter().skip(1).any(|word| word == name));
+    let parsed = called.and_then(|(name, describe)| {
+        let line = clap::Command::new("tare").disable_help_subcommand(true);
+        let line = Top::augment_args(line).disable_version_flag(true);
+        line.subcommand(describe(clap::Command::new(*name))).try_get_matches_from(&words).ok()
+    });
+    match parsed {
+        Some(matches) => Ok(matches),
+        None => help::command_line().try_get_matches_from(words),
+    }
+}
+
 /// What applies to every command.
 #[derive(Debug)]
 struct Global {
@@ -122,12 +162,12 @@ struct Global {
 /// Does what the command line asks, and says how it went.
 pub(crate) fn run() -> ExitCode {
     let shield = crate::shield::raise();
-    let matches = help::command_line().try_get_matches();
+    let matches = parse(std::env::args_os().collect());
     let mut cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return help::explain(&error),
     };
-    if cli.version {
+    if cli.top.version {
         println!("{}", help::version());
         return ExitCode::SUCCESS;
     }
@@ -137,12 +177,12 @@ pub(crate) fn run() -> ExitCode {
     };
     let log = Log {
         // A bundle becomes the working directory later.
-        file: cli.flags.log.take().map(|file| std::path::absolute(&file).unwrap_or(file)),
-        format: cli.flags.log_format,
-        least: if cli.flags.debug { Level::Debug } else { Level::Warning },
+        file: cli.top.flags.log.take().map(|file| std::path::absolute(&file).unwrap_or(file)),
+        format: cli.top.flags.log_format,
+        least: if cli.top.flags.debug { Level::Debug } else { Level::Warning },
     };
     let done = log.check().and(shield).and_then(|shield| {
-        let global = Global::new(cli.flags, log.clone())?;
+        let global = Global::new(cli.top.flags, log.clone())?;
         shield.tell(&log);
         Ok(command.run(&global))
     });
@@ -303,6 +343,19 @@ mod tests {
         ] {
             let parsed = Cli::try_parse_from(line);
             assert!(parsed.is_ok(), "{line:?}: {parsed:?}");
+            let matches = parse(line.iter().map(OsString::from).collect()).unwrap();
+            let again = Cli::from_arg_matches(&matches);
+            assert_eq!(format!("{again:?}"), format!("{parsed:?}"));
         }
+    }
+
+    #[test]
+    fn a_value_may_look_like_a_command() {
+        let line = ["tare", "--root", "run", "list", "--format", "json"];
+        let matches = parse(line.map(OsString::from).to_vec()).unwrap();
+        let cli = Cli::from_arg_matches(&matches).unwrap();
+        assert!(matches!(cli.command, Some(Command::List(_))), "{cli:?}");
+        let mistake = ["tare", "create", "--none"].map(OsString::from).to_vec();
+        assert!(parse(mistake).is_err());
     }
 }

@@ -86,7 +86,11 @@ impl ContainerPlan<'_> {
         if self.has_net_devices {
             channel.ask(&Report::NetDevices)?;
         }
-        null::shield()?;
+        let alone = self.namespaces.new.contains(CloneFlags::CLONE_NEWPID);
+        if !alone {
+            // Who sees this process may see its streams too.
+            null::shield()?;
+        }
         let mut built = rootfs::build(&self.rootfs, &Host { channel })?;
         if self.has_host_hooks {
             channel.ask(&Report::Hooks)?;
@@ -99,7 +103,9 @@ impl ContainerPlan<'_> {
             Status::Creating,
             DefaultEnv::Inherit,
         )?;
-        null::adopt(built.root())?;
+        if !null::adopt(built.root())? && alone {
+            null::shield()?;
+        }
         built.root().make_dir(self.launch.process().cwd(), 0o755)?;
         if let Some(terminal) = &self.terminal {
             let pair = terminal.make(built.root())?;

@@ -56,7 +56,9 @@ impl JoinPlan<'_> {
         }
         match &self.terminal {
             Some(terminal) => terminal.adopt(terminal.make(open_root()?)?)?,
-            None => null::adopt(&open_root()?)?,
+            None => {
+                null::adopt(&open_root()?)?;
+            }
         }
         if let Some(cpus) = &self.affinity {
             apply_affinity(cpus)?;

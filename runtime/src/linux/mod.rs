@@ -7,6 +7,7 @@
 pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod descriptor;
+mod entry;
 pub(crate) mod keyring;
 pub(crate) mod mount;
 pub(crate) mod network;

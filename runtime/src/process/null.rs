@@ -44,14 +44,14 @@ pub(crate) fn shield() -> Result<()> {
 }
 
 /// Opens the null streams anew from the container in `root`. They stay as they are if what it has
-/// at /dev/null is something else.
-pub(crate) fn adopt(root: &Root) -> Result<()> {
+/// at /dev/null is something else; whether none is left as it was.
+pub(crate) fn adopt(root: &Root) -> Result<bool> {
     if null_streams().next().is_none() {
-        return Ok(());
+        return Ok(true);
     }
     match open_own(root) {
-        Some(null) => replace(&null),
-        None => Ok(()),
+        Some(null) => replace(&null).map(|()| true),
+        None => Ok(false),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::attach::{attach, attach_changed, clone_path, new_file_system};
 use super::options::{NODEV, NOEXEC, NOSUID, RDONLY};
-use super::place::Root;
+use super::place::open_here;
 use super::plan::{Attributes, MountPlan, Parameter};
 use crate::cgroup::{Cgroup, Layout, View, Visible};
 use crate::error::{Context, Result};
 use crate::linux::mount::{Change, Depth, set_attributes};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode};
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -95,9 +96,11 @@ fn mount_legacy(plan: &MountPlan, hierarchies: &[Visible<'_>], place: &OwnedFd) 
     let name = Some(Path::new("tmpfs"));
     let top = new_file_system("tmpfs", name, &[mode], plan.attributes.set & !RDONLY)?;
     attach(&top, place).context(|| "mount the directory of cgroups")?;
-    let inside = Root::new(top.try_clone().context(|| "hold the directory of cgroups")?);
     for hierarchy in hierarchies {
-        let below = inside.make_dir(Path::new(hierarchy.name), 0o755)?;
+        let name = OsStr::new(hierarchy.name);
+        let below = rustix::fs::mkdirat(&top, name, Mode::from_raw_mode(0o755))
+            .and_then(|()| open_here(&top, name))
+            .context(|| format!("make a place for cgroup {}", hierarchy.name))?;
         bind(hierarchy.directory, plan, &below)?;
         for link in hierarchy.links.iter().filter(|link| **link != hierarchy.name) {
             rustix::fs::symlinkat(hierarchy.name, &top, *link)

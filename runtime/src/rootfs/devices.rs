@@ -112,39 +112,61 @@ fn understand(device: &LinuxDevice) -> Result<Device> {
 
 /// Fills the container's /dev.
 pub(crate) fn populate(root: &Root, devices: &[Device], source: Source) -> Result<()> {
+    let mut places = Places { root, last: None };
     for device in devices.iter().filter(|device| device.path != Path::new("/dev/ptmx")) {
-        make(root, device, source)
+        make(&mut places, device, source)
             .context(|| format!("error creating device node {}", device.path.display()))?;
     }
     let links = || LINKS.iter().copied().chain(has_kcore().then_some(("/dev/core", "/proc/kcore")));
     for (path, target) in links() {
-        link(root, Path::new(path), target)?;
+        link(&mut places, Path::new(path), target)?;
     }
-    let (dev, name) = root.make_parent(Path::new("/dev/ptmx"))?;
-    remove_here(&dev, &name).context(|| "remove /dev/ptmx")?;
-    link(root, Path::new("/dev/ptmx"), "pts/ptmx")
+    let (dev, name) = places.of(Path::new("/dev/ptmx"))?;
+    remove_here(dev, name).context(|| "remove /dev/ptmx")?;
+    link(&mut places, Path::new("/dev/ptmx"), "pts/ptmx")
+}
+
+/// The directories in which files are made. Nearly all are made in the same one, which so is looked
+/// for only once.
+struct Places<'a> {
+    root: &'a Root,
+    last: Option<(&'a Path, OwnedFd)>,
+}
+
+impl<'a> Places<'a> {
+    /// The directory that `path` lies in, made if it is missing, and the last name.
+    fn of(&mut self, path: &'a Path) -> Result<(&OwnedFd, &'a OsStr)> {
+        let missing = || Error::invalid(format!("{} has no file name", path.display()));
+        let (above, name) = path.parent().zip(path.file_name()).ok_or_else(missing)?;
+        let held = self.last.take().filter(|(place, _)| *place == above);
+        let held = match held {
+            Some(held) => held,
+            None => (above, self.root.make_dir(above, 0o755)?),
+        };
+        Ok((&self.last.insert(held).1, name))
+    }
 }
 
 fn has_kcore() -> bool {
     Path::new("/proc/kcore").exists()
 }
 
-fn link(root: &Root, path: &Path, target: &str) -> Result<()> {
-    let (dev, name) = root.make_parent(path)?;
-    match rustix::fs::symlinkat(target, &dev, &name) {
+fn link<'a>(places: &mut Places<'a>, path: &'a Path, target: &str) -> Result<()> {
+    let (dev, name) = places.of(path)?;
+    match rustix::fs::symlinkat(target, dev, name) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Error::system(format!("link {}", path.display()), errno)),
     }
 }
 
-fn make(root: &Root, device: &Device, source: Source) -> Result<()> {
-    let (parent, name) = root.make_parent(&device.path)?;
+fn make<'a>(places: &mut Places<'a>, device: &'a Device, source: Source) -> Result<()> {
+    let (parent, name) = places.of(&device.path)?;
     // A pipe is no device: anyone may make one, and the host need not have it.
     let source = if device.kind == FileType::Fifo { Source::Made } else { source };
     match source {
-        Source::Host => bind(&parent, &name, device),
-        Source::Made => match make_node(&parent, &name, device) {
-            Err(error) if error.errno() == Some(libc::EPERM) => bind(&parent, &name, device),
+        Source::Host => bind(parent, name, device),
+        Source::Made => match make_node(parent, name, device) {
+            Err(error) if error.errno() == Some(libc::EPERM) => bind(parent, name, device),
             other => other,
         },
     }

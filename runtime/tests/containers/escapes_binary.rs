@@ -142,6 +142,20 @@ fn the_runtime_as_the_images_program_is_harmless() {
     own.is_untouched();
 }
 
+/// A caller may protect the runtime's file itself and execute it by descriptor; one that only does
+/// the latter has protected nothing.
+#[test]
+fn a_descriptor_alone_protects_nothing() {
+    use std::os::fd::AsRawFd;
+    let bundle = Bundle::new(&["true"]);
+    let file = fs::File::open(bundle::TARE).unwrap();
+    let mut run = std::process::Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    let ran = run.args(["run", "c"]).current_dir(bundle.path()).output().unwrap();
+    let error = String::from_utf8_lossy(&ran.stderr);
+    assert!(error.contains("executed by descriptor from a writable file"), "{error}");
+    assert_eq!(ran.status.code(), Some(1));
+}
+
 /// An image whose libraries run when the runtime is executed inside would run them with what the
 /// runtime has: it takes none.
 #[test]

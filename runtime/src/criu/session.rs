@@ -9,7 +9,7 @@ use crate::init::namespaces::Namespaces;
 use crate::init::spawn::{Affinity, Spawn};
 use crate::linux::descriptor::keep_on_exec;
 use crate::linux::system::restore_default_signals;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::process::env;
 use nix::sched::CloneFlags;
 use prost::Message;
@@ -87,10 +87,16 @@ impl Session {
             execute(&program, &theirs, start.kept)
         })?;
         let session = Session { socket, pid: spawned.pid, pidfd: spawned.pidfd };
-        match spawned.channel.next_report()? {
-            None => Ok(session),
-            Some(Report::Failed(error)) => Err(error.context("start criu")),
-            Some(_) => Err(Error::new(Kind::System, "criu's process sent an unexpected message")),
+        loop {
+            match spawned.channel.next_report()? {
+                None => return Ok(session),
+                Some(Report::Step(step)) => start.log.write(Level::Debug, &step),
+                Some(Report::Failed(error)) => return Err(error.context("start criu")),
+                Some(_) => {
+                    let text = "criu's process sent an unexpected message";
+                    return Err(Error::new(Kind::System, text));
+                }
+            }
         }
     }
 

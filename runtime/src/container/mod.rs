@@ -123,7 +123,11 @@ impl Container {
         if signal == SIGKILL && !self.record.own_pid_namespace && has_cgroup {
             // Its other processes do not end with the first, and may be there without it.
             self.record.cgroup.kill_all(signal)?;
-            return if self.record.init.is_alive() { self.signal_init(signal) } else { Ok(()) };
+            return match self.signal_init(signal) {
+                // It was gone before, or has gone with the others.
+                Err(error) if error.kind() == Kind::State => Ok(()),
+                outcome => outcome,
+            };
         }
         self.signal_init(signal)
     }

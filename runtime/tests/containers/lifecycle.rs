@@ -278,3 +278,21 @@ fn preserved_descriptors_and_no_others_reach_the_program() {
     assert_eq!(out.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3", "4"]);
     assert!(bundle.tare(&["run", "--preserve-fds", "5", "c"]).fails(1).contains("preserved-fd"));
 }
+
+#[test]
+fn a_kill_succeeds_however_fast_its_processes_go() {
+    let mut bundle = Bundle::new(&["sleep", "100"]);
+    bundle.edit(|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "pid");
+    });
+    // Without a pid namespace all of its cgroup is killed, and then its first process.
+    for round in 0..8 {
+        let id = format!("c{round}");
+        bundle.start(&id);
+        bundle.tare(&["kill", &id, "KILL"]).ok();
+        bundle.wait_for(&id, "stopped");
+        bundle.tare(&["kill", &id, "KILL"]).ok();
+        bundle.tare(&["delete", &id]).ok();
+    }
+}

@@ -10,6 +10,8 @@ mod features;
 mod help;
 mod kill;
 mod list;
+#[cfg(test)]
+mod manual;
 mod pause;
 mod ps;
 mod restore;

@@ -12,6 +12,7 @@ mod legacy;
 mod message;
 mod placeholder;
 mod properties;
+mod settled;
 mod unit;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +30,6 @@ use super::driver::Stage;
 use super::hierarchy::{Hierarchy, Holds};
 use super::placement::{Host, Placement};
 use super::undo::Setting;
-use super::v2;
 use super::{Request, file};
 use crate::error::{Error, Result};
 
@@ -149,8 +149,9 @@ impl Unit {
         // systemd first: it writes what it knows of, and the files get the rest after that.
         match self.host {
             Host::Unified => {
-                self.set_properties(&properties::of(directory, resources, stage)?)?;
-                as_systemd_rounds(directory, resources)
+                let settled = settled::settle(directory, resources, stage)?;
+                self.set_properties(&properties::of(directory, &settled, stage)?)?;
+                Ok(settled)
             }
             Host::Legacy => {
                 self.set_properties(&legacy::properties(resources)?)?;
@@ -241,20 +242,4 @@ impl Unit {
         };
         directories.find(is_watched).map(Path::to_owned)
     }
-}
-
-/// The same limits, with the CPU quota that systemd writes for them: with another one in the
-/// file, the limit would depend on who wrote last.
-fn as_systemd_rounds(directory: &Path, resources: &LinuxResources) -> Result<LinuxResources> {
-    let mut resources = resources.clone();
-    let Some(mut cpu) = resources.cpu().clone() else { return Ok(resources) };
-    if let Some(bandwidth) = v2::Bandwidth::wanted(directory, &cpu)?
-        && let Some(quota) = bandwidth.quota
-    {
-        let rounded = properties::rounded(quota, bandwidth.period);
-        cpu.set_quota(i64::try_from(rounded).ok());
-        cpu.set_period(Some(bandwidth.period));
-    }
-    resources.set_cpu(Some(cpu));
-    Ok(resources)
 }

@@ -27,10 +27,7 @@ fn main() {
     if let Some(status) = command::serve_as_witness() {
         std::process::exit(status);
     }
-    let settings = Settings::parse(std::env::args().skip(1)).unwrap_or_else(|problem| {
-        eprintln!("{problem}");
-        std::process::exit(2)
-    });
+    let settings = Settings::read();
     assert!(rustix::process::geteuid().is_root(), "the bench needs root: it makes containers");
     let scratch = tempfile::Builder::new()
         .prefix("tare-bench-")
@@ -46,12 +43,12 @@ fn main() {
     assert!(!contenders.is_empty(), "there is nothing to measure");
 
     let mut report = Report::new(&contenders);
-    report.add("run", cases::run(&contenders, &plain, settings.rounds));
-    report.add("run, docker's seccomp", cases::run(&contenders, &filtered, settings.rounds));
-    for (name, times) in cases::steps(&contenders, &plain, settings.rounds) {
+    report.add("run", cases::run(&contenders, &plain, settings.rounds()));
+    report.add("run, docker's seccomp", cases::run(&contenders, &filtered, settings.rounds()));
+    for (name, times) in cases::steps(&contenders, &plain, settings.rounds()) {
         report.add(name, times);
     }
-    report.crowd = cases::crowd(&contenders, &plain, settings.crowd, settings.rounds);
+    report.crowd = cases::crowd(&contenders, &plain, settings.crowd(), settings.rounds());
     report.peak = memory::peak(&contenders, &plain);
     report.limit = memory::smallest_limit(&contenders, &plain);
     match settings.format {

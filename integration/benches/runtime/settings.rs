@@ -1,9 +1,12 @@
 //! What the bench is told.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::{Parser, ValueEnum};
+
 /// How the results are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
     Table,
@@ -11,86 +14,58 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What the bench is told.
-#[derive(Debug)]
+/// Measures what the runtime costs, beside others and beside the least that any could cost
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
 pub(crate) struct Settings {
+    /// The program under test [default: the one that was built with this bench]
+    #[arg(long, value_name = "PATH")]
     pub(crate) tare: Option<PathBuf>,
+    /// crun; without it, it is left out [env: BENCH_CRUN]
+    #[arg(long, value_name = "PATH")]
     pub(crate) crun: Option<PathBuf>,
+    /// runc; without it, it is left out [env: BENCH_RUNC]
+    #[arg(long, value_name = "PATH")]
     pub(crate) runc: Option<PathBuf>,
+    /// A file tree that the two are in, with their libraries: all contenders run in it, their paths
+    /// count from its top [env: BENCH_TREE]
+    #[arg(long, value_name = "DIR")]
     pub(crate) tree: Option<PathBuf>,
+    /// Where to work: below /tmp, /run or /dev
+    #[arg(long, value_name = "DIR", default_value = "/tmp")]
     pub(crate) scratch: PathBuf,
-    pub(crate) rounds: usize,
-    pub(crate) crowd: usize,
+    /// How often each command is measured
+    #[arg(long, value_name = "N", default_value = "40")]
+    rounds: NonZeroUsize,
+    /// How many containers run at once
+    #[arg(long, value_name = "N", default_value = "32")]
+    crowd: NonZeroUsize,
+    /// How the results are shown
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: Format,
+    /// Cargo says so to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
-const HELP: &str = "\
-usage: bench [FLAG VALUE]...
-  --tare PATH     the program under test (default: the one that was built with this bench)
-  --crun PATH     crun, or none of it       (or set BENCH_CRUN)
-  --runc PATH     runc, or none of it       (or set BENCH_RUNC)
-  --tree DIR      a file tree that the two are in, with their libraries (or set BENCH_TREE): all
-                  contenders run in it, PATH counts from its top
-  --scratch DIR   where to work: below /tmp, /run or /dev (default: /tmp)
-  --rounds N      how often each command is measured (default: 40)
-  --crowd N       how many containers run at once (default: 32)
-  --format table|json";
-
 impl Settings {
-    /// Understands the command line, or says what is wrong with it.
-    pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Settings, String> {
+    /// Understands the command line and the environment, or ends with what is wrong with them.
+    pub(crate) fn read() -> Settings {
+        let mut settings = Settings::parse();
         let given = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let mut settings = Settings {
-            tare: None,
-            crun: given("BENCH_CRUN"),
-            runc: given("BENCH_RUNC"),
-            tree: given("BENCH_TREE"),
-            scratch: PathBuf::from("/tmp"),
-            rounds: 40,
-            crowd: 32,
-            format: Format::Table,
-        };
-        while let Some(flag) = words.next() {
-            // Cargo says so to every bench.
-            if flag == "--bench" {
-                continue;
-            }
-            let known = [
-                "--tare",
-                "--crun",
-                "--runc",
-                "--tree",
-                "--scratch",
-                "--rounds",
-                "--crowd",
-                "--format",
-            ];
-            if !known.contains(&flag.as_str()) {
-                return Err(HELP.to_owned());
-            }
-            let value = words.next().ok_or_else(|| format!("{flag} needs a value\n{HELP}"))?;
-            let number = || {
-                let number = value.parse().ok().filter(|number| *number > 0);
-                number.ok_or_else(|| format!("{flag} {value}: not a number"))
-            };
-            let path = || PathBuf::from(&value);
-            match flag.as_str() {
-                "--tare" => settings.tare = Some(path()),
-                "--crun" => settings.crun = Some(path()),
-                "--runc" => settings.runc = Some(path()),
-                "--tree" => settings.tree = Some(path()),
-                "--scratch" => settings.scratch = path(),
-                "--rounds" => settings.rounds = number()?,
-                "--crowd" => settings.crowd = number()?,
-                _ => {
-                    settings.format = match value.as_str() {
-                        "table" => Format::Table,
-                        "json" => Format::Json,
-                        _ => return Err(format!("--format {value}: table or json")),
-                    }
-                }
-            }
-        }
-        Ok(settings)
+        settings.crun = settings.crun.or_else(|| given("BENCH_CRUN"));
+        settings.runc = settings.runc.or_else(|| given("BENCH_RUNC"));
+        settings.tree = settings.tree.or_else(|| given("BENCH_TREE"));
+        settings
+    }
+
+    /// How often each command is measured.
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.get()
+    }
+
+    /// How many containers run at once.
+    pub(crate) fn crowd(&self) -> usize {
+        self.crowd.get()
     }
 }

@@ -121,4 +121,22 @@ mod tests {
         assert!(parse_line("-id x start").is_err_and(|e| e.contains("namespace")));
         assert!(parse_line("-namespace n -id ../x start").is_err_and(|e| e.contains("../x")));
     }
+
+    #[test]
+    fn the_man_page_has_the_options_that_there_are() {
+        let page = include_str!("../man/containerd-shim-tare-v2.8").replace("\\-", "-");
+        let (_, options) = page.split_once(".SH OPTIONS").unwrap();
+        let (options, _) = options.split_once(".SH EXIT STATUS").unwrap();
+        let headings = options.split(".TP\n").skip(1).filter_map(|entry| entry.lines().next());
+        let named: Vec<_> = headings
+            .flat_map(str::split_whitespace)
+            .filter_map(|word| word.strip_prefix('-'))
+            .collect();
+        let all = "namespace id address bundle publish-binary debug v version info";
+        assert_eq!(named, all.split(' ').collect::<Vec<_>>());
+        for name in named {
+            let parsed = parse_line(&format!("-namespace n -id x -{name}=true start"));
+            assert!(parsed.is_ok(), "{name}: {parsed:?}");
+        }
+    }
 }

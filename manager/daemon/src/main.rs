@@ -8,6 +8,8 @@ mod claim;
 mod error;
 mod listen;
 mod log;
+#[cfg(test)]
+mod manual;
 mod options;
 mod serve;
 mod settings;

@@ -120,8 +120,6 @@ fn start_unit(
         (io_accounting, Value::Flag(true)),
         ("TasksAccounting", Value::Flag(true)),
         ("DefaultDependencies", Value::Flag(false)),
-        // A scope whose processes were killed is forgotten like any other.
-        ("CollectMode", Value::Text("inactive-or-failed".to_owned())),
     ];
     properties.extend(asked.iter().map(|(name, value)| (name.as_str(), value.clone())));
     match bus.start_transient_unit(&scope.unit, &properties) {
@@ -215,11 +213,13 @@ impl Unit {
     pub(super) fn release<'a>(&self, directories: impl Iterator<Item = &'a Path>) -> Result<()> {
         let watched: Option<PathBuf> = self.watched(directories);
         let is_gone = || watched.as_ref().is_some_and(|directory| !directory.exists());
+        let mut bus = Bus::connect(self.manager)?;
         if is_gone() {
-            // The last process is gone, and systemd has noticed.
+            // The last process is gone, and systemd has noticed. A scope that it ended, because its
+            // time was over for one, is remembered as failed until somebody has seen it.
+            let _ = bus.reset_failed_unit(&self.name);
             return Ok(());
         }
-        let mut bus = Bus::connect(self.manager)?;
         match bus.stop_unit(&self.name) {
             Err(refusal) if !refusal.is("org.freedesktop.systemd1.NoSuchUnit") => {
                 return Err(refusal.while_doing(&format!("unable to stop unit {:?}", self.name)));

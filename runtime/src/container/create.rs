@@ -144,6 +144,8 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     let launch = plan::launch(&request, &linux, process.clone(), &namespaces)?;
 
     let dir = StateDir::claim(request.root, &request.id)?;
+    // Until there is a record, `delete` would take the directory for remains.
+    dir.lock()?;
     let mut making = make_cgroup(&request, &linux, &namespaces, rootfs, dir)?;
     if !namespaces.all().contains(CloneFlags::CLONE_NEWNS) {
         making.on_host = Some(OnHost::remember(&making.record.rootfs)?);
@@ -156,6 +158,7 @@ pub(crate) fn create(request: CreateRequest<'_>) -> Result<Prepared> {
     }
     // Should this process be killed, `delete --force` finds here what there is to remove.
     making.dir.save(&making.record)?;
+    making.dir.unlock()?;
     let entry = making.record.cgroup.entry()?;
     let hooks = spec.hooks().clone().unwrap_or_default();
     let inside = ContainerPlan {

@@ -31,14 +31,28 @@ const PATIENCE: i64 = 10;
 
 /// Removes the container `id`.
 pub(crate) fn delete(root: &Path, id: &str, running: Running, log: &Log) -> Result<()> {
-    let container = match Container::open(root, id) {
+    match open_locked(root, &ContainerId::parse(id)?) {
+        Err(error) if error.kind() == Kind::NotFound && running == Running::Kill => Ok(()),
+        container => container.and_then(|container| delete_locked(&container, id, running, log)),
+    }
+}
+
+/// Opens the container `id` once nobody else changes it, be it to remove it or to make it. What is
+/// there without being a container is removed.
+fn open_locked(root: &Path, id: &ContainerId) -> Result<Container> {
+    let dir = StateDir::open(root, id)?;
+    dir.lock()?;
+    match dir.load() {
+        Ok(record) => Ok(Container { dir, record }),
         Err(error) if error.kind() == Kind::NotFound => {
-            remove_remains(root, &ContainerId::parse(id)?)?;
-            return if running == Running::Kill { Ok(()) } else { Err(error) };
+            remove_remains(&dir, id)?;
+            Err(error)
         }
-        other => other?,
-    };
-    container.dir.lock()?;
+        Err(error) => Err(error),
+    }
+}
+
+fn delete_locked(container: &Container, id: &str, running: Running, log: &Log) -> Result<()> {
     if running == Running::Refuse {
         container
             .status()?
@@ -51,11 +65,7 @@ pub(crate) fn delete(root: &Path, id: &str, running: Running, log: &Log) -> Resu
 
 /// Removes what a `create` left that was killed before it knew the container's state: the directory,
 /// and cgroups without a process.
-fn remove_remains(root: &Path, id: &ContainerId) -> Result<()> {
-    let dir = match StateDir::open(root, id) {
-        Err(error) if error.kind() == Kind::NotFound => return Ok(()),
-        other => other?,
-    };
+fn remove_remains(dir: &StateDir, id: &ContainerId) -> Result<()> {
     if let Ok((spec, _)) = dir.load_config().and_then(|config| parse(&config)) {
         let linux = linux_of(&spec);
         let cgroups_path = linux.cgroups_path().as_ref().and_then(|path| path.to_str());

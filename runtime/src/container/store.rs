@@ -64,10 +64,33 @@ impl StateDir {
         Ok(StateDir { path, fd })
     }
 
-    /// Waits until no other command is changing this container; held until `self` is dropped.
+    /// Waits until no other command is changing this container; held until `self` is dropped or
+    /// [`unlock`](StateDir::unlock)ed. Who held it before may have removed the container.
     pub(crate) fn lock(&self) -> Result<()> {
         rustix::io::retry_on_intr(|| rustix::fs::flock(&self.fd, FlockOperation::LockExclusive))
-            .context(|| format!("lock {}", self.path.display()))
+            .context(|| format!("lock {}", self.path.display()))?;
+        match self.is_in_place()? {
+            true => Ok(()),
+            false => Err(missing()),
+        }
+    }
+
+    /// Lets other commands change this container.
+    pub(crate) fn unlock(&self) -> Result<()> {
+        rustix::fs::flock(&self.fd, FlockOperation::Unlock)
+            .context(|| format!("unlock {}", self.path.display()))
+    }
+
+    /// Whether the directory is still the one that its path leads to: it may have been removed, and
+    /// the id be another container's by now.
+    fn is_in_place(&self) -> Result<bool> {
+        let what = || format!("look at {}", self.path.display());
+        let own = rustix::fs::fstat(&self.fd).context(what)?;
+        match rustix::fs::lstat(&self.path) {
+            Ok(there) => Ok((own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::system(what(), errno)),
+        }
     }
 
     /// Reads what is kept of the container.
@@ -152,8 +175,12 @@ impl StateDir {
         }
     }
 
-    /// Removes the directory and all in it. One that is gone already is no error.
+    /// Removes the directory and all in it. One that is gone already is no error, and one that has
+    /// taken its place is left alone.
     pub(crate) fn remove(&self) -> Result<()> {
+        if !self.is_in_place()? {
+            return Ok(());
+        }
         match std::fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::system(format!("remove {}", self.path.display()), error))
@@ -252,6 +279,20 @@ mod tests {
         dir.remove().unwrap();
         let gone = StateDir::open(&root.path().join("below"), &id).unwrap_err();
         assert_eq!(gone.to_string(), "container does not exist");
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_not_taken_for_its_successor() {
+        let (root, id, dir) = claimed();
+        let root = root.path().join("below");
+        dir.lock().unwrap();
+        StateDir::open(&root, &id).unwrap().remove().unwrap();
+        let successor = StateDir::claim(&root, &id).unwrap();
+        successor.lock().unwrap();
+        assert_eq!(dir.lock().unwrap_err().to_string(), "container does not exist");
+        dir.remove().unwrap();
+        successor.unlock().unwrap();
+        StateDir::open(&root, &id).unwrap().lock().unwrap();
     }
 
     #[test]

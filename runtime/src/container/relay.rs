@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::termios::{
-    OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -32,10 +32,12 @@ impl HostTerminal {
         Ok(HostTerminal { fd, before })
     }
 
-    /// Hands every key to the container as it is typed.
+    /// Hands every key to the container as it is typed. What is shown still has its line feeds
+    /// turned into the starts of lines here, since the container's terminal leaves them as they are.
     pub(crate) fn make_raw(&self) -> Result<()> {
         let mut raw = self.before.clone();
         raw.make_raw();
+        raw.output_modes |= OutputModes::OPOST;
         tcsetattr(&self.fd, OptionalActions::Now, &raw)
             .context(|| "failed to set the terminal from the stdin")
     }

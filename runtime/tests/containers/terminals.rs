@@ -53,22 +53,23 @@ fn with_terminal(script: &str) -> Bundle {
     bundle
 }
 
-/// The caller's terminal is raw meanwhile, so that a carriage return seen there was written inside.
+/// The container's terminal leaves line feeds as they are. That of the caller starts a line at each,
+/// though it hands on every key as it is typed.
 #[test]
-fn line_feeds_are_shown_as_they_are_written() {
+fn lines_start_where_a_terminal_shows_them() {
     let bundle = with_terminal("echo one; echo two; tty; exit 3");
     for _ in 0..5 {
         let mut run = bundle.command();
         run.args(["run", "c"]);
         let (shown, status) = on_terminal(run);
-        assert_eq!((shown.as_str(), status), ("one\ntwo\n/dev/pts/0\n", 3));
+        assert_eq!((shown.as_str(), status), ("one\r\ntwo\r\n/dev/pts/0\r\n", 3));
     }
     let running = Bundle::new(&["sleep", "1000"]);
     running.start("c");
     for _ in 0..5 {
         let mut exec = running.command();
         exec.args(["exec", "--tty", "c", "sh", "-c", "echo one; echo two"]);
-        assert_eq!(on_terminal(exec), ("one\ntwo\n".to_owned(), 0));
+        assert_eq!(on_terminal(exec), ("one\r\ntwo\r\n".to_owned(), 0));
     }
 }
 
@@ -96,12 +97,12 @@ fn a_terminal_belongs_to_its_user() {
     });
     let mut run = bundle.command();
     run.args(["run", "c"]);
-    assert_eq!(on_terminal(run), ("1000:5\nagain\n".to_owned(), 0));
+    assert_eq!(on_terminal(run), ("1000:5\r\nagain\r\n".to_owned(), 0));
     let running = Bundle::new(&["sleep", "1000"]);
     running.start("c");
     let mut exec = running.command();
     exec.args(["exec", "--tty", "--user", "1000:100", "c", "sh", "-c", script]);
-    assert_eq!(on_terminal(exec), ("1000:5\nagain\n".to_owned(), 0));
+    assert_eq!(on_terminal(exec), ("1000:5\r\nagain\r\n".to_owned(), 0));
 }
 
 #[test]

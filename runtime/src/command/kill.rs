@@ -29,6 +29,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
 }
 
 fn parse_signal(text: &str) -> Result<i32> {
+    // What callers write whose own signal is not set.
+    let text = if text.is_empty() { "SIGTERM" } else { text };
     if let Ok(number) = text.parse() {
         return Ok(number);
     }
@@ -58,9 +60,15 @@ mod tests {
 
     #[test]
     fn signals_have_names_and_numbers() {
-        for (text, number) in
-            [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigusr1", 10), ("0", 0), ("RTMIN+3", 37)]
-        {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGTERM", 15),
+            ("sigusr1", 10),
+            ("0", 0),
+            ("RTMIN+3", 37),
+            ("", 15),
+        ] {
             assert_eq!(parse_signal(text).unwrap(), number, "{text}");
         }
         assert_eq!(parse_signal("FOO").unwrap_err().to_string(), "unknown signal \"FOO\"");

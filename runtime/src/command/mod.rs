@@ -21,6 +21,7 @@ mod start;
 mod state;
 mod streams;
 mod update;
+mod words;
 
 use crate::caller;
 use crate::container::Container;
@@ -87,11 +88,11 @@ enum Rootless {
 
 impl Rootless {
     fn parse(text: &str) -> Result<Rootless, String> {
-        match text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Rootless::Yes),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Rootless::No),
-            text if text.is_empty() || text.eq_ignore_ascii_case("auto") => Ok(Rootless::Auto),
-            _ => Err("write 'true', 'false' or 'auto'".to_owned()),
+        match words::truth(text) {
+            Some(true) => Ok(Rootless::Yes),
+            Some(false) => Ok(Rootless::No),
+            None if text.is_empty() || text.eq_ignore_ascii_case("auto") => Ok(Rootless::Auto),
+            None => Err("write 'true', 'false' or 'auto'".to_owned()),
         }
     }
 }
@@ -135,8 +136,12 @@ const FREQUENT: [(&str, Describe); 7] = [
 ///
 /// To describe all commands takes longer than some of them. So the first word that is the name of a
 /// frequent one is taken for the command at first; what is said in words that only the whole
-/// description understands, and every mistake, is parsed anew by that.
+/// description understands, and every mistake, is parsed anew by that, once its flags are
+/// [settled](words).
 fn parse(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
+    if words.iter().any(words::is_empty_value) {
+        return parse_settled(words);
+    }
     let called = FREQUENT.iter().find(|(name, _)| words.iter().skip(1).any(|word| word == name));
     let parsed = called.and_then(|(name, describe)| {
         let line = clap::Command::new("tare").disable_help_subcommand(true);
@@ -145,8 +150,14 @@ fn parse(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
     });
     match parsed {
         Some(matches) => Ok(matches),
-        None => help::command_line().try_get_matches_from(words),
+        None => parse_settled(words),
     }
+}
+
+fn parse_settled(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
+    let line = help::command_line();
+    let words = words::settle(&line, words);
+    line.try_get_matches_from(words)
 }
 
 /// What applies to every command.
@@ -348,6 +359,19 @@ mod tests {
             let matches = parse(line.iter().map(OsString::from).collect()).unwrap();
             let again = Cli::from_arg_matches(&matches);
             assert_eq!(format!("{again:?}"), format!("{parsed:?}"));
+        }
+    }
+
+    #[test]
+    fn callers_may_write_flags_as_for_go() {
+        for line in [
+            &["tare", "run", "--detach=true", "--pid-file=", "--bundle", "", "x"][..],
+            &["tare", "--log", "", "--debug=false", "create", "--console-socket", "", "x"],
+            &["tare", "exec", "-tty=0", "--user", "", "x", "ls", "--color="],
+            &["tare", "update", "--memory=", "--cpu-share", "", "x"],
+        ] {
+            let parsed = parse(line.iter().map(OsString::from).collect());
+            assert!(parsed.is_ok(), "{line:?}: {parsed:?}");
         }
     }
 

@@ -91,8 +91,10 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
         Some(path) => read(path)?,
         None => arguments.resources()?.to_string(),
     };
-    let mut resources = serde_json::from_str(&text)
-        .map_err(|error| Error::invalid(format!("resources: {error}")))?;
+    let invalid = |error| Error::invalid(format!("resources: {error}"));
+    // A list would be taken for the fields in their order.
+    let _: Map<String, Value> = serde_json::from_str(&text).map_err(invalid)?;
+    let mut resources = serde_json::from_str(&text).map_err(invalid)?;
     settle_resources(&mut resources, text.as_bytes(), "");
     complete(&mut resources);
     container.update(&resources)

@@ -3,6 +3,7 @@
 use super::Global;
 use crate::container::Container;
 use crate::container::dialect::settle_resources;
+use crate::container::key_case;
 use crate::error::{Context, Error, Result};
 use crate::log::Level;
 use oci_spec::runtime::LinuxResources;
@@ -94,8 +95,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<()> {
     let invalid = |error| Error::invalid(format!("resources: {error}"));
     // A list would be taken for the fields in their order.
     let _: Map<String, Value> = serde_json::from_str(&text).map_err(invalid)?;
-    let mut resources = serde_json::from_str(&text).map_err(invalid)?;
-    settle_resources(&mut resources, text.as_bytes(), "");
+    let text = key_case::restore(text.as_bytes(), "");
+    let mut resources = serde_json::from_slice(&text).map_err(invalid)?;
+    settle_resources(&mut resources, &text, "");
     complete(&mut resources);
     container.update(&resources)
 }

@@ -1,6 +1,6 @@
 //! A bundle: a directory with a configuration and, usually, a root filesystem.
 
-use super::dialect;
+use super::{dialect, key_case};
 use crate::error::{Context, Error, Kind, Result};
 use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
@@ -86,6 +86,7 @@ pub(crate) fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Parses a configuration; beside it comes what is to be said about it.
 pub(crate) fn parse(config: &[u8]) -> Result<(Spec, Vec<String>)> {
+    let config = &*key_case::restore(config, "/linux/resources");
     let (mut spec, warnings): (Spec, _) = read(config, CONFIG, dialect::rewrite_config)?;
     let linux = spec.linux_mut().as_mut();
     if let Some(resources) = linux.and_then(|linux| linux.resources_mut().as_mut()) {

@@ -91,28 +91,15 @@ fn rewrite_resources(resources: &mut Map<String, Value>) {
 }
 
 /// Corrects what the types of the resources read as a value though it is none: a limit of tasks that
-/// is left out is not zero, and the name of a size is found however its key is written. That is
-/// looked up again in `text`, where the resources stand at `place`.
+/// is left out is not zero. That is looked up again in `text`, where the resources stand at `place`.
 pub(crate) fn settle_resources(resources: &mut LinuxResources, text: &[u8], place: &str) {
-    let no_tasks = resources.pids().is_some_and(|pids| pids.limit() == 0);
-    let limits = resources.hugepage_limits().iter().flatten();
-    let nameless = limits.clone().any(|limit| limit.page_size().is_empty());
-    if !no_tasks && !nameless {
+    if resources.pids().is_none_or(|pids| pids.limit() != 0) {
         return;
     }
     let value = serde_json::from_slice::<Value>(text).unwrap_or_default();
-    let Some(value) = value.pointer(place) else { return };
-    if no_tasks && value["pids"]["limit"].is_null() {
+    let written = value.pointer(place).map(|resources| &resources["pids"]["limit"]);
+    if written.is_some_and(Value::is_null) {
         resources.set_pids(None);
-    }
-    let written = value["hugepageLimits"].as_array().into_iter().flatten();
-    let limits = resources.hugepage_limits_mut().iter_mut().flatten();
-    for (limit, written) in limits.zip(written).filter(|(limit, _)| limit.page_size().is_empty()) {
-        let mut fields = written.as_object().into_iter().flatten();
-        let size = fields.find(|(name, _)| name.eq_ignore_ascii_case("pageSize"));
-        if let Some(size) = size.and_then(|(_, size)| size.as_str()) {
-            limit.set_page_size(size.to_owned());
-        }
     }
 }
 

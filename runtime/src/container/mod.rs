@@ -19,6 +19,7 @@ mod hook_process;
 pub(crate) mod hooks;
 pub(crate) mod id;
 pub(crate) mod identity;
+pub(crate) mod key_case;
 mod maker;
 pub(crate) mod notify;
 mod plan;

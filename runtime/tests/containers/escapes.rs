@@ -117,7 +117,9 @@ fn users_out_of_range_are_refused() {
     }
     let running = Bundle::new(&["sleep", "1000"]);
     running.start("c");
-    for user in ["-1", "4294967295", "4294967296", "0:-1", "", "a", "1:"] {
+    // Nothing at all, in place of a user, is as if the flag weren't there.
+    assert_eq!(running.tare(&["exec", "--user=", "c", "id"]).status, 0);
+    for user in ["-1", "4294967295", "4294967296", "0:-1", "a", "1:"] {
         let user = format!("--user={user}");
         let ran = running.tare(&["exec", &user, "c", "id"]);
         assert_eq!((ran.status, ran.out.as_str()), (255, ""), "{user}");

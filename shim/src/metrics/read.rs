@@ -42,12 +42,25 @@ pub(super) fn huge_page_sizes(cgroup: &Path, file: &str) -> Vec<String> {
     sizes
 }
 
-/// Lines of a device's name and `name=number` words, as rdma's files have them.
-pub(super) fn by_name(cgroup: &Path, file: &str) -> Vec<(String, HashMap<String, u64>)> {
+/// What is used of one rdma device, or may be.
+pub(super) struct Rdma {
+    pub(super) device: String,
+    pub(super) hca_handles: u32,
+    pub(super) hca_objects: u32,
+}
+
+/// Lines of an rdma device's name and `name=number` words.
+pub(super) fn rdma_devices(cgroup: &Path, file: &str) -> Vec<Rdma> {
     let text = fs::read_to_string(cgroup.join(file)).unwrap_or_default();
     let line = |line: &str| {
         let mut words = line.split_whitespace();
-        Some((words.next()?.to_owned(), assignments(words)))
+        let device = words.next()?.to_owned();
+        let values = assignments(words);
+        let get = |name: &str| {
+            let value = values.get(name).copied().unwrap_or_default();
+            u32::try_from(value).unwrap_or(u32::MAX)
+        };
+        Some(Rdma { device, hca_handles: get("hca_handle"), hca_objects: get("hca_object") })
     };
     text.lines().filter_map(line).collect()
 }
@@ -63,4 +76,20 @@ pub(super) fn assignments<'a>(words: impl Iterator<Item = &'a str>) -> HashMap<S
 
 fn parse(text: &str) -> Option<u64> {
     if text == "max" { Some(u64::MAX) } else { text.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_rdma_device_has_a_line() {
+        let cgroup = tempfile::tempdir().unwrap();
+        let text = "mlx4_0 hca_handle=2 hca_object=2000\nocrdma1 hca_handle=3 hca_object=max\n";
+        fs::write(cgroup.path().join("rdma.current"), text).unwrap();
+        let devices = rdma_devices(cgroup.path(), "rdma.current");
+        let seen: Vec<_> =
+            devices.iter().map(|d| (d.device.as_str(), d.hca_handles, d.hca_objects)).collect();
+        assert_eq!(seen, [("mlx4_0", 2, 2000), ("ocrdma1", 3, u32::MAX)]);
+    }
 }

@@ -8,7 +8,7 @@ use tare_proto::containerd::cgroups::v1::{
     MemoryStat, Metrics, PidsStat, RdmaEntry, RdmaStat, Throttle,
 };
 
-use super::read::{by_device, by_name, flat, huge_page_sizes, number};
+use super::read::{Rdma, by_device, flat, huge_page_sizes, number, rdma_devices};
 
 /// Nanoseconds of one of the ticks in which the kernel tells times to user space (`USER_HZ`).
 const TICK: u64 = 10_000_000;
@@ -185,14 +185,12 @@ fn device_name(major: u64, minor: u64) -> String {
 
 fn rdma(cgroup: &Path) -> RdmaStat {
     let entries = |file: &str| {
-        let entry = |(device, values): (String, std::collections::HashMap<String, u64>)| {
-            let get = |name: &str| {
-                let value = values.get(name).copied().unwrap_or_default();
-                u32::try_from(value).unwrap_or(u32::MAX)
-            };
-            RdmaEntry { device, hca_handles: get("hca_handle"), hca_objects: get("hca_object") }
+        let entry = |Rdma { device, hca_handles, hca_objects }| RdmaEntry {
+            device,
+            hca_handles,
+            hca_objects,
         };
-        by_name(cgroup, file).into_iter().map(entry).collect()
+        rdma_devices(cgroup, file).into_iter().map(entry).collect()
     };
     RdmaStat { current: entries("rdma.current"), limit: entries("rdma.max") }
 }

@@ -1,6 +1,5 @@
 //! The figures of a cgroup of version 2.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use tare_proto::containerd::cgroups::v2::{
@@ -8,7 +7,7 @@ use tare_proto::containerd::cgroups::v2::{
     PsiStats, RdmaEntry, RdmaStat,
 };
 
-use super::read::{assignments, by_device, by_name, flat, huge_page_sizes, number};
+use super::read::{Rdma, assignments, by_device, flat, huge_page_sizes, number, rdma_devices};
 
 /// Reads them all from the container's directory.
 pub(super) fn measure(cgroup: &Path) -> Metrics {
@@ -128,14 +127,12 @@ fn io(cgroup: &Path) -> IoStat {
 
 fn rdma(cgroup: &Path) -> RdmaStat {
     let entries = |file: &str| {
-        let entry = |(device, values): (String, HashMap<String, u64>)| {
-            let get = |name: &str| {
-                let value = values.get(name).copied().unwrap_or_default();
-                u32::try_from(value).unwrap_or(u32::MAX)
-            };
-            RdmaEntry { device, hca_handles: get("hca_handle"), hca_objects: get("hca_object") }
+        let entry = |Rdma { device, hca_handles, hca_objects }| RdmaEntry {
+            device,
+            hca_handles,
+            hca_objects,
         };
-        by_name(cgroup, file).into_iter().map(entry).collect()
+        rdma_devices(cgroup, file).into_iter().map(entry).collect()
     };
     RdmaStat { current: entries("rdma.current"), limit: entries("rdma.max") }
 }

@@ -26,7 +26,7 @@ use crate::linux;
 use crate::reaper::Launch;
 use console::Size;
 use endpoint::Endpoint;
-use hub::{Attachment, Channel, Hub, SEVERAL_CLIENTS_PATIENCE, Wants};
+use hub::{Attachment, Channel, Hub, PATIENCE, Wants};
 use log::Log;
 pub(crate) use pipes::{ChildStdio, Owner};
 use sink::{Copy, Sinks};
@@ -99,7 +99,7 @@ impl ProcessIo {
             stdin_endpoint: Endpoint::parse(&request.stdin)?,
             stdout_endpoint: Endpoint::parse(&request.stdout)?,
             stderr_endpoint,
-            hub: Hub::new(SEVERAL_CLIENTS_PATIENCE),
+            hub: Hub::new(PATIENCE),
             policy,
             stdin: Stdin::pending(),
             stdin_fifo: Mutex::default(),

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Connection;
 use crate::error::{Error, Result};
-use crate::io::hub::{Attachment, Channel, Output, Wants};
+use crate::io::hub::{Attachment, Channel, Delivery, Output, Wants};
 use crate::task::{Exec, Process, Task, Tasks};
 
 /// The time after which a connection is known to have ended with the streams on it.
@@ -71,7 +71,8 @@ impl api::streams_server::Streams for StreamsService {
             return Err(Error::invalid("Attach: the first message must be open").into());
         };
         let target = self.find(&open)?;
-        let wants = Wants { stdout: open.stdout, stderr: open.stderr };
+        let delivery = if open.lossless { Delivery::Lossless } else { Delivery::Lossy };
+        let wants = Wants { stdout: open.stdout, stderr: open.stderr, delivery };
         let output = target.process().io.attach(wants);
         let guest = StdinGuest { target: Some(target).filter(|_| open.stdin), connection };
         let input = InputGuard(Some(tokio::spawn(copy_input(requests, guest))));

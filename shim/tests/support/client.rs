@@ -90,6 +90,7 @@ impl Client {
                 ..Default::default()
             }),
             stdin_once: options.stdin_once,
+            ..tare::Options::default()
         };
         let stream = |wanted: bool| if wanted { "shim:".to_owned() } else { String::new() };
         api::CreateTaskRequest {
@@ -186,6 +187,7 @@ impl Client {
             stdin: true,
             stdout: true,
             stderr: true,
+            lossless: true,
         };
         requests.send(message(FromClient::Open(open))).unwrap();
         let stream = UnboundedReceiverStream::new(receiver);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 
 use super::attachment::{self, Attachment, Peer};
+use super::backlog::{Joined, Terms};
 use super::entry::{Client, Entry};
 use super::host_config::TerminalSize;
 use super::id::ContainerId;
@@ -69,7 +70,8 @@ impl Containers {
             entry.add_client(Client { wanted, peer });
             return Ok(());
         }
-        let listening = entry.shim()?.attach(Target::Init, wanted, peer).await?;
+        let terms = Terms::of_container(&entry.container(), Joined::Later);
+        let listening = entry.shim()?.attach(Target::Init, wanted, terms, peer).await?;
         entry.clients.carry(listening);
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::attachment::{self, Attachment, Peer};
+use super::backlog::Terms;
 use super::entry::{Entry, lock, not_running};
 use super::host_config::TerminalSize;
 use super::id::{ContainerId, random_hex};
@@ -261,7 +262,8 @@ impl Containers {
                     stdout: config.attach_stdout,
                     stderr: config.attach_stderr,
                 };
-                let listening = shim.attach(Target::Exec(&exec.id), wanted, peer).await?;
+                let target = Target::Exec(&exec.id);
+                let listening = shim.attach(target, wanted, Terms::of_exec(), peer).await?;
                 entry.clients.carry(listening);
             }
             Ok(shim)

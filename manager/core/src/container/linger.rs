@@ -1,72 +1,57 @@
-//! The time between a process's end and its shim's: as long as attached clients haven't yet read
-//! all that the process wrote, the shim that holds it stays.
+//! The clients of a running container, between its end and its shim's: what the shim still holds
+//! for them is taken over before the shim goes.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::entry::lock;
 use crate::shim::Listening;
 
-/// How long an exit's report waits for clients.
-const AT_ONCE: Duration = Duration::from_millis(500);
-/// How long the shim waits for a client that reads slowly, or not at all.
-const IN_THE_BACKGROUND: Duration = Duration::from_secs(60);
+/// How long that may take. The shim holds less than a second's worth.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The clients of one container, and what ends when they have read all.
+/// The clients of one container.
 #[derive(Default)]
 pub(super) struct Clients {
-    carriers: Mutex<Vec<JoinHandle<()>>>,
-    ending: Mutex<Option<Ending>>,
+    inner: Mutex<Carried>,
 }
 
-/// An end that waits in the background.
-struct Ending {
-    hurry: oneshot::Sender<()>,
-    done: JoinHandle<()>,
+#[derive(Default)]
+struct Carried {
+    carriers: Vec<JoinHandle<()>>,
+    /// Turns true when the shim is about to end.
+    hurry: watch::Sender<bool>,
 }
 
 impl Clients {
     /// Carries output to a client from now on.
     pub(super) fn carry(&self, listening: Listening) {
-        let mut carriers = lock(&self.carriers);
-        carriers.retain(|carrier| !carrier.is_finished());
-        carriers.push(tokio::spawn(listening.carry()));
+        self.add(|hurried| tokio::spawn(listening.carry(hurried)));
     }
 
-    /// Runs `end` when the clients have read all that there is. It has run when this returns,
-    /// unless a client is slow; then it runs later.
-    pub(super) async fn then(&self, end: impl Future<Output = ()> + Send + 'static) {
-        let carriers = std::mem::take(&mut *lock(&self.carriers));
-        let mut read = Box::pin(async move {
+    fn add(&self, carry: impl FnOnce(watch::Receiver<bool>) -> JoinHandle<()>) {
+        let mut inner = lock(&self.inner);
+        inner.carriers.retain(|carrier| !carrier.is_finished());
+        let carrier = carry(inner.hurry.subscribe());
+        inner.carriers.push(carrier);
+    }
+
+    /// Takes over what the shim holds for them. They may read it later.
+    pub(super) async fn take_over(&self) {
+        let Carried { carriers, hurry } = std::mem::take(&mut *lock(&self.inner));
+        hurry.send_replace(true);
+        let taken = async {
             for carrier in carriers {
-                // A carrier that was broken off has nothing more to carry.
+                // One that was broken off has nothing more to carry.
                 let _ = carrier.await;
             }
-        });
-        if tokio::time::timeout(AT_ONCE, &mut read).await.is_ok() {
-            return end.await;
-        }
-        let (hurry, hurried) = oneshot::channel();
-        let done = tokio::spawn(async move {
-            tokio::select! {
-                () = read => {}
-                _ = hurried => {}
-                () = tokio::time::sleep(IN_THE_BACKGROUND) => {}
-            }
-            end.await;
-        });
-        *lock(&self.ending) = Some(Ending { hurry, done });
-    }
-
-    /// Ends what waits in the background, now: its place is needed.
-    pub(super) async fn hurry(&self) {
-        let ending = lock(&self.ending).take();
-        if let Some(Ending { hurry, done }) = ending {
-            let _ = hurry.send(());
-            let _ = done.await;
+        };
+        if timeout(PATIENCE, taken).await.is_err() {
+            tracing::warn!("a shim doesn't give out what it holds for attached clients");
         }
     }
 }
@@ -74,30 +59,18 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    fn flag() -> (Arc<AtomicBool>, impl Future<Output = ()> + Send + 'static) {
-        let flag = Arc::new(AtomicBool::new(false));
-        let set = Arc::clone(&flag);
-        (flag, async move { set.store(true, Ordering::SeqCst) })
-    }
 
     #[tokio::test]
-    async fn without_clients_the_end_comes_at_once() {
-        let (ended, end) = flag();
-        Clients::default().then(end).await;
-        assert!(ended.load(Ordering::SeqCst));
-    }
-
-    #[tokio::test]
-    async fn a_slow_client_is_waited_for_until_its_place_is_needed() {
+    async fn a_client_that_holds_its_process_back_is_hurried() {
         let clients = Clients::default();
-        lock(&clients.carriers).push(tokio::spawn(std::future::pending()));
-        let (ended, end) = flag();
-        clients.then(end).await;
-        assert!(!ended.load(Ordering::SeqCst));
-        clients.hurry().await;
-        assert!(ended.load(Ordering::SeqCst));
+        clients.take_over().await;
+        clients.add(|mut hurried| {
+            tokio::spawn(
+                async move { hurried.wait_for(|hurried| *hurried).await.map(drop).unwrap() },
+            )
+        });
+        clients.take_over().await;
+        assert!(lock(&clients.inner).carriers.is_empty());
+        assert!(!*lock(&clients.inner).hurry.borrow());
     }
 }

@@ -19,6 +19,7 @@ pub mod state;
 
 mod announce;
 mod attach;
+pub(crate) mod backlog;
 mod bundle;
 mod create;
 mod entry;

@@ -129,15 +129,10 @@ impl Containers {
             self.events.publish(announce::network_event(endpoint, "disconnect"));
         }
         announce::unmounted(&self.events, container);
-        if shim.is_none() {
-            // Clients get no more from it; and the process may run on until it is cleaned up after.
-            return self.end_shim(container, None, deleted).await;
+        if shim.is_some() {
+            entry.clients.take_over().await;
         }
-        let (containers, container) = (Arc::clone(self), Arc::clone(container));
-        entry
-            .clients
-            .then(async move { containers.end_shim(&container, shim, deleted).await })
-            .await;
+        self.end_shim(container, shim, deleted).await;
     }
 
     /// Ends the shim, or cleans up after one that has gone; then its bundle goes.

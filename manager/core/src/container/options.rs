@@ -90,6 +90,18 @@ pub enum Output {
     Stdout(Bytes),
     /// From stderr.
     Stderr(Bytes),
+    /// So many bytes are missing here: the client read too slowly.
+    Missed(u64),
+}
+
+impl Output {
+    /// How many bytes of the process's it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Output::Stdout(bytes) | Output::Stderr(bytes) => bytes.len(),
+            Output::Missed(_) => 0,
+        }
+    }
 }
 
 /// Which of the two output streams.

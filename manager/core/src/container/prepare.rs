@@ -237,6 +237,7 @@ impl Containers {
                 image_name: container.image_name.clone(),
             }),
             stdin_once: container.config.stdin_once,
+            ..Options::default()
         })
     }
 

@@ -75,7 +75,6 @@ impl Containers {
         container: &Container,
         options: RemoveOptions,
     ) -> Result<()> {
-        entry.clients.hurry().await;
         let exit = container.state.exit().cloned();
         let with = |state: State| Container { state, ..container.clone() };
         let removing = State::Removing { exit: exit.clone(), volumes: options.volumes };

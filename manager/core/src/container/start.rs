@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tare_proto::record::{FILE_NAME, TaskRecord};
 
+use super::backlog::{Joined, Terms};
 use super::entry::Entry;
 use super::id::ContainerId;
 use super::options::RemoveOptions;
@@ -46,7 +47,6 @@ impl Containers {
 
     /// The same for whoever holds the container already, and knows that it can be started.
     pub(super) async fn start_locked(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
-        entry.clients.hurry().await;
         let container = entry.container();
         let mut undo = Undo::default();
         match self.bring_up(entry, &container, &mut undo).await {
@@ -82,7 +82,8 @@ impl Containers {
             )
         })?;
         for client in entry.take_clients() {
-            let attached = shim.attach(Target::Init, client.wanted, client.peer).await;
+            let terms = Terms::of_container(container, Joined::BeforeStart);
+            let attached = shim.attach(Target::Init, client.wanted, terms, client.peer).await;
             let listening = attached.map_err(failure::of_preparation)?;
             entry.clients.carry(listening);
         }

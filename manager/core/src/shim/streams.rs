@@ -8,8 +8,8 @@ use tare_proto::tare::shim::v1::attach_request::Message as Asked;
 use tare_proto::tare::shim::v1::attach_response::Message as Answered;
 use tare_proto::tare::shim::v1::streams_client::StreamsClient;
 use tare_proto::tare::shim::v1::{AttachOpen, AttachRequest, AttachResponse};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
@@ -17,6 +17,7 @@ use tonic::{Status, Streaming};
 use super::Target;
 use super::task::{Shim, failed, output};
 use crate::container::attachment::{Input, Peer};
+use crate::container::backlog::{Backlog, Terms, WhenFull};
 use crate::container::options::Output;
 use crate::error::{Error, Kind, Result};
 
@@ -34,6 +35,7 @@ pub(crate) struct Listening {
     /// Lives longer than the stream on it, see [`Listening::leave`].
     connection: StreamsClient<Channel>,
     output: mpsc::Sender<Output>,
+    backlog: Backlog,
     /// Said or dropped: the client leaves.
     leave: oneshot::Sender<()>,
 }
@@ -51,6 +53,7 @@ impl Shim {
         &self,
         target: Target<'_>,
         wanted: Wanted,
+        terms: Terms,
         peer: Peer,
     ) -> Result<Listening> {
         let open = AttachOpen {
@@ -59,6 +62,7 @@ impl Shim {
             stdin: wanted.stdin,
             stdout: wanted.stdout,
             stderr: wanted.stderr,
+            lossless: terms.when_full == WhenFull::Wait,
         };
         let asked = |message| AttachRequest { message: Some(message) };
         let input = ReceiverStream::new(peer.input).map(move |input| {
@@ -79,7 +83,8 @@ impl Shim {
         let no_answer = |_| Error::new(Kind::Unavailable, "the shim does not answer to an attach");
         match greeted.await.map_err(no_answer)?.map_err(failed)? {
             (responses, Some(AttachResponse { message: Some(Answered::Attached(_)) })) => {
-                Ok(Listening { responses, connection, output: peer.output, leave })
+                let (output, backlog) = (peer.output, Backlog::new(terms));
+                Ok(Listening { responses, connection, output, backlog, leave })
             }
             (_, other) => Err(Error::system(format!("the shim answered {other:?} to an attach"))),
         }
@@ -87,30 +92,56 @@ impl Shim {
 }
 
 impl Listening {
-    /// Carries output to the client until the process has said all, or the client has gone.
-    pub(crate) async fn carry(mut self) {
+    /// Carries output to the client until the process has said all, or the client has gone. Returns
+    /// when nothing more comes from the shim; what waits for the client then still reaches it.
+    ///
+    /// When `hurried` turns true the shim is about to end, and holds only a little: it is taken at
+    /// once.
+    pub(crate) async fn carry(mut self, mut hurried: watch::Receiver<bool>) {
         loop {
-            let response = tokio::select! {
-                response = self.responses.message() => response,
-                () = self.output.closed() => return self.leave().await,
-            };
-            let message = match response {
-                Ok(Some(AttachResponse { message: Some(message) })) => message,
-                Ok(Some(AttachResponse { message: None })) => continue,
-                Ok(None) => return,
-                Err(status) => {
-                    tracing::debug!(error = status.message(), "an attached stream broke off");
-                    return;
+            let takes_more = self.backlog.takes_more() || *hurried.borrow_and_update();
+            let gone = tokio::select! {
+                response = self.responses.message(), if takes_more => match response {
+                    Ok(Some(AttachResponse { message })) => {
+                        if let Some(output) = message.and_then(output) {
+                            self.backlog.push(output).await;
+                        }
+                        false
+                    }
+                    Ok(None) => break,
+                    Err(status) => {
+                        tracing::debug!(error = status.message(), "an attached stream broke off");
+                        break;
+                    }
+                },
+                place = self.output.reserve(), if !self.backlog.is_empty() => match place {
+                    Ok(place) => {
+                        if let Some(output) = self.backlog.pop().await {
+                            place.send(output);
+                        }
+                        false
+                    }
+                    Err(_closed) => true,
+                },
+                () = self.output.closed() => true,
+                () = passed(self.backlog.patience_ends()), if !takes_more => {
+                    tracing::warn!("an attached client doesn't read; it misses output from now on");
+                    self.backlog.give_up();
+                    false
                 }
+                Ok(()) = hurried.changed(), if !takes_more => false,
             };
-            if let Answered::Dropped(bytes) = message {
-                tracing::warn!(bytes, "an attached client read too slowly and missed output");
-            }
-            if let Some(output) = output(message)
-                && self.output.send(output).await.is_err()
-            {
+            if gone {
                 return self.leave().await;
             }
+        }
+        let Listening { output, mut backlog, .. } = self;
+        if !backlog.is_empty() {
+            tokio::spawn(async move {
+                while let Some(waiting) = backlog.pop().await
+                    && output.send(waiting).await.is_ok()
+                {}
+            });
         }
     }
 
@@ -127,5 +158,13 @@ impl Listening {
             sleep(FAREWELL).await;
             drop(self.connection);
         }
+    }
+}
+
+/// Waits until `time`; for ever if there is none.
+async fn passed(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -296,6 +296,7 @@ pub(super) fn output(
     match message {
         Response::Stdout(bytes) => Some(Output::Stdout(bytes)),
         Response::Stderr(bytes) => Some(Output::Stderr(bytes)),
-        Response::Attached(_) | Response::Dropped(_) => None,
+        Response::Dropped(bytes) => Some(Output::Missed(bytes)),
+        Response::Attached(_) => None,
     }
 }

@@ -3,6 +3,7 @@
 //! Each piece of output has a head of eight bytes: the stream's number (1 stdout, 2 stderr), three
 //! zeros, and the piece's length, most significant byte first. Output of a terminal has no frames.
 
+use std::borrow::Cow;
 use std::io::{self, IoSlice};
 
 use tare_core::container::{Output, OutputStream};
@@ -54,26 +55,30 @@ pub(crate) async fn write(
     framing: Framing,
     pieces: &[Output],
 ) -> io::Result<()> {
-    let heads: Vec<[u8; HEAD]> = pieces.iter().map(head_of).collect();
+    let contents: Vec<(OutputStream, Cow<'_, [u8]>)> = pieces.iter().map(content).collect();
+    let heads: Vec<[u8; HEAD]> =
+        contents.iter().map(|(stream, bytes)| head(*stream, bytes.len())).collect();
     let mut slices = Vec::with_capacity(pieces.len() * 2);
-    for (head, piece) in heads.iter().zip(pieces) {
+    for (head, (_, bytes)) in heads.iter().zip(&contents) {
         if framing == Framing::Multiplexed {
             slices.push(IoSlice::new(head));
         }
-        slices.push(IoSlice::new(content(piece).1));
+        slices.push(IoSlice::new(bytes));
     }
     write_all(to, &mut slices).await
 }
 
-fn head_of(piece: &Output) -> [u8; HEAD] {
-    let (stream, bytes) = content(piece);
-    head(stream, bytes.len())
-}
-
-fn content(piece: &Output) -> (OutputStream, &[u8]) {
+fn content(piece: &Output) -> (OutputStream, Cow<'_, [u8]>) {
     match piece {
-        Output::Stdout(bytes) => (OutputStream::Stdout, bytes),
-        Output::Stderr(bytes) => (OutputStream::Stderr, bytes),
+        Output::Stdout(bytes) => (OutputStream::Stdout, Cow::Borrowed(&bytes[..])),
+        Output::Stderr(bytes) => (OutputStream::Stderr, Cow::Borrowed(&bytes[..])),
+        // Nothing else in these streams could tell it; to say nothing would be a lie.
+        Output::Missed(count) => {
+            let text = format!(
+                "\r\ntared: {count} bytes of output are missing here: they came faster than they were read\r\n"
+            );
+            (OutputStream::Stderr, Cow::Owned(text.into_bytes()))
+        }
     }
 }
 
@@ -109,6 +114,9 @@ mod tests {
         write(&mut framed, Framing::Multiplexed, &pieces).await.unwrap();
         let expected = b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\x01e".as_slice();
         assert_eq!(framed, expected);
+        let mut told = Vec::new();
+        write(&mut told, Framing::Raw, &[Output::Missed(7)]).await.unwrap();
+        assert!(String::from_utf8(told).unwrap().contains("7 bytes of output are missing"));
         let mut raw = Vec::new();
         write(&mut raw, Framing::Raw, &pieces).await.unwrap();
         assert_eq!(raw, b"oute");

@@ -5,8 +5,8 @@ use std::task::Waker;
 
 use bytes::Bytes;
 
-/// How many bytes may wait for one client.
-pub(super) const QUEUE_LIMIT: usize = 1 << 20;
+/// How many bytes may wait for one client. The manager, who is the client as a rule, has more room.
+pub(super) const QUEUE_LIMIT: usize = 256 << 10;
 
 /// An output stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,24 @@ pub(crate) enum Output {
     Dropped(u64),
 }
 
-/// Which streams a client wants.
+/// What a client wants.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wants {
     /// Standard output.
     pub(crate) stdout: bool,
     /// Standard error.
     pub(crate) stderr: bool,
+    /// What becomes of what it is too slow for.
+    pub(crate) delivery: Delivery,
+}
+
+/// What becomes of output that a client is too slow for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// The process waits for the client, for as long as it takes.
+    Lossless,
+    /// The process waits for a while; after that, the client misses it.
+    Lossy,
 }
 
 /// One client's queue.
@@ -82,6 +93,11 @@ impl Client {
     /// Whether the process has to wait for it.
     pub(super) fn holds_back(&self) -> bool {
         !self.given_up && self.queued >= QUEUE_LIMIT
+    }
+
+    /// Whether that must come to an end.
+    pub(super) fn may_miss(&self) -> bool {
+        self.wants.delivery == Delivery::Lossy
     }
 
     /// The process doesn't wait for it any longer, until it catches up.

@@ -1,11 +1,14 @@
 //! The output of one process, handed to any number of clients.
 //!
-//! Each client has a queue of its own. A client that reads slowly holds the process back (its pipe
-//! isn't read on) once its queue is full, so that it loses nothing; the only client there is does
-//! so for as long as it likes, as when a person looks at the output through a pager. Where there
-//! are several, one that doesn't read at all is given up on after a while, for the others' sake:
-//! the process goes on, what the client misses is counted, and it is told. It is held back for
-//! again as soon as it has caught up.
+//! Each client has a small queue of its own. A client that reads slowly holds the process back (its
+//! pipe isn't read on) once its queue is full, so that it loses nothing. If it doesn't read at all,
+//! what it has asked for counts: for one whose delivery is lossless the process waits on; any other
+//! is given up on after a while. Then the process goes on, what the client misses is counted, and it
+//! is told. It is held back for again as soon as it has caught up.
+//!
+//! The manager reads at once whatever its own clients do, and keeps for them what they haven't
+//! read, so the process doesn't wait for a person who looks at its output through a pager. Only a
+//! manager that is stuck is slow here.
 
 mod client;
 
@@ -22,15 +25,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_stream::Stream;
 
 use client::Client;
-pub(crate) use client::{Channel, Output, Wants};
+pub(crate) use client::{Channel, Delivery, Output, Wants};
 
-/// How long a process waits for one of several clients, where it would wait for a single one.
-pub(crate) const SEVERAL_CLIENTS_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process waits for a client that may miss output.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The meeting place of one process's output and its clients.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// How long one of several clients may hold the process back.
+    /// How long a client that may miss output holds the process back.
     patience: Duration,
     inner: Mutex<Inner>,
     /// A client has read, or gone.
@@ -72,13 +75,12 @@ impl Hub {
         loop {
             // Registered before the look at the queues, so that no wake-up falls in between.
             let room = self.room.notified();
-            if !self.must_wait(channel) {
-                break;
-            }
-            if self.lock().clients.len() == 1 {
-                room.await;
-            } else {
-                self.wait_until(begun + self.patience, room, channel).await;
+            match self.held_back(channel) {
+                None => break,
+                Some(Delivery::Lossless) => room.await,
+                Some(Delivery::Lossy) => {
+                    self.wait_until(begun + self.patience, room, channel).await;
+                }
             }
         }
         for client in self.lock().clients.values_mut().filter(|client| client.takes(channel)) {
@@ -107,16 +109,22 @@ impl Hub {
         }
     }
 
-    fn must_wait(&self, channel: Channel) -> bool {
+    /// Whom the process has to wait for: `Lossy` if that comes to an end for at least one.
+    fn held_back(&self, channel: Channel) -> Option<Delivery> {
         let inner = self.lock();
-        let full = |client: &Client| client.takes(channel) && client.holds_back();
-        !inner.let_go && inner.clients.values().any(full)
+        if inner.let_go {
+            return None;
+        }
+        let full = |client: &&Client| client.takes(channel) && client.holds_back();
+        let mut full = inner.clients.values().filter(full).peekable();
+        full.peek()?;
+        Some(if full.any(Client::may_miss) { Delivery::Lossy } else { Delivery::Lossless })
     }
 
     fn give_up_on_full_clients(&self, channel: Channel) {
         let mut inner = self.lock();
         let full = |client: &&mut Client| client.takes(channel) && client.holds_back();
-        for client in inner.clients.values_mut().filter(full) {
+        for client in inner.clients.values_mut().filter(full).filter(|client| client.may_miss()) {
             client.give_up();
         }
     }
@@ -173,7 +181,8 @@ mod tests {
     use tokio_stream::StreamExt;
 
     const PATIENCE: Duration = Duration::from_millis(300);
-    const BOTH: Wants = Wants { stdout: true, stderr: true };
+    const BOTH: Wants = Wants { stdout: true, stderr: true, delivery: Delivery::Lossy };
+    const LOSSLESS: Wants = Wants { delivery: Delivery::Lossless, ..BOTH };
 
     fn chunk(len: usize) -> Bytes {
         Bytes::from(vec![b'x'; len])
@@ -217,10 +226,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_of_several_clients_that_is_stuck_is_told_what_it_missed() {
+    async fn a_client_that_is_stuck_is_told_what_it_missed() {
         let hub = Hub::new(PATIENCE);
         let attachment = hub.attach(BOTH);
-        let _other = hub.attach(BOTH);
         let before = Instant::now();
         for _ in 0..100 {
             hub.deliver(Channel::Stdout, chunk(64 << 10)).await;
@@ -233,11 +241,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_only_client_is_waited_for() {
+    async fn a_client_that_must_not_miss_anything_is_waited_for() {
         let hub = Hub::new(PATIENCE);
-        let attachment = hub.attach(BOTH);
+        let attachment = hub.attach(LOSSLESS);
+        let _stuck_too = hub.attach(BOTH);
         let writer = tokio::spawn(write(Arc::clone(&hub), Channel::Stderr, 100));
-        tokio::time::sleep(PATIENCE).await;
+        tokio::time::sleep(PATIENCE * 2).await;
         assert!(!writer.is_finished(), "the process wasn't held back");
         let reader = tokio::spawn(read_all(attachment));
         writer.await.unwrap();
@@ -248,7 +257,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_goes_frees_the_process() {
         let hub = Hub::new(PATIENCE);
-        let attachment = hub.attach(BOTH);
+        let attachment = hub.attach(LOSSLESS);
         let writer = tokio::spawn(write(Arc::clone(&hub), Channel::Stdout, 100));
         tokio::time::sleep(PATIENCE).await;
         drop(attachment);
@@ -258,7 +267,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_process_does_not_wait_for_a_client() {
         let hub = Hub::new(PATIENCE);
-        let attachment = hub.attach(BOTH);
+        let attachment = hub.attach(LOSSLESS);
         let writer = tokio::spawn(write(Arc::clone(&hub), Channel::Stdout, 20));
         tokio::time::sleep(PATIENCE).await;
         assert!(!writer.is_finished(), "the process wasn't held back");
@@ -271,7 +280,7 @@ mod tests {
     #[tokio::test]
     async fn each_client_gets_the_streams_it_wants() {
         let hub = Hub::new(PATIENCE);
-        let only_stderr = hub.attach(Wants { stdout: false, stderr: true });
+        let only_stderr = hub.attach(Wants { stdout: false, ..BOTH });
         let both = hub.attach(BOTH);
         hub.deliver(Channel::Stdout, chunk(3)).await;
         hub.deliver(Channel::Stderr, chunk(4)).await;

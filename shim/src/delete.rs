@@ -1,4 +1,4 @@
-//! The `delete` action: cleans up after a server that has died.
+//! The `delete` action: cleans up after a server that has died, or that its manager has given up on.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -6,9 +6,7 @@ use std::time::{Duration, SystemTime};
 use prost::Message;
 use prost_types::Timestamp;
 use tare_proto::containerd::task::v3::task_client::TaskClient;
-use tare_proto::containerd::task::v3::{
-    DeleteRequest, DeleteResponse, ShutdownRequest, WaitRequest,
-};
+use tare_proto::containerd::task::v3::{DeleteRequest, DeleteResponse, WaitRequest};
 use tare_proto::record::TaskRecord;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
@@ -18,12 +16,13 @@ use crate::args::Flags;
 use crate::diagnostics::warn;
 use crate::error::{Context, Result};
 use crate::mount::unmount_now;
+use crate::noted;
 use crate::task::{Leftovers, Spec};
 use crate::{cgroup, record, runtime};
 
 /// How a container is said to have ended whose end nobody saw: by SIGKILL.
 const KILLED: u32 = 128 + 9;
-/// How long a server that should be dead may take to answer.
+/// How long a server that others have may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Kills what is left of the container, takes down what was made for it, and returns the encoded
@@ -38,8 +37,8 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
     let socket = socket_path(flags, group);
     // A server that others of its pod have must live on.
     let is_own = group == flags.id;
-    if is_own {
-        end_server(&socket);
+    if is_own && let Err(error) = noted::end(&bundle) {
+        warn(format_args!("{error}"));
     }
     let left = Leftovers::read(&bundle);
     if let Some(left) = &left
@@ -55,6 +54,7 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
         warn(format_args!("{error}"));
     }
     if is_own {
+        noted::clear(&bundle);
         remove_sockets(&socket);
     } else {
         forget_in_server(&socket, &flags.id);
@@ -62,15 +62,6 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
     let known = left.and_then(|left| left.state_directory).and_then(|place| record::read(&place));
     Leftovers::clear(&bundle);
     Ok(response(known).encode_to_vec())
-}
-
-/// Ends a server that is alive after all, but that its manager has given up on.
-fn end_server(socket: &Path) {
-    ask(socket, async |mut task| {
-        let now = ShutdownRequest { id: String::new(), now: true };
-        // No answer is needed.
-        let _ = task.shutdown(now).await;
-    });
 }
 
 /// Has a server that lives on for others forget a container that has just been killed.

@@ -19,6 +19,7 @@ mod io;
 mod linux;
 mod metrics;
 mod mount;
+mod noted;
 mod publish;
 mod reaper;
 mod record;

@@ -16,6 +16,7 @@ use crate::args::Flags;
 use crate::diagnostics::enable_debug;
 use crate::error::{Context, Error, Result};
 use crate::linux::{Fork, fork};
+use crate::noted;
 use crate::server;
 use crate::task::Spec;
 
@@ -82,7 +83,7 @@ pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<
             if flags.debug {
                 enable_debug();
             }
-            if let Err(error) = detach(&bundle) {
+            if let Err(error) = noted::note(&bundle).and_then(|()| detach(&bundle)) {
                 let _ = answer.write_all(error.to_string().as_bytes());
                 return Err(error);
             }

@@ -41,6 +41,25 @@ pub(super) fn command(program: &Path, args: &[OsString]) -> Command {
     command
 }
 
+/// Above this, a status means the signal that ended the program.
+const SIGNALS: u32 = 128;
+
+/// How a call that was to make something failed.
+pub(super) struct Failure {
+    pub(super) error: Error,
+    /// What the runtime has taken back.
+    pub(super) undone: Undone,
+}
+
+/// What a runtime that fails takes back of what it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// Everything, as it should.
+    All,
+    /// Something killed it.
+    Nothing,
+}
+
 /// One call of the runtime.
 pub(super) struct Call {
     program: PathBuf,
@@ -87,10 +106,18 @@ impl Call {
     }
 
     /// Runs it with the streams of the process that it is to make.
-    pub(super) async fn run_with(self, launch: &Launch, stdio: ChildStdio) -> Result<()> {
-        match self.wait(launch, stdio).await? {
-            0 => Ok(()),
-            status => Err(self.failure(status, b"")),
+    pub(super) async fn run_with(
+        self,
+        launch: &Launch,
+        stdio: ChildStdio,
+    ) -> std::result::Result<(), Failure> {
+        match self.wait(launch, stdio).await {
+            Ok(0) => Ok(()),
+            Ok(status) => Err(Failure {
+                error: self.failure(status, b""),
+                undone: if status > SIGNALS { Undone::Nothing } else { Undone::All },
+            }),
+            Err(error) => Err(Failure { error, undone: Undone::All }),
         }
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Context, Error, Result};
 use crate::io::ChildStdio;
 use crate::reaper::Launch;
-use call::{Call, command, global_args};
+use call::{Call, Failure, Undone, command, global_args};
 
 /// Which runtime it is, and how it is to be called. Kept in the bundle for `delete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,12 @@ impl Runtime {
             call.flag("--no-new-keyring");
         }
         call.flag(&self.container);
-        call.run_with(launch, stdio).await?;
+        if let Err(Failure { error, undone }) = call.run_with(launch, stdio).await {
+            if undone == Undone::Nothing {
+                let _ = self.delete(launch, true).await;
+            }
+            return Err(error);
+        }
         let pid = read_pid(pid_file.path());
         if pid.is_err() {
             // A container that can't be waited for is none.
@@ -100,7 +105,7 @@ impl Runtime {
             call.option("--console-socket", console);
         }
         call.flag(&self.container);
-        call.run_with(launch, stdio).await?;
+        call.run_with(launch, stdio).await.map_err(|failure| failure.error)?;
         read_pid(pid_file.path())
     }
 
@@ -119,14 +124,6 @@ impl Runtime {
     pub(crate) async fn delete(&self, launch: &Launch, force: bool) -> Result<()> {
         let flags: &[&str] = if force { &["--force"] } else { &[] };
         self.simple(launch, "delete", flags).await
-    }
-
-    /// The same, where it may have been done before.
-    pub(crate) async fn delete_if_there(&self, launch: &Launch, force: bool) -> Result<()> {
-        match self.delete(launch, force).await {
-            Err(error) if error.to_string().contains("does not exist") => Ok(()),
-            other => other,
-        }
     }
 
     /// `pause`: freezes the container's processes.

@@ -256,6 +256,10 @@ impl Containers {
                 process,
             };
             shim.exec(task).await?;
+            Ok(shim)
+        };
+        let shim = prepare.await.map_err(failure::of_preparation)?;
+        let attach_and_start = async {
             if let Some(peer) = peer {
                 let wanted = Wanted {
                     stdin: config.attach_stdin,
@@ -263,17 +267,16 @@ impl Containers {
                     stderr: config.attach_stderr,
                 };
                 let target = Target::Exec(&exec.id);
-                let listening = shim.attach(target, wanted, Terms::of_exec(), peer).await?;
-                entry.clients.carry(listening);
+                let attached = shim.attach(target, wanted, Terms::of_exec(), peer).await;
+                entry.clients.carry(attached.map_err(failure::of_preparation)?);
             }
-            Ok(shim)
+            shim.start(Target::Exec(&exec.id)).await.map_err(failure::of_runtime)
         };
-        let shim = prepare.await.map_err(failure::of_preparation)?;
-        match shim.start(Target::Exec(&exec.id)).await {
+        match attach_and_start.await {
             Ok(pid) => Ok((shim, pid)),
-            Err(error) => {
+            Err(failure) => {
                 let _ = shim.delete(Target::Exec(&exec.id)).await;
-                Err(failure::of_runtime(error))
+                Err(failure)
             }
         }
     }

@@ -138,10 +138,12 @@ impl Containers {
     /// Ends the shim, or cleans up after one that has gone; then its bundle goes.
     async fn end_shim(&self, container: &Container, shim: Option<Shim>, deleted: bool) {
         let bundle = Bundle::of(&self.config, &container.id);
+        let mut orderly = deleted;
         if let Some(shim) = shim {
             log(container, "end the shim", shim.shut_down().await);
+            orderly &= shim.has_left();
         }
-        if !deleted && bundle.path.exists() {
+        if !orderly && bundle.path.exists() {
             log(container, "clean up after the shim", self.clean_up(container, &bundle).await);
         }
         log(container, "take the bundle away", blocking(move || bundle.remove()).await);
@@ -201,7 +203,7 @@ mod tests {
             status: 3,
             exited_at: "2024-01-02T03:04:05.6Z".to_owned(),
             oom_killed: true,
-            ..ExitRecord::default()
+            dropped_lines: 0,
         };
         let told = TaskExit { status: 4, at: Timestamp::now() };
         let exit = exit_of(Some(recorded), Some(told), None, START);

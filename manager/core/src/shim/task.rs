@@ -221,6 +221,11 @@ impl Shim {
         self.shut_down().await
     }
 
+    /// Whether it has ended in order: then its socket went as its last.
+    pub(crate) fn has_left(&self) -> bool {
+        !self.socket.exists()
+    }
+
     /// Ends the shim, and waits until it has gone: the next one of this container listens at the
     /// same place. A shim that has gone already has nothing to say to it.
     pub(crate) async fn shut_down(&self) -> Result<()> {

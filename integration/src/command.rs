@@ -30,6 +30,13 @@ impl Ran {
         self.stdout.trim()
     }
 
+    /// [`Ran::ok`], with the white space.
+    #[track_caller]
+    pub fn ok_untrimmed(&self) -> &str {
+        self.ok();
+        &self.stdout
+    }
+
     /// Requires this exit code.
     #[track_caller]
     pub fn code(&self, code: i32) -> &Self {

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::command::run;
 use crate::http;
-use crate::namespaces::Namespaces;
+use crate::namespaces::{Namespaces, only_child};
 use crate::wait::until;
 use crate::{peer, programs};
 
@@ -106,11 +106,22 @@ impl Daemon {
         &self.pid
     }
 
+    /// The daemon's process id as the test's own machine counts.
+    pub fn process(&self) -> i32 {
+        only_child(self.nsenter.id()).cast_signed()
+    }
+
     /// Sends it a signal and waits for its end.
     #[track_caller]
-    pub fn end(mut self, namespaces: &Namespaces, signal: Signal) {
+    pub fn end(self, namespaces: &Namespaces, signal: Signal) {
         let signal = format!("-{}", signal.as_raw());
         run(namespaces.command("kill").args([&signal, &self.pid])).ok();
+        self.wait();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) {
         until("the daemon's end", || self.nsenter.try_wait().expect("look after a child"));
     }
 }

@@ -220,6 +220,20 @@ impl Host {
         daemon.as_ref().expect("the daemon runs").pid().to_owned()
     }
 
+    /// The daemon's process id, as the test counts.
+    #[track_caller]
+    pub fn daemon_process(&self) -> i32 {
+        let daemon = self.daemon.lock().expect("tests have one thread");
+        daemon.as_ref().expect("the daemon runs").process()
+    }
+
+    /// Waits for the end of a daemon that was killed.
+    #[track_caller]
+    pub fn outlive_daemon(&self) {
+        let daemon = self.daemon.lock().expect("tests have one thread").take();
+        daemon.expect("the daemon ran").wait();
+    }
+
     /// What the daemon has written to its log.
     pub fn daemon_log(&self) -> String {
         std::fs::read_to_string(&self.places.log).unwrap_or_default()

@@ -82,7 +82,7 @@ impl Drop for Namespaces {
 }
 
 /// The one child of a process.
-fn only_child(parent: u32) -> u32 {
+pub(crate) fn only_child(parent: u32) -> u32 {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let children = std::fs::read_to_string(path).expect("read a process's children");
     children.trim().parse().expect("it has one child")

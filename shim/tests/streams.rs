@@ -48,7 +48,6 @@ const STDIN: CreateOptions = CreateOptions {
     terminal: false,
     rootfs: Vec::new(),
     log_options: Vec::new(),
-    restart: None,
 };
 const TERMINAL: CreateOptions = CreateOptions {
     stdin: true,
@@ -56,7 +55,6 @@ const TERMINAL: CreateOptions = CreateOptions {
     terminal: true,
     rootfs: Vec::new(),
     log_options: Vec::new(),
-    restart: None,
 };
 
 #[tokio::test]

@@ -5,8 +5,6 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
-pub(crate) mod left;
-pub(crate) mod supervision;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

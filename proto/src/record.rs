@@ -9,20 +9,32 @@ use serde::{Deserialize, Serialize};
 pub const FILE_NAME: &str = "task.json";
 
 /// One container's life as its shim has seen it so far. Times are RFC 3339 with nanoseconds, UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// A container that the shim starts again has several runs: `pid`, `started_at` and `exit` are those
+/// of the latest. A next one begins to be the latest just before it is let go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// The container's id.
     pub id: String,
     /// The init process in the host's pid namespace.
     pub pid: u32,
-    /// Whether `start` has let the process go, and when.
+    /// Whether the process was let go, and when.
     pub started_at: Option<String>,
     /// How it ended, once it has.
     pub exit: Option<ExitRecord>,
+    /// How the run before that one ended, if this shim had any before.
+    #[serde(default)]
+    pub last_exit: Option<ExitRecord>,
+    /// When the shim will start it again, or would have, if it had not died; unset if it won't.
+    #[serde(default)]
+    pub restart_at: Option<String>,
+    /// How often it was started again, by whomever, with the restart that is waited for.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// How a container's init process ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitRecord {
     /// The exit code; 128 + n for a process that signal n ended.
     pub status: u32,
@@ -33,4 +45,7 @@ pub struct ExitRecord {
     /// Lines of its log that were dropped, as was asked for, because the log's driver was slow.
     #[serde(default)]
     pub dropped_lines: u64,
+    /// Why the container could not be started again; `status` is 128 then. Empty: it was.
+    #[serde(default)]
+    pub error: String,
 }

@@ -58,7 +58,7 @@ impl Cgroups {
             Cgroups::V1(by_controller) => by_controller.get("memory")?.join("memory.oom_control"),
             Cgroups::V2(cgroup) => cgroup.join("memory.events"),
         };
-        Some(OomCounter { path })
+        Some(OomCounter::from_now_on(path))
     }
 }
 
@@ -66,6 +66,8 @@ impl Cgroups {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OomCounter {
     path: PathBuf,
+    /// What it showed at first.
+    before: u64,
 }
 
 impl OomCounter {
@@ -74,13 +76,22 @@ impl OomCounter {
         Cgroups::of_process(pid)?.oom_counter()
     }
 
-    /// Whether the killer has struck.
-    pub(crate) fn has_struck(&self) -> bool {
-        fs::read_to_string(&self.path).is_ok_and(|text| {
-            let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-            count.is_some_and(|count| count.trim() != "0")
-        })
+    fn from_now_on(path: PathBuf) -> Self {
+        let before = read_oom_kills(&path);
+        OomCounter { path, before }
     }
+
+    /// Whether the killer has struck since this was made.
+    pub(crate) fn has_struck(&self) -> bool {
+        read_oom_kills(&self.path) > self.before
+    }
+}
+
+/// What a counter shows; 0 where it can't be read.
+fn read_oom_kills(path: &Path) -> u64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Removes the cgroup at `path` below the root of each hierarchy, with those below it. The kernel
@@ -164,11 +175,13 @@ mod tests {
     #[test]
     fn reads_both_kinds_of_counter() {
         let directory = tempfile::tempdir().unwrap();
-        let counter = OomCounter { path: directory.path().join("counter") };
+        let path = directory.path().join("counter");
+        let counter = OomCounter::from_now_on(path.clone());
         assert!(!counter.has_struck());
         fs::write(&counter.path, "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n").unwrap();
         assert!(!counter.has_struck());
         fs::write(&counter.path, "low 0\noom 2\noom_kill 1\n").unwrap();
         assert!(counter.has_struck());
+        assert!(!OomCounter::from_now_on(path).has_struck());
     }
 }

@@ -1,4 +1,5 @@
-//! The process that stays: serves the Task API and the Streams service on a unix socket.
+//! The process that stays: serves the Task API, the Streams and the Supervision service on a unix
+//! socket.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -15,6 +16,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustix::net::{RecvFlags, recv};
 use tare_proto::containerd::task::v3::task_server::{SERVICE_NAME as TASK, TaskServer};
 use tare_proto::tare::shim::v1::streams_server::{SERVICE_NAME as STREAMS, StreamsServer};
+use tare_proto::tare::shim::v1::supervision_server::{
+    SERVICE_NAME as SUPERVISION, SupervisionServer,
+};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -26,7 +30,7 @@ use crate::diagnostics::{debug, warn};
 use crate::error::{Context, Result};
 use crate::publish::Publisher;
 use crate::reaper::Reaper;
-use crate::service::{Connection, StreamsService, TaskService};
+use crate::service::{Connection, StreamsService, SupervisionService, TaskService};
 use crate::task::{Environment, Tasks};
 use crate::ttrpc;
 
@@ -84,7 +88,8 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
     let services = Services {
         task: TaskServer::new(service.clone()),
         service,
-        streams: StreamsServer::new(StreamsService::new(tasks)),
+        streams: StreamsServer::new(StreamsService::new(Arc::clone(&tasks))),
+        supervision: SupervisionServer::new(SupervisionService::new(tasks)),
     };
     ready();
     loop {
@@ -113,6 +118,7 @@ struct Services {
     /// The same, for gRPC.
     task: TaskServer<TaskService>,
     streams: StreamsServer<StreamsService>,
+    supervision: SupervisionServer<SupervisionService>,
 }
 
 impl Services {
@@ -157,6 +163,7 @@ impl Services {
         match service.unwrap_or_default() {
             TASK => self.task.call(request).await,
             STREAMS => self.streams.call(request).await,
+            SUPERVISION => self.supervision.call(request).await,
             other => Ok(Status::unimplemented(format!("unknown service {other}")).into_http()),
         }
     }

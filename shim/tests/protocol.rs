@@ -11,10 +11,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 use support::client::{Client, CreateOptions, is_alive};
+use support::left::left_in_the_end;
 use support::{Home, SHIM, bundle};
 use tare_proto::containerd::task::v3 as api;
 use tare_proto::containerd::task::v3::task_client::TaskClient;
@@ -129,40 +130,6 @@ async fn whole_life(
     task.kill(api::KillRequest { id: id.clone(), exec_id: exec_id.clone(), signal, all }).await?;
     task.wait(api::WaitRequest { id: id.clone(), exec_id: exec_id.clone() }).await?;
     task.delete(api::DeleteRequest { id, exec_id }).await.map(drop)
-}
-
-/// What is left of a container once what was killed has had the time to die.
-async fn left_in_the_end(home: &Home) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        let left = left_of(home);
-        if left.is_empty() || Instant::now() > deadline {
-            return left;
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Processes, cgroups and mounts that bear a container's mark.
-fn left_of(home: &Home) -> Vec<String> {
-    let list = |path: &str| std::fs::read_dir(path).unwrap().flatten().map(|entry| entry.path());
-    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let mut left = Vec::new();
-    for process in list("/proc").filter(|process| process.join("cgroup").exists()) {
-        let alive = !read(process.join("stat")).contains(") Z ");
-        let cmdline = read(process.join("cmdline"));
-        if alive && (cmdline + &read(process.join("cgroup"))).contains(&home.id) {
-            left.push(format!("{}: {}", process.display(), read(process.join("stat"))));
-        }
-    }
-    let cgroups = list("/sys/fs/cgroup").map(|hierarchy| hierarchy.join(&home.id));
-    left.extend(
-        cgroups.filter(|cgroup| cgroup.exists()).map(|cgroup| cgroup.display().to_string()),
-    );
-    let bundle = home.bundle().display().to_string();
-    let mounts = read("/proc/self/mountinfo".into());
-    left.extend(mounts.lines().filter(|mount| mount.contains(&bundle)).map(str::to_owned));
-    left
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ const STDIN: CreateOptions = CreateOptions {
     terminal: false,
     rootfs: Vec::new(),
     log_options: Vec::new(),
+    restart: None,
 };
 const TERMINAL: CreateOptions = CreateOptions {
     stdin: true,
@@ -55,6 +56,7 @@ const TERMINAL: CreateOptions = CreateOptions {
     terminal: true,
     rootfs: Vec::new(),
     log_options: Vec::new(),
+    restart: None,
 };
 
 #[tokio::test]

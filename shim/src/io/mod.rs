@@ -62,6 +62,8 @@ pub(crate) struct ProcessIo {
     stdout_endpoint: Endpoint,
     stderr_endpoint: Endpoint,
     policy: Policy,
+    /// What the log had dropped before this process.
+    dropped_before: u64,
     hub: Arc<Hub>,
     stdin: Arc<Stdin>,
     stdin_fifo: Mutex<Option<StdinFifo>>,
@@ -100,6 +102,7 @@ impl ProcessIo {
             stdout_endpoint: Endpoint::parse(&request.stdout)?,
             stderr_endpoint,
             hub: Hub::new(PATIENCE),
+            dropped_before: policy.log.as_ref().map_or(0, Log::dropped),
             policy,
             stdin: Stdin::pending(),
             stdin_fifo: Mutex::default(),
@@ -217,9 +220,11 @@ impl ProcessIo {
         Ok(())
     }
 
-    /// How many lines the log's driver was too slow for, where they may be dropped.
+    /// How many of the process's lines the log's driver was too slow for, where they may be
+    /// dropped.
     pub(crate) fn dropped_lines(&self) -> u64 {
-        self.policy.log.as_ref().map_or(0, Log::dropped)
+        let dropped = self.policy.log.as_ref().map_or(0, Log::dropped);
+        dropped - self.dropped_before
     }
 
     /// Attaches a client to the streams that this shim holds.

@@ -126,6 +126,14 @@ impl Runtime {
         self.simple(launch, "delete", flags).await
     }
 
+    /// The same, where it may have been done before.
+    pub(crate) async fn delete_if_there(&self, launch: &Launch, force: bool) -> Result<()> {
+        match self.delete(launch, force).await {
+            Err(error) if error.to_string().contains("does not exist") => Ok(()),
+            other => other,
+        }
+    }
+
     /// `pause`: freezes the container's processes.
     pub(crate) async fn pause(&self, launch: &Launch) -> Result<()> {
         self.simple(launch, "pause", &[]).await

@@ -11,12 +11,12 @@ use tonic::{Code, Status};
 
 use crate::error::{Error, Kind, Result};
 use crate::reaper::Exit;
-use crate::task::{Exec, Process, State, Task};
+use crate::task::{Exec, Process, Run, State, Task};
 
 /// What State says of a process.
-pub(super) fn describe(task: &Task, id: &str, process: &Process) -> api::StateResponse {
+pub(super) fn describe(task: &Task, run: &Run, id: &str, process: &Process) -> api::StateResponse {
     let state = process.state();
-    let container_is_paused = matches!(task.init.state(), State::Paused { .. });
+    let container_is_paused = matches!(run.init.state(), State::Paused { .. });
     let (status, exit) = match state {
         State::Stopped { exit, .. } => (TaskStatus::Stopped, Some(exit)),
         State::Paused { .. } => (TaskStatus::Paused, None),

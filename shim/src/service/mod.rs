@@ -3,6 +3,7 @@
 mod connection;
 mod convert;
 mod streams;
+mod supervision;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::task::{CreateRequest, State, Task, TaskOptions, Tasks};
 pub(crate) use connection::Connection;
 use convert::{deleted, describe, length, process_info};
 pub(crate) use streams::StreamsService;
+pub(crate) use supervision::SupervisionService;
 
 type Reply<T> = std::result::Result<Response<T>, Status>;
 
@@ -65,11 +67,12 @@ impl api::task_server::Task for TaskService {
     async fn state(&self, request: Request<api::StateRequest>) -> Reply<api::StateResponse> {
         let request = request.into_inner();
         let task = self.tasks.get(&request.id)?;
+        let run = task.run();
         let reply = if request.exec_id.is_empty() {
-            describe(&task, &request.id, &task.init)
+            describe(&task, &run, &request.id, &run.init)
         } else {
-            let exec = task.exec(&request.exec_id)?;
-            describe(&task, &request.exec_id, &exec.process)
+            let exec = run.exec(&request.exec_id)?;
+            describe(&task, &run, &request.exec_id, &exec.process)
         };
         Ok(Response::new(reply))
     }
@@ -98,7 +101,7 @@ impl api::task_server::Task for TaskService {
         let tasks = Arc::clone(&self.tasks);
         finish(async move {
             let task = tasks.create(request).await?;
-            Ok(api::CreateTaskResponse { pid: task.init.state().pid() })
+            Ok(api::CreateTaskResponse { pid: task.run().init.state().pid() })
         })
         .await
     }
@@ -109,7 +112,7 @@ impl api::task_server::Task for TaskService {
             let pid = if exec_id.is_empty() {
                 task.start().await?
             } else {
-                task.exec(&exec_id)?.start(&task).await?
+                task.start_exec(&exec_id).await?
             };
             Ok(api::StartResponse { pid })
         })
@@ -137,7 +140,7 @@ impl api::task_server::Task for TaskService {
     async fn pids(&self, request: Request<api::PidsRequest>) -> Reply<api::PidsResponse> {
         self.with_task(&request.into_inner().id, |task| async move {
             let pids = task.pids().await?;
-            let execs = task.execs();
+            let execs = task.run().execs();
             let processes = pids.into_iter().map(|pid| process_info(pid, &execs)).collect();
             Ok(api::PidsResponse { processes })
         })
@@ -164,7 +167,7 @@ impl api::task_server::Task for TaskService {
             if exec_id.is_empty() {
                 task.kill(signal, all).await
             } else {
-                task.exec(&exec_id)?.kill(signal)
+                task.run().exec(&exec_id)?.kill(signal)
             }
         })
         .await
@@ -186,22 +189,22 @@ impl api::task_server::Task for TaskService {
     async fn resize_pty(&self, request: Request<api::ResizePtyRequest>) -> Reply<()> {
         let request = request.into_inner();
         let size = Size { width: length(request.width)?, height: length(request.height)? };
-        let task = self.tasks.get(&request.id)?;
+        let run = self.tasks.get(&request.id)?.run();
         if request.exec_id.is_empty() {
-            task.init.io.resize(size)?;
+            run.init.io.resize(size)?;
         } else {
-            task.exec(&request.exec_id)?.process.io.resize(size)?;
+            run.exec(&request.exec_id)?.process.io.resize(size)?;
         }
         Ok(Response::new(()))
     }
 
     async fn close_io(&self, request: Request<api::CloseIoRequest>) -> Reply<()> {
         let request = request.into_inner();
-        let task = self.tasks.get(&request.id)?;
+        let run = self.tasks.get(&request.id)?.run();
         if request.stdin && request.exec_id.is_empty() {
-            task.init.io.close_stdin();
+            run.init.io.close_stdin();
         } else if request.stdin {
-            task.exec(&request.exec_id)?.process.io.close_stdin();
+            run.exec(&request.exec_id)?.process.io.close_stdin();
         }
         Ok(Response::new(()))
     }
@@ -215,11 +218,11 @@ impl api::task_server::Task for TaskService {
 
     async fn wait(&self, request: Request<api::WaitRequest>) -> Reply<api::WaitResponse> {
         let request = request.into_inner();
-        let task = self.tasks.get(&request.id)?;
+        let run = self.tasks.get(&request.id)?.run();
         let exit = if request.exec_id.is_empty() {
-            task.init.wait().await?
+            run.init.wait().await?
         } else {
-            task.exec(&request.exec_id)?.process.wait().await?
+            run.exec(&request.exec_id)?.process.wait().await?
         };
         Ok(Response::new(api::WaitResponse {
             exit_status: exit.status,
@@ -236,7 +239,7 @@ impl api::task_server::Task for TaskService {
         let task = self.tasks.get(&request.into_inner().id).ok();
         Ok(Response::new(api::ConnectResponse {
             shim_pid: std::process::id(),
-            task_pid: task.map_or(0, |task| task.init.state().pid()),
+            task_pid: task.map_or(0, |task| task.run().init.state().pid()),
             version: "3".to_owned(),
         }))
     }

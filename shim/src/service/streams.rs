@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Connection;
 use crate::error::{Error, Result};
 use crate::io::hub::{Attachment, Channel, Delivery, Output, Wants};
-use crate::task::{Exec, Process, Task, Tasks};
+use crate::task::{Exec, Process, Run, Tasks};
 
 /// The time after which a connection is known to have ended with the streams on it.
 const CONNECTION_PATIENCE: Duration = Duration::from_millis(100);
@@ -33,24 +33,24 @@ impl StreamsService {
     }
 
     fn find(&self, open: &api::AttachOpen) -> Result<Target> {
-        let task = self.tasks.get(&open.id)?;
+        let run = self.tasks.get(&open.id)?.run();
         if open.exec_id.is_empty() {
-            return Ok(Target::Init(task));
+            return Ok(Target::Init(run));
         }
-        Ok(Target::Exec(task.exec(&open.exec_id)?))
+        Ok(Target::Exec(run.exec(&open.exec_id)?))
     }
 }
 
 /// The process that a client is attached to.
 enum Target {
-    Init(Arc<Task>),
+    Init(Arc<Run>),
     Exec(Arc<Exec>),
 }
 
 impl Target {
     fn process(&self) -> &Process {
         match self {
-            Target::Init(task) => &task.init,
+            Target::Init(run) => &run.init,
             Target::Exec(exec) => &exec.process,
         }
     }
@@ -83,7 +83,7 @@ impl api::streams_server::Streams for StreamsService {
         &self,
         request: Request<api::ReopenLogRequest>,
     ) -> std::result::Result<Response<api::ReopenLogResponse>, Status> {
-        self.tasks.get(&request.into_inner().id)?.init.io.reopen_log()?;
+        self.tasks.get(&request.into_inner().id)?.run().init.io.reopen_log()?;
         Ok(Response::new(api::ReopenLogResponse {}))
     }
 }

@@ -3,25 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rustix::process::Pid;
 use tare_proto::containerd::types::Mount;
+use tokio::sync::watch;
 
 use super::Environment;
+use super::blueprint::Blueprint;
 use super::container::Task;
 use super::leftovers::{Leftovers, Noted};
+use super::limits::Limits;
 use super::options::TaskOptions;
-use super::process::Process;
+use super::restart::Restarts;
+use super::run::Run;
+use super::situation::{Phase, Situation};
 use super::spec::Spec;
-use super::state::{Action, State};
-use crate::cgroup::OomCounter;
 use crate::diagnostics::warn;
 use crate::error::Result;
-use crate::io::console::ConsoleSocket;
+use crate::io::StdioRequest;
 use crate::io::log::Log;
-use crate::io::{ChildStdio, Policy, StdioRequest};
 use crate::mount::Rootfs;
 use crate::publish::Event;
-use crate::reaper::{ExitReceiver, Launch};
+use crate::reaper::ExitReceiver;
 use crate::record::Record;
 use crate::runtime::Runtime;
 
@@ -46,24 +47,26 @@ impl Task {
         request: CreateRequest,
     ) -> Result<Arc<Self>> {
         let CreateRequest { id, bundle, rootfs, stdio, options } = request;
-        let log = options.log.as_ref().map_or(Ok(None), Log::open)?;
-        let policy = Policy { log, stdin_once: options.stdin_once, owner: options.owner };
-        let init = Process::new(stdio.clone(), policy)?;
-        let runtime = Runtime::new(options.runtime.clone(), &id, &bundle);
+        let restarts = options.restarts;
+        let blueprint = Blueprint {
+            runtime: Runtime::new(options.runtime.clone(), &id, &bundle),
+            log: options.log.as_ref().map_or(Ok(None), Log::open)?,
+            stdin_once: options.stdin_once,
+            owner: options.owner,
+            stdio: stdio.clone(),
+            id: id.clone(),
+            environment,
+        };
         let leftovers = Leftovers {
             runtime: options.runtime,
             state_directory: options.state_directory.clone(),
         };
         let noted = leftovers.write(&bundle)?;
         let mounted = Rootfs::mount(&bundle, &rootfs).inspect_err(|_| forget(&bundle, noted))?;
-        let launch = environment.reaper.launch();
-        let created =
-            Creation { environment: &environment, id: &id, init: &init, runtime: &runtime };
-        let created = created.run(&launch, options.state_directory).await;
-        let (record, ended, pid) = match created {
-            Ok(created) => created,
+        let made = first_run(&blueprint, options.state_directory, restarts).await;
+        let (run, ended, record) = match made {
+            Ok(made) => made,
             Err(error) => {
-                init.io.close();
                 take_back(mounted.as_ref()).await;
                 forget(&bundle, noted);
                 return Err(error);
@@ -73,18 +76,18 @@ impl Task {
             // It told of nothing any more, or the runtime would have refused.
             leftovers.replace(&bundle).unwrap_or_else(|error| warn(format_args!("{error}")));
         }
+        let pid = run.init.state().pid();
+        let situation = Situation { phase: Phase::Created { pid }, restarts };
         let task = Arc::new(Task {
-            runtime,
-            reaper: Arc::clone(&environment.reaper),
+            blueprint,
             rootfs: mounted,
             record,
-            oom: OomCounter::of_process(pid),
-            owner: options.owner,
             shares_pid_namespace: Spec::read(&bundle).shares_pid_namespace(),
-            execs: Mutex::default(),
-            deletion: tokio::sync::Mutex::new(()),
-            environment,
-            init,
+            limits: Limits::default(),
+            run: Mutex::new(Arc::new(run)),
+            restarts: Mutex::new(Restarts::new(options.restart, restarts)),
+            situation: watch::Sender::new(Some(situation)),
+            making: tokio::sync::Mutex::new(()),
             bundle,
             id,
         });
@@ -100,55 +103,18 @@ impl Task {
     }
 }
 
-/// The steps of Create that have the runtime in their middle.
-struct Creation<'a> {
-    environment: &'a Environment,
-    id: &'a str,
-    init: &'a Process,
-    runtime: &'a Runtime,
-}
-
-impl Creation<'_> {
-    async fn run(
-        self,
-        launch: &Launch,
-        state_directory: Option<PathBuf>,
-    ) -> Result<(Record, ExitReceiver, u32)> {
-        // A runtime that fails undoes what it did. It may have failed because the container exists
-        // under another shim: nothing may be deleted here.
-        let (pid, begun) = self.make(launch).await?;
-        let result = begun.and_then(|()| {
-            let ended = launch.adopt(pid)?;
-            let number = pid.as_raw_nonzero().get().unsigned_abs();
-            let record = Record::created(state_directory, self.id, number)?;
-            Ok((record, ended, number))
-        });
-        match &result {
-            Ok((_, _, pid)) => {
-                // It has no other state before; nobody knows of it yet.
-                let turn = self.init.begin(Action::Start).await?;
-                self.init.set_state(State::Created { pid: *pid }, &turn);
-            }
-            Err(_) => {
-                let _ = self.runtime.delete(launch, true).await;
-            }
+async fn first_run(
+    blueprint: &Blueprint,
+    state_directory: Option<PathBuf>,
+    restarts: u32,
+) -> Result<(Run, ExitReceiver, Record)> {
+    let (run, ended) = blueprint.make_run().await?;
+    match Record::created(state_directory, &blueprint.id, run.init.state().pid(), restarts) {
+        Ok(record) => Ok((run, ended, record)),
+        Err(error) => {
+            blueprint.discard(&run, ended).await;
+            Err(error)
         }
-        result
-    }
-
-    /// Has the runtime make it; returns its init's pid, and whether its streams work.
-    async fn make(&self, launch: &Launch) -> Result<(Pid, Result<()>)> {
-        let io = &self.init.io;
-        io.prepare(launch, &self.environment.namespace, self.id).await?;
-        if self.init.stdio.terminal {
-            let console = ConsoleSocket::bind(self.environment.console_path())?;
-            let path = Some(console.path().to_owned());
-            let pid = self.runtime.create(launch, ChildStdio::null(), path.as_deref()).await?;
-            return Ok((pid, console.receive().await.and_then(|master| io.begin_terminal(master))));
-        }
-        let (theirs, ours) = io.open_pipes()?;
-        let pid = self.runtime.create(launch, theirs, None).await?;
-        Ok((pid, io.begin(ours)))
     }
 }
 

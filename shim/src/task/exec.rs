@@ -9,8 +9,10 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::sync::MutexGuard;
 
+use super::blueprint::Blueprint;
 use super::container::{KILL, Task};
 use super::process::Process;
+use super::run::Run;
 use super::state::{Action, State};
 use crate::error::{Error, Result};
 use crate::io::console::ConsoleSocket;
@@ -41,9 +43,9 @@ impl Exec {
     }
 
     /// Runs it; returns its pid.
-    pub(crate) async fn start(self: &Arc<Self>, task: &Arc<Task>) -> Result<u32> {
+    pub(crate) async fn start(self: &Arc<Self>, task: &Arc<Task>, run: &Run) -> Result<u32> {
         let turn = self.process.begin(Action::Start).await?;
-        task.init.state().allow(Action::Exec)?;
+        run.init.state().allow(Action::Exec)?;
         match self.run(task, &turn).await {
             Ok(pid) => {
                 let (container_id, exec_id) = (task.id.clone(), self.id.clone());
@@ -59,18 +61,19 @@ impl Exec {
     }
 
     async fn run(self: &Arc<Self>, task: &Arc<Task>, turn: &MutexGuard<'_, ()>) -> Result<u32> {
-        let launch = task.reaper.launch();
+        let Blueprint { runtime, environment, .. } = &task.blueprint;
+        let launch = environment.reaper.launch();
         let io = &self.process.io;
-        io.prepare(&launch, &task.environment.namespace, &task.id).await?;
+        io.prepare(&launch, &environment.namespace, &task.id).await?;
         let (pid, begun) = if self.process.stdio.terminal {
             let console = ConsoleSocket::bind(task.console_path())?;
             let stdio = crate::io::ChildStdio::null();
             let path = Some(console.path().to_owned());
-            let pid = task.runtime.exec(&launch, &self.spec, stdio, path.as_deref()).await?;
+            let pid = runtime.exec(&launch, &self.spec, stdio, path.as_deref()).await?;
             (pid, console.receive().await.and_then(|master| io.begin_terminal(master)))
         } else {
             let (theirs, ours) = io.open_pipes()?;
-            let pid = task.runtime.exec(&launch, &self.spec, theirs, None).await?;
+            let pid = runtime.exec(&launch, &self.spec, theirs, None).await?;
             (pid, io.begin(ours))
         };
         let ended = launch.adopt(pid)?;

@@ -1,14 +1,20 @@
 //! The containers under this shim: one, or the several of a pod.
 
+mod blueprint;
 mod container;
 mod create;
 mod delete;
 mod exec;
 mod leftovers;
+mod limits;
 mod options;
 mod process;
+mod restart;
+mod run;
+mod situation;
 mod spec;
 mod state;
+mod supervise;
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -20,8 +26,10 @@ pub(crate) use container::Task;
 pub(crate) use create::CreateRequest;
 pub(crate) use exec::Exec;
 pub(crate) use leftovers::Leftovers;
-pub(crate) use options::TaskOptions;
+pub(crate) use options::{TaskOptions, restart_policy};
 pub(crate) use process::Process;
+pub(crate) use run::Run;
+pub(crate) use situation::{Ending, Phase, Situation};
 pub(crate) use spec::Spec;
 pub(crate) use state::State;
 

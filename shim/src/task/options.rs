@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use tare_proto::containerd::runc::v1::Options as RuncOptions;
-use tare_proto::tare::shim::v1::{Log, Options as TareOptions};
+use tare_proto::tare::shim::v1::restart_policy::When;
+use tare_proto::tare::shim::v1::{self as api, Log, Options as TareOptions};
 
+use super::restart::RestartPolicy;
 use crate::error::{Context, Error, Result};
 use crate::io::Owner;
 use crate::runtime::RuntimeConfig;
@@ -29,6 +31,10 @@ pub(crate) struct TaskOptions {
     pub(crate) stdin_once: bool,
     /// Who owns the pipes.
     pub(crate) owner: Owner,
+    /// When it is started again.
+    pub(crate) restart: RestartPolicy,
+    /// How often others have started it again.
+    pub(crate) restarts: u32,
 }
 
 impl TaskOptions {
@@ -71,6 +77,8 @@ impl TaskOptions {
             log: options.log,
             stdin_once: options.stdin_once,
             owner: Owner::default(),
+            restart: options.restart.as_ref().map_or(Ok(RestartPolicy::Never), restart_policy)?,
+            restarts: options.restarts,
         })
     }
 
@@ -88,7 +96,23 @@ impl TaskOptions {
             log: None,
             stdin_once: false,
             owner: Owner { uid: non_zero(options.io_uid), gid: non_zero(options.io_gid) },
+            restart: RestartPolicy::Never,
+            restarts: 0,
         }
+    }
+}
+
+/// A policy as callers name it.
+pub(crate) fn restart_policy(policy: &api::RestartPolicy) -> Result<RestartPolicy> {
+    let maximum_retries = policy.maximum_retries;
+    match When::try_from(policy.when) {
+        Ok(When::OnFailure) => Ok(RestartPolicy::OnFailure { maximum_retries }),
+        Ok(When::Never | When::Always) if maximum_retries != 0 => {
+            Err(Error::invalid("a restart policy has maximum retries with ON_FAILURE only"))
+        }
+        Ok(When::Never) => Ok(RestartPolicy::Never),
+        Ok(When::Always) => Ok(RestartPolicy::Always),
+        Err(unknown) => Err(Error::invalid(format!("restart policy: {unknown}"))),
     }
 }
 
@@ -142,8 +166,22 @@ mod tests {
             TaskOptions::read(Some(&any("x.io/tare.shim.v1.Options", &tare)), "n").unwrap();
         assert_eq!(options.runtime.root, None);
         assert_eq!(options.state_directory, Some("/s".into()));
+        assert_eq!(options.restart, RestartPolicy::Never);
         let tare = TareOptions { state_directory: "s".into(), ..tare };
         assert!(TaskOptions::read(Some(&any("tare.shim.v1.Options", &tare)), "n").is_err());
+    }
+
+    #[test]
+    fn reads_restart_policies() {
+        let read = |when: i32, maximum_retries| {
+            restart_policy(&api::RestartPolicy { when, maximum_retries })
+        };
+        let on_failure = RestartPolicy::OnFailure { maximum_retries: 5 };
+        assert_eq!(read(When::OnFailure.into(), 5).unwrap(), on_failure);
+        assert_eq!(read(When::Always.into(), 0).unwrap(), RestartPolicy::Always);
+        for (when, retries) in [(When::Always.into(), 1), (When::Never.into(), 1), (77, 0)] {
+            assert_eq!(read(when, retries).unwrap_err().kind(), Kind::InvalidArgument);
+        }
     }
 
     #[test]

@@ -54,13 +54,13 @@ impl Process {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// The process has ended: sees to its output, has `record` note the end, and tells everyone
+    /// The process has ended: sees to its output, has `note` put the end on record, and tells everyone
     /// who waits, in this order.
-    pub(crate) async fn finish(&self, exit: Exit, record: impl FnOnce()) {
+    pub(crate) async fn finish(&self, exit: Exit, note: impl FnOnce()) {
         self.io.complete(OUTPUT_PATIENCE).await;
         // What is being done to it (its start, say) is answered first.
         let turn = self.turn.lock().await;
-        record();
+        note();
         self.set_state(State::Stopped { pid: self.state().pid(), exit }, &turn);
         self.exit.send_replace(Some(exit));
         self.io.end();
@@ -71,6 +71,19 @@ impl Process {
         self.set_state(State::Stopped { pid: 0, exit }, turn);
         self.exit.send_replace(Some(exit));
         self.io.close();
+    }
+
+    /// Waits until nothing is being done to the process, and it has ended if it ever began.
+    pub(super) async fn quiet(&self) {
+        let turn = self.turn.lock().await;
+        let state = self.state();
+        drop(turn);
+        match state {
+            State::Added | State::Stopped { .. } => {}
+            State::Created { .. } | State::Running { .. } | State::Paused { .. } => {
+                let _ = self.wait().await;
+            }
+        }
     }
 
     /// Resolves when the process has ended and that is on record.

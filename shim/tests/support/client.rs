@@ -12,6 +12,7 @@ use tare_proto::tare::shim::v1 as tare;
 use tare_proto::tare::shim::v1::attach_request::Message as FromClient;
 use tare_proto::tare::shim::v1::attach_response::Message as ToClient;
 use tare_proto::tare::shim::v1::streams_client::StreamsClient;
+use tare_proto::tare::shim::v1::supervision_client::SupervisionClient;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Status;
@@ -20,13 +21,14 @@ use tonic::transport::{Channel, Endpoint};
 use super::{Home, runtime};
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A shim, connected to.
 pub(crate) struct Client {
     pub(crate) home: Home,
     pub(crate) task: TaskClient<Channel>,
     pub(crate) streams: StreamsClient<Channel>,
+    pub(crate) supervision: SupervisionClient<Channel>,
     pub(crate) socket: std::path::PathBuf,
     shim_pid: i32,
 }
@@ -39,6 +41,7 @@ pub(crate) struct CreateOptions {
     pub(crate) stdin_once: bool,
     pub(crate) rootfs: Vec<Mount>,
     pub(crate) log_options: Vec<(&'static str, &'static str)>,
+    pub(crate) restart: Option<tare::RestartPolicy>,
 }
 
 impl Client {
@@ -61,7 +64,8 @@ impl Client {
         let connected = task.connect(api::ConnectRequest { id: home.id.clone() }).await.unwrap();
         let shim_pid = i32::try_from(connected.into_inner().shim_pid).unwrap();
         let socket = socket.to_owned();
-        Client { home, task, streams: StreamsClient::new(channel), socket, shim_pid }
+        let supervision = SupervisionClient::new(channel.clone());
+        Client { home, task, streams: StreamsClient::new(channel), supervision, socket, shim_pid }
     }
 
     pub(crate) fn shim_pid(&self) -> i32 {
@@ -90,6 +94,7 @@ impl Client {
                 ..Default::default()
             }),
             stdin_once: options.stdin_once,
+            restart: options.restart,
             ..tare::Options::default()
         };
         let stream = |wanted: bool| if wanted { "shim:".to_owned() } else { String::new() };
@@ -199,6 +204,11 @@ impl Client {
 
     /// Ends the shim, and checks that it leaves nothing.
     pub(crate) async fn shutdown(mut self) {
+        self.end().await;
+    }
+
+    /// The same, for who still has something to look at.
+    pub(crate) async fn end(&mut self) {
         self.task.shutdown(api::ShutdownRequest { id: self.id(), now: false }).await.unwrap();
         for _ in 0..100 {
             if !is_alive(self.shim_pid) && !self.socket.exists() {

@@ -5,6 +5,8 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod left;
+pub(crate) mod supervision;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

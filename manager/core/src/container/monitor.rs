@@ -203,7 +203,7 @@ mod tests {
             status: 3,
             exited_at: "2024-01-02T03:04:05.6Z".to_owned(),
             oom_killed: true,
-            dropped_lines: 0,
+            ..ExitRecord::default()
         };
         let told = TaskExit { status: 4, at: Timestamp::now() };
         let exit = exit_of(Some(recorded), Some(told), None, START);

@@ -220,8 +220,8 @@ impl ProcessIo {
         Ok(())
     }
 
-    /// How many of the process's lines the log's driver was too slow for, where they may be
-    /// dropped.
+    /// How many of the process's lines are missing in the log: its driver was too slow, or could
+    /// not keep them.
     pub(crate) fn dropped_lines(&self) -> u64 {
         let dropped = self.policy.log.as_ref().map_or(0, Log::dropped);
         dropped - self.dropped_before

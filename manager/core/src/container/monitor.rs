@@ -71,7 +71,7 @@ impl Containers {
         let recorded = self.task_record(&container).await.and_then(|record| record.exit);
         if let Some(dropped) = recorded.as_ref().map(|exit| exit.dropped_lines).filter(|n| *n > 0) {
             let id = &container.id;
-            tracing::warn!(container = %id, dropped, "lines of the log were dropped, its driver was slow");
+            tracing::warn!(container = %id, dropped, "lines are missing in the log: its driver was too slow, or could not keep them");
         }
         let exit = exit_of(recorded, told, lost.as_ref(), life.started_at);
         let ended = Arc::new(Container {

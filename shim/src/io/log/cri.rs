@@ -44,6 +44,10 @@ impl Driver for Cri {
     fn reopen(&mut self) {
         self.file.reopen();
     }
+
+    fn lost(&self) -> u64 {
+        self.file.lost()
+    }
 }
 
 #[cfg(test)]

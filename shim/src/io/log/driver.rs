@@ -3,7 +3,7 @@
 //! A driver is made when the container is created, before there is anything to log: what is wrong
 //! with its options is said then. It is given every line, of both streams, in the order in which
 //! they were read, and after each burst it is told to `flush`. It never fails towards the
-//! container: what it can't keep it drops, and says so on the shim's own log.
+//! container: what it can't keep it drops and counts, and says so on the shim's own log.
 
 use super::lines::Line;
 use crate::io::hub::Channel;
@@ -18,6 +18,9 @@ pub(super) trait Driver: Send {
 
     /// Somebody else has moved the log's file away: goes on in a new one.
     fn reopen(&mut self);
+
+    /// How many lines it could not keep.
+    fn lost(&self) -> u64;
 }
 
 /// Two drivers that get the same lines.
@@ -38,6 +41,10 @@ impl<A: Driver, B: Driver> Driver for Both<A, B> {
         self.0.reopen();
         self.1.reopen();
     }
+
+    fn lost(&self) -> u64 {
+        self.0.lost() + self.1.lost()
+    }
 }
 
 impl Driver for Box<dyn Driver> {
@@ -51,5 +58,9 @@ impl Driver for Box<dyn Driver> {
 
     fn reopen(&mut self) {
         self.as_mut().reopen();
+    }
+
+    fn lost(&self) -> u64 {
+        self.as_ref().lost()
     }
 }

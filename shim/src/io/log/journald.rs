@@ -37,6 +37,7 @@ pub(super) struct Journald {
     pieces: Pieces,
     /// Lines are lost, and this has been said.
     failing: bool,
+    lost: u64,
 }
 
 impl Journald {
@@ -59,6 +60,7 @@ impl Journald {
             ordinal: 0,
             pieces: Pieces::default(),
             failing: false,
+            lost: 0,
         })
     }
 
@@ -132,6 +134,7 @@ impl Driver for Journald {
         match self.send(&datagram) {
             Ok(()) => self.failing = false,
             Err(error) => {
+                self.lost += 1;
                 if !std::mem::replace(&mut self.failing, true) {
                     warn(format_args!("send the log to journald: {error}; lines are lost"));
                 }
@@ -142,6 +145,10 @@ impl Driver for Journald {
     fn flush(&mut self) {}
 
     fn reopen(&mut self) {}
+
+    fn lost(&self) -> u64 {
+        self.lost
+    }
 }
 
 fn shared_fields(config: &LogConfig) -> Vec<u8> {

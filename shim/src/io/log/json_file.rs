@@ -60,6 +60,10 @@ impl Driver for JsonFile {
     fn reopen(&mut self) {
         self.file.reopen();
     }
+
+    fn lost(&self) -> u64 {
+        self.file.lost()
+    }
 }
 
 /// The attributes as docker writes them: sorted by key.

@@ -74,6 +74,10 @@ impl Driver for Local {
     fn reopen(&mut self) {
         self.file.reopen();
     }
+
+    fn lost(&self) -> u64 {
+        self.file.lost()
+    }
 }
 
 #[cfg(test)]

@@ -84,10 +84,10 @@ impl Log {
         }
     }
 
-    /// How many lines were dropped because the driver was slow.
+    /// How many lines are missing, because the driver was slow or could not keep them.
     pub(crate) fn dropped(&self) -> u64 {
         match &*self.way {
-            Way::Direct(_) => 0,
+            Way::Direct(driver) => lock(driver).lost(),
             Way::Queued(queue) => queue.dropped(),
         }
     }

@@ -47,7 +47,10 @@ struct State {
     bytes: usize,
     reopen: bool,
     closed: bool,
+    /// Lines that there was no room for.
     dropped: u64,
+    /// Lines that the driver could not keep.
+    lost: u64,
 }
 
 /// A line with its own text.
@@ -112,9 +115,10 @@ impl Queue {
         self.shared.work.notify_one();
     }
 
-    /// How many lines were dropped.
+    /// How many lines were dropped, here or by the driver.
     pub(super) fn dropped(&self) -> u64 {
-        self.shared.lock().dropped
+        let state = self.shared.lock();
+        state.dropped + state.lost
     }
 
     async fn until(&self, fulfilled: impl Fn(&State) -> bool) {
@@ -178,7 +182,10 @@ fn pass_on(shared: &Shared, mut driver: impl Driver) {
         if reopen {
             driver.reopen();
         }
-        shared.lock().bytes -= weight;
+        let mut state = shared.lock();
+        state.bytes -= weight;
+        state.lost = driver.lost();
+        drop(state);
         shared.progress.notify_waiters();
     }
 }
@@ -203,6 +210,10 @@ mod tests {
         fn flush(&mut self) {}
 
         fn reopen(&mut self) {}
+
+        fn lost(&self) -> u64 {
+            0
+        }
     }
 
     fn slow(delivery: Delivery) -> (Queue, Sender<()>, Receiver<Vec<u8>>) {

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -48,12 +48,18 @@ impl Rotation {
         if self.max_files == 1 {
             return fs::remove_file(&self.path);
         }
-        let suffix = if self.compress { ".gz" } else { "" };
+        // A file is plain where compression isn't wanted, or failed.
+        let suffixes = ["", ".gz"];
+        for suffix in suffixes {
+            ignore_missing(fs::remove_file(self.numbered(self.max_files - 1, suffix)))?;
+        }
         for number in (1..self.max_files - 1).rev() {
-            ignore_missing(fs::rename(
-                self.numbered(number, suffix),
-                self.numbered(number + 1, suffix),
-            ))?;
+            for suffix in suffixes {
+                ignore_missing(fs::rename(
+                    self.numbered(number, suffix),
+                    self.numbered(number + 1, suffix),
+                ))?;
+            }
         }
         fs::rename(&self.path, self.numbered(1, ""))
     }
@@ -98,8 +104,10 @@ fn compress(plain: &Path, packed: &Path, last_time: SystemTime) -> io::Result<()
     let mut source = File::open(plain)?;
     let target =
         OpenOptions::new().create(true).truncate(true).write(true).mode(0o640).open(&unfinished)?;
-    // docker's reader skips files whose last line is older than what it is asked for.
-    let extra = format!("{{\"lastTime\":\"{}\"}}", rfc3339(last_time));
+    // docker's reader skips files whose last line is older than what it is asked for. Ours finds
+    // here which file this was, so that whoever was reading that one knows what comes after it.
+    let inode = source.metadata()?.ino();
+    let extra = format!("{{\"lastTime\":\"{}\",\"inode\":{inode}}}", rfc3339(last_time));
     let mut encoder = GzBuilder::new().extra(extra).write(target, Compression::default());
     let done = io::copy(&mut source, &mut encoder)
         .and_then(|_| encoder.finish())

@@ -3,14 +3,17 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use flate2::read::GzDecoder;
+
 use crate::error::{Error, Result};
 
-/// How often a list is made anew if a rotation comes in between.
-const ATTEMPTS: usize = 8;
+/// How often the list is made anew at most until it is the same twice: a rotation may come in
+/// between, and renames one file after the other.
+const ATTEMPTS: usize = 16;
 
 /// Which file it is, whatever its name is by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +28,32 @@ pub(super) struct LogFile {
     pub(super) file: File,
     pub(super) identity: Identity,
     pub(super) compressed: bool,
-    /// It is the one that is written.
-    pub(super) current: bool,
+    /// How long it was when it was opened.
+    pub(super) length: u64,
+    /// Which file it was before it was compressed, where that is known.
+    packed: Option<u64>,
 }
 
 impl LogFile {
     /// Opens the one that is written; `None` if there is none now.
     pub(super) fn current(path: &Path) -> Result<Option<Self>> {
-        open(path, false, true)
+        open(path, false)
     }
+
+    /// Whether it has what was in `other`, a file that is open: as long as it is, no other file gets
+    /// its number.
+    fn holds(&self, other: Identity) -> bool {
+        self.identity == other || self.packed == Some(other.inode)
+    }
+}
+
+/// The files that were written after `file`, which is open, oldest first.
+pub(super) fn after(path: &Path, file: Identity) -> Result<Vec<LogFile>> {
+    let mut files = all(path)?;
+    // Before it was that file's, its number may have been an older one's. If none has it, it is
+    // older than all that are left.
+    let place = files.iter().rposition(|other| other.holds(file));
+    Ok(files.split_off(place.map_or(0, |place| place + 1)))
 }
 
 /// Which file `path` leads to now.
@@ -43,14 +63,12 @@ pub(super) fn identity(path: &Path) -> Option<Identity> {
 
 /// All files of the log at `path`, oldest first.
 pub(super) fn all(path: &Path) -> Result<Vec<LogFile>> {
-    let mut files = Vec::new();
+    let mut files = list(path)?;
     for _ in 0..ATTEMPTS {
-        files = list(path)?;
-        let twice = files.iter().enumerate().any(|(place, file)| {
-            files.iter().skip(place + 1).any(|other| other.identity == file.identity)
-        });
-        // A file that was renamed while we went through the names shows up twice.
-        if !twice {
+        let again = list(path)?;
+        let same = files.iter().map(|file| file.identity).eq(again.iter().map(|f| f.identity));
+        files = again;
+        if same {
             break;
         }
     }
@@ -61,29 +79,47 @@ pub(super) fn all(path: &Path) -> Result<Vec<LogFile>> {
 fn list(path: &Path) -> Result<Vec<LogFile>> {
     let mut files = Vec::new();
     files.extend(LogFile::current(path)?);
+    let mut missing = 0;
     for number in 1.. {
         // The plain one is there until the compressed one is complete.
-        let rotated = match open(&numbered(path, number, ""), false, false)? {
+        let rotated = match open(&numbered(path, number, ""), false)? {
             Some(file) => Some(file),
-            None => open(&numbered(path, number, ".gz"), true, false)?,
+            None => open(&numbered(path, number, ".gz"), true)?,
         };
-        match rotated {
-            Some(file) => files.push(file),
-            None => break,
+        missing = if rotated.is_some() { 0 } else { missing + 1 };
+        files.extend(rotated);
+        // In the middle of a rotation one number is free.
+        if missing == 2 {
+            break;
         }
     }
     Ok(files)
 }
 
-fn open(path: &Path, compressed: bool, current: bool) -> Result<Option<LogFile>> {
+fn open(path: &Path, compressed: bool) -> Result<Option<LogFile>> {
     let failed = |error| Error::io(format!("open the log {}", path.display()), error);
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let identity = identity_of(&file.metadata().map_err(failed)?);
-    Ok(Some(LogFile { file, identity, compressed, current }))
+    let facts = file.metadata().map_err(failed)?;
+    let (identity, length) = (identity_of(&facts), facts.len());
+    let packed = if compressed { packed(&file).map_err(failed)? } else { None };
+    Ok(Some(LogFile { file, identity, compressed, length, packed }))
+}
+
+/// What the shim notes in a compressed file's head.
+fn packed(mut file: &File) -> io::Result<Option<u64>> {
+    #[derive(serde::Deserialize)]
+    struct Note {
+        inode: Option<u64>,
+    }
+    let head = GzDecoder::new(file);
+    let note = head.header().and_then(|header| header.extra());
+    let note = note.and_then(|note| serde_json::from_slice::<Note>(note).ok());
+    file.rewind()?;
+    Ok(note.and_then(|note| note.inode))
 }
 
 fn identity_of(facts: &std::fs::Metadata) -> Identity {

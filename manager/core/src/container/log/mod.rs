@@ -22,7 +22,7 @@ use super::record::Container;
 use super::state::State;
 use super::work::blocking;
 use crate::error::{Error, Kind, Result};
-use reader::{Filter, Reader};
+use reader::{Extent, Filter, Reader};
 
 pub(super) use attributes::{attributes_of, check_selection};
 pub(super) use place::Place;
@@ -61,7 +61,9 @@ impl Containers {
             None
         };
         let filter = Filter { since: options.since, until: options.until };
-        let reader = blocking(move || Reader::open(place, filter, options.tail)).await?;
+        let extent = if following.is_some() { Extent::Growing } else { Extent::UntilNow };
+        let opening = move || Reader::open(place, filter, options.tail, extent);
+        let reader = blocking(opening).await?;
         let (sender, receiver) = mpsc::channel(BUFFERED);
         let wanted = move |line: &LogLine| match line.stream {
             OutputStream::Stdout => options.stdout,

@@ -1,7 +1,8 @@
 //! Reads a log's lines in their order, over all its files, across rotations that happen meanwhile.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use flate2::read::MultiGzDecoder;
@@ -24,35 +25,58 @@ pub(super) struct Filter {
     pub(super) until: Option<Timestamp>,
 }
 
+/// How far to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What there is when the reader is opened: whoever writes faster than this is read must not
+    /// keep it going for ever.
+    UntilNow,
+    /// That, and all that is written later.
+    Growing,
+}
+
 /// A place in a log.
 pub(super) struct Reader {
     path: PathBuf,
     format: Format,
     filter: Filter,
-    /// What is read now.
+    extent: Extent,
+    /// What is read now. It stays open until what comes after it is found: so it can be told from
+    /// others, and none in between is left out.
     open: Option<Open>,
     /// What comes after it.
     next: VecDeque<From>,
-    /// The time of the last line.
-    last: Option<Timestamp>,
-    /// Lines up to this time have been read, from a file that is found no more.
-    read_up_to: Option<Timestamp>,
     past_end: bool,
 }
 
 /// A file that is read.
 struct Open {
-    input: Box<dyn BufRead + Send>,
+    input: Input,
     identity: Identity,
-    current: bool,
     skip: u64,
+    /// It isn't written any more, and what it got at last is being read.
+    finished: bool,
     /// The beginning of a line whose end isn't written yet.
     line: Vec<u8>,
 }
 
+enum Input {
+    /// As it was written.
+    Plain(BufReader<File>),
+    /// That up to where it ended when it was opened.
+    Limited(BufReader<std::io::Take<File>>),
+    /// Compressed.
+    Packed(Box<BufReader<MultiGzDecoder<BufReader<File>>>>),
+}
+
 impl Reader {
     /// Opens the log at `path`, at its beginning or its last lines. Blocks.
-    pub(super) fn open(place: Place, filter: Filter, tail: Option<u64>) -> Result<Self> {
+    pub(super) fn open(
+        place: Place,
+        filter: Filter,
+        tail: Option<u64>,
+        extent: Extent,
+    ) -> Result<Self> {
         let Place { path, format } = place;
         let files = files::all(&path)?;
         let next = match tail {
@@ -60,16 +84,7 @@ impl Reader {
             Some(count) => tail::last(files, format, count)
                 .map_err(|error| Error::io(format!("read the log {}", path.display()), error))?,
         };
-        Ok(Self {
-            path,
-            format,
-            filter,
-            open: None,
-            next,
-            last: None,
-            read_up_to: None,
-            past_end: false,
-        })
+        Ok(Self { path, format, filter, extent, open: None, next, past_end: false })
     }
 
     /// Whether a line later than all that count has come.
@@ -100,10 +115,6 @@ impl Reader {
                 tracing::warn!(log = %self.path.display(), "a damaged line is left out");
                 continue;
             };
-            if self.read_up_to.is_some_and(|time| line.time <= time) {
-                continue;
-            }
-            self.last = Some(line.time);
             if self.filter.until.is_some_and(|until| line.time > until) {
                 self.past_end = true;
                 return Ok(None);
@@ -117,82 +128,94 @@ impl Reader {
 
     /// The next line as it stands in the files; `None` if there is no more now.
     fn raw_line(&mut self) -> Result<Option<Vec<u8>>> {
+        let path = self.path.clone();
+        let failed = |error| Error::io(format!("read the log {}", path.display()), error);
         loop {
             let Some(open) = &mut self.open else {
-                if !self.open_next()? {
+                if !self.open_first().map_err(failed)? {
                     return Ok(None);
                 }
                 continue;
             };
-            if let Some(line) = open.read_line(self.format).map_err(|error| {
-                Error::io(format!("read the log {}", self.path.display()), error)
-            })? {
+            if let Some(line) = open.read_line(self.format).map_err(failed)? {
                 if open.skip > 0 {
                     open.skip -= 1;
                     continue;
                 }
                 return Ok(Some(line));
             }
-            if open.current {
-                let identity = open.identity;
-                if files::identity(&self.path) == Some(identity) {
-                    return Ok(None);
+            if let Some(next) = self.next.pop_front() {
+                self.open = Some(Open::new(next, self.extent).map_err(failed)?);
+                continue;
+            }
+            if self.extent == Extent::UntilNow {
+                return Ok(None);
+            }
+            if files::identity(&self.path) == Some(open.identity) {
+                if open.was_cut_off().map_err(failed)? {
+                    continue;
                 }
-                // It was rotated away, and may have got more until then: it is read to its end as
-                // the others are.
-                open.current = false;
-                self.queue_after(identity)?;
-            } else {
-                self.open = None;
+                return Ok(None);
             }
+            // It was rotated away, and may have got more until then: that comes first.
+            if !std::mem::replace(&mut open.finished, true) {
+                continue;
+            }
+            let later = files::after(&self.path, open.identity)?;
+            if later.is_empty() {
+                return Ok(None);
+            }
+            self.next = later.into_iter().map(|file| From { file, skip: 0 }).collect();
         }
     }
 
-    /// Finds what was written after the file `identity`.
-    fn queue_after(&mut self, identity: Identity) -> Result<()> {
-        let files = files::all(&self.path)?;
-        match files.iter().position(|file| file.identity == identity) {
-            Some(place) => {
-                let later = files.into_iter().skip(place + 1);
-                self.next = later.map(|file| From { file, skip: 0 }).collect();
-            }
-            // It was compressed or deleted; what is newer than its last line comes after it.
-            None => {
-                self.read_up_to = self.last;
-                self.next = files.into_iter().map(|file| From { file, skip: 0 }).collect();
-            }
+    /// Opens the first file; whether there is any.
+    fn open_first(&mut self) -> std::io::Result<bool> {
+        if self.next.is_empty() && self.extent == Extent::Growing {
+            let files = files::all(&self.path).map_err(std::io::Error::other)?;
+            self.next = files.into_iter().map(|file| From { file, skip: 0 }).collect();
         }
-        Ok(())
-    }
-
-    /// Opens what comes next; whether there is anything.
-    fn open_next(&mut self) -> Result<bool> {
-        let from = match self.next.pop_front() {
-            Some(from) => from,
-            None => match LogFile::current(&self.path)? {
-                Some(file) => From { file, skip: 0 },
-                None => return Ok(false),
-            },
-        };
-        self.open = Some(Open::new(from));
+        let Some(first) = self.next.pop_front() else { return Ok(false) };
+        self.open = Some(Open::new(first, self.extent)?);
         Ok(true)
     }
 }
 
 impl Open {
-    fn new(From { file, skip }: From) -> Self {
-        let LogFile { file, identity, compressed, current } = file;
-        let input: Box<dyn BufRead + Send> = if compressed {
-            Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file))))
+    fn new(From { file, skip }: From, extent: Extent) -> std::io::Result<Self> {
+        let LogFile { mut file, identity, compressed, length, .. } = file;
+        let input = if compressed {
+            let unpacked = MultiGzDecoder::new(BufReader::new(file));
+            Input::Packed(Box::new(BufReader::new(unpacked)))
+        } else if extent == Extent::UntilNow {
+            let left = length.saturating_sub(file.stream_position()?);
+            Input::Limited(BufReader::with_capacity(BATCH, file.take(left)))
         } else {
-            Box::new(BufReader::with_capacity(BATCH, file))
+            Input::Plain(BufReader::with_capacity(BATCH, file))
         };
-        Self { input, identity, current, skip, line: Vec::new() }
+        Ok(Self { input, identity, skip, finished: false, line: Vec::new() })
+    }
+
+    /// Whether the file has become shorter than what was read of it: its owner has emptied it, and
+    /// it is read from its beginning again.
+    fn was_cut_off(&mut self) -> std::io::Result<bool> {
+        let Input::Plain(input) = &mut self.input else { return Ok(false) };
+        if input.get_ref().metadata()?.len() >= input.stream_position()? {
+            return Ok(false);
+        }
+        input.seek(SeekFrom::Start(0))?;
+        self.line.clear();
+        Ok(true)
     }
 
     /// The next line, once its end is there.
     fn read_line(&mut self, format: Format) -> std::io::Result<Option<Vec<u8>>> {
-        let complete = format.read(&mut self.input, &mut self.line)?;
+        let input: &mut dyn BufRead = match &mut self.input {
+            Input::Plain(input) => input,
+            Input::Limited(input) => input,
+            Input::Packed(input) => input,
+        };
+        let complete = format.read(input, &mut self.line)?;
         Ok(complete.then(|| std::mem::take(&mut self.line)))
     }
 }

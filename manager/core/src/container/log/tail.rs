@@ -24,8 +24,8 @@ pub(super) fn last(
     let mut wanted = count;
     let mut chosen = VecDeque::new();
     for mut file in files.into_iter().rev() {
-        // The file that is written belongs to it in any case: more may come.
-        if wanted == 0 && !file.current {
+        // The newest file belongs to it in any case: more may come.
+        if wanted == 0 && !chosen.is_empty() {
             break;
         }
         let (skip, found) = if file.compressed {

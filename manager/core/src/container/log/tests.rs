@@ -24,7 +24,9 @@ fn compress(path: &Path) {
     let mut name = path.as_os_str().to_owned();
     name.push(".gz");
     let file = std::fs::File::create(name).unwrap();
-    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let note = format!("{{\"lastTime\":\"2024-01-01T00:00:00Z\",\"inode\":{inode}}}");
+    let mut encoder = flate2::GzBuilder::new().extra(note).write(file, flate2::Compression::fast());
     encoder.write_all(&std::fs::read(path).unwrap()).unwrap();
     encoder.finish().unwrap();
     std::fs::remove_file(path).unwrap();
@@ -61,7 +63,7 @@ fn rotated() -> (tempfile::TempDir, std::path::PathBuf) {
 
 fn open(path: &Path, filter: Filter, tail: Option<u64>) -> Reader {
     let place = Place { path: path.to_owned(), format: format::Format::Json };
-    Reader::open(place, filter, tail).unwrap()
+    Reader::open(place, filter, tail, Extent::Growing).unwrap()
 }
 
 #[test]
@@ -129,6 +131,98 @@ fn rotations_lose_and_repeat_nothing() {
     compress(&name(1));
     append(&path, 25..30);
     assert_eq!(all(&mut reader), (25..30).collect::<Vec<_>>());
+}
+
+/// What the shim does when a file is full.
+fn rotate(path: &Path, files: u32) {
+    let name = |number: u32| path.with_file_name(format!("x.log.{number}"));
+    let packed = |number: u32| path.with_file_name(format!("x.log.{number}.gz"));
+    for number in (1..files).rev() {
+        let _ = std::fs::rename(packed(number), packed(number + 1));
+    }
+    std::fs::rename(path, name(1)).unwrap();
+    compress(&name(1));
+}
+
+#[test]
+fn a_reader_finds_its_place_among_compressed_files_whatever_their_times() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.log");
+    append(&path, 0..5);
+    let mut reader = open(&path, Filter::default(), None);
+    assert_eq!(all(&mut reader), (0..5).collect::<Vec<_>>());
+    // All lines of this log have one time from now on, as those of a burst may have.
+    for number in 0..5 {
+        rotate(&path, 9);
+        append(&path, 5..6);
+        append(&path, 5..6);
+        if number % 2 == 0 {
+            continue;
+        }
+        assert_eq!(all(&mut reader), [5, 5, 5, 5], "{number}");
+    }
+    // And when all that it knows is gone, the rest is new.
+    for number in 1..9 {
+        let _ = std::fs::remove_file(path.with_file_name(format!("x.log.{number}.gz")));
+    }
+    std::fs::remove_file(&path).unwrap();
+    append(&path, 6..8);
+    assert_eq!(all(&mut reader), [6, 7]);
+}
+
+#[test]
+fn rotations_at_any_moment_lose_and_repeat_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.log");
+    append(&path, 0..1);
+    let mut reader = open(&path, Filter::default(), None);
+    let writer = std::thread::spawn({
+        let path = path.clone();
+        move || {
+            for number in 1..600 {
+                append(&path, number..number + 1);
+                if number % 3 == 0 {
+                    rotate(&path, 250);
+                }
+            }
+        }
+    });
+    let mut numbers = Vec::new();
+    while numbers.len() < 600 {
+        let read = all(&mut reader);
+        assert!(
+            !read.is_empty() || !writer.is_finished() || {
+                numbers.extend(all(&mut reader));
+                numbers.len() == 600
+            },
+            "it ends with {:?}",
+            numbers.last()
+        );
+        numbers.extend(read);
+    }
+    writer.join().unwrap();
+    assert_eq!(numbers, (0..600).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_that_was_emptied_is_read_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.log");
+    append(&path, 0..5);
+    let mut reader = open(&path, Filter::default(), None);
+    assert_eq!(all(&mut reader), (0..5).collect::<Vec<_>>());
+    std::fs::File::create(&path).unwrap();
+    append(&path, 5..7);
+    assert_eq!(all(&mut reader), [5, 6]);
+}
+
+#[test]
+fn who_does_not_follow_reads_what_was_there_at_first() {
+    let (_directory, path) = rotated();
+    let place = Place { path: path.clone(), format: format::Format::Json };
+    let mut reader = Reader::open(place, Filter::default(), Some(15), Extent::UntilNow).unwrap();
+    append(&path, 30..40);
+    assert_eq!(all(&mut reader), (15..30).collect::<Vec<_>>());
 }
 
 #[test]

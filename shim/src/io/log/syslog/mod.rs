@@ -34,6 +34,7 @@ pub(super) struct Syslog {
     connection: Option<Connection>,
     /// Since when the server is away.
     away: Option<Instant>,
+    lost: u64,
 }
 
 enum Connection {
@@ -66,7 +67,7 @@ impl Syslog {
         let connection = Connection::open(&address).map_err(|error| {
             Error::unknown(format!("connect to the syslog server {address}: {error}"))
         })?;
-        Ok(Syslog { address, format, connection: Some(connection), away: None })
+        Ok(Syslog { address, format, connection: Some(connection), away: None, lost: 0 })
     }
 
     /// Sends a message, over a new connection if the last one is broken.
@@ -104,13 +105,19 @@ impl Driver for Syslog {
             return;
         }
         let message = self.format.message(channel, line);
-        // What can't be sent is lost, and has been said.
-        let _ = self.send(&message);
+        if self.send(&message).is_err() {
+            // That has been said.
+            self.lost += 1;
+        }
     }
 
     fn flush(&mut self) {}
 
     fn reopen(&mut self) {}
+
+    fn lost(&self) -> u64 {
+        self.lost
+    }
 }
 
 impl Connection {

@@ -1,7 +1,7 @@
 //! One container as this manager holds it: the published snapshot, and what only exists in memory.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
@@ -10,6 +10,7 @@ use super::attachment::Peer;
 use super::linger::Clients;
 use super::options::{ExitOutcome, WaitCondition};
 use super::record::Container;
+use super::rootfs::Rootfs;
 use super::state::State;
 use crate::error::{Error, Kind, Result};
 use crate::shim::{Shim, Wanted};
@@ -26,6 +27,8 @@ pub(super) struct Entry {
     waiting: Mutex<Vec<Client>>,
     /// Clients that get output.
     pub(super) clients: Clients,
+    /// The root file system of a container that doesn't run, while someone looks into it.
+    pub(super) rootfs: Mutex<Weak<Rootfs>>,
 }
 
 /// Somebody who waits.
@@ -51,6 +54,7 @@ impl Entry {
             waiters: Mutex::new(Vec::new()),
             waiting: Mutex::new(Vec::new()),
             clients: Clients::default(),
+            rootfs: Mutex::default(),
         }
     }
 

@@ -21,9 +21,11 @@ mod announce;
 mod attach;
 pub(crate) mod backlog;
 mod bundle;
+mod copy;
 mod create;
 mod entry;
 mod exec;
+mod export;
 mod failure;
 mod files;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod fixture;
 mod index;
 mod linger;
 mod log;
+mod looking;
 mod merge;
 mod monitor;
 mod mounting;
@@ -48,6 +51,7 @@ mod stop;
 mod takeover;
 mod top;
 mod undo;
+mod view;
 mod work;
 
 use std::sync::Arc;
@@ -69,6 +73,7 @@ use work::blocking;
 
 pub use attachment::{Attachment, InputSender};
 pub use config::ContainerConfig;
+pub use copy::{CopyInto, PathStat};
 pub use host_config::{HostConfig, LogConfig, RestartPolicy, TerminalSize};
 pub use id::ContainerId;
 pub use modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UtsMode};

@@ -6,11 +6,14 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FsWord, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags,
+    fstatfs, statx,
+};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
 use super::spec::user::Accounts;
@@ -19,6 +22,9 @@ use crate::snapshot::Mount;
 
 /// The most that is read of an account file; a hostile one could be endless.
 const LARGEST_FILE: u64 = 16 << 20;
+
+/// The type of an overlay, as the kernel numbers file systems.
+const OVERLAY_MAGIC: FsWord = 0x794c_7630;
 
 /// The root of a container's file system.
 #[derive(Debug)]
@@ -39,6 +45,29 @@ impl Rootfs {
         };
         let root = root.map_err(|error| Error::io("mount the root file system", error.into()))?;
         Ok(Self { root })
+    }
+
+    /// What a shim has mounted at `path`, for as long as this lives, whatever becomes of the
+    /// container; none if nothing is mounted there. Mounts upon it are not seen.
+    pub(crate) fn of_bundle(path: &Path) -> Result<Option<Self>> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let failed = |error: Errno| Error::io(format!("open {}", path.display()), error.into());
+        let root = match open_tree(CWD, path, flags) {
+            Ok(root) => root,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let facts =
+            statx(&root, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).map_err(failed)?;
+        let of_overlay = fstatfs(&root).map_err(failed)?.f_type == OVERLAY_MAGIC;
+        let is_root = facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        Ok((of_overlay && is_root).then_some(Self { root }))
+    }
+
+    /// Its root, opened as a handle.
+    pub(crate) fn handle(&self) -> Result<OwnedFd> {
+        let root = self.root.try_clone();
+        root.map_err(|error| Error::io("keep the root file system", error))
     }
 
     /// The root of a running process.
@@ -99,22 +128,7 @@ impl Rootfs {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(String::new()),
             Err(error) => return Err(failed(error)),
         };
-        if !is_plain_file(&found).map_err(failed)? {
-            return Ok(String::new());
-        }
-        // This name leads to what was looked at, whatever has come to be at the path since.
-        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
-        let failed = |error| Error::io(format!("read {path} in the container"), error);
-        let file = std::fs::File::open(name).map_err(failed)?;
-        let mut bytes = Vec::new();
-        file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > LARGEST_FILE {
-            return Err(Error::invalid(format!(
-                "/{path} in the container is larger than {} MiB",
-                LARGEST_FILE >> 20
-            )));
-        }
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        plain_text(&found, path)
     }
 
     fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
@@ -127,6 +141,26 @@ impl AsFd for Rootfs {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
     }
+}
+
+/// The text of the file that `found` is a handle of; empty for what is no regular file.
+pub(crate) fn plain_text(found: &OwnedFd, path: &str) -> Result<String> {
+    let failed = |error| Error::io(format!("read {path} in the container"), error);
+    if !is_plain_file(found).map_err(|errno| failed(errno.into()))? {
+        return Ok(String::new());
+    }
+    // This name leads to what was looked at, whatever has come to be at the path since.
+    let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let file = std::fs::File::open(name).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Error::invalid(format!(
+            "/{path} in the container is larger than {} MiB",
+            LARGEST_FILE >> 20
+        )));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether it is a file of a disk's or of memory, and not one of the kernel's.

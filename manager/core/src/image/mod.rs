@@ -4,7 +4,7 @@ pub(crate) mod archive;
 mod blobs;
 mod catalog;
 mod changes;
-mod compression;
+pub(crate) mod compression;
 mod config;
 mod digest;
 mod history;
@@ -19,7 +19,7 @@ mod record;
 mod reference;
 mod remove;
 mod save;
-mod stream;
+pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -12,7 +12,7 @@ const PIECE: usize = 256 << 10;
 const DEPTH: usize = 8;
 
 /// Reads in a thread what comes from an asynchronous source.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
     ended: bool,
@@ -20,7 +20,7 @@ pub(super) struct Incoming {
 
 /// Begins to read `source`. An empty piece is its end: if the pieces stop without one, the source
 /// was given up, and what came so far must not be taken for all of it.
-pub(super) fn incoming<R: AsyncRead + Send + Unpin + 'static>(mut source: R) -> Incoming {
+pub(crate) fn incoming<R: AsyncRead + Send + Unpin + 'static>(mut source: R) -> Incoming {
     let (sender, pieces) = mpsc::channel(DEPTH);
     tokio::spawn(async move {
         loop {

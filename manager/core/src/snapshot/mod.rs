@@ -13,8 +13,9 @@ pub(crate) mod delete;
 mod directory;
 mod hold;
 mod layers;
+pub(crate) mod pack;
 mod record;
-mod unpack;
+pub(crate) mod unpack;
 pub(crate) mod usage;
 mod writable;
 

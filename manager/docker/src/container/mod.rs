@@ -1,7 +1,9 @@
 //! Endpoints of containers.
 
+mod archive;
 mod attach;
 mod create;
+mod export;
 pub(crate) mod graph_driver;
 mod inspect;
 mod kill;
@@ -48,5 +50,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/{id}/rename", post(rename::handle))
         .route("/containers/{id}/resize", post(resize::handle))
         .route("/containers/{id}/wait", post(wait::handle))
+        .route("/containers/{id}/export", get(export::handle))
         .route("/containers/{id}/attach", post(attach::handle))
+        .route("/containers/{id}/archive", get(archive::get).head(archive::head).put(archive::put))
 }

@@ -1,6 +1,7 @@
 //! What goes over a connection beside plain answers: output in frames, raw streams in both
 //! directions, and lines of JSON.
 
+pub(crate) mod archive;
 pub(crate) mod body_reader;
 pub(crate) mod client;
 pub(crate) mod detach;

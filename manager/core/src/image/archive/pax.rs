@@ -5,7 +5,59 @@ use super::header::{Fields, owner};
 use crate::error::{Error, Result};
 
 /// The prefix of records that hold extended attributes.
-const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+pub(super) const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+
+/// Records that are being written.
+#[derive(Default)]
+pub(super) struct Written(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Written {
+    /// Adds a record.
+    pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.0.push((key.to_vec(), value.to_vec()));
+    }
+
+    /// Takes the records of `key` out.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.0.retain(|(name, _)| name != key);
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The content of a PAX header.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        for (key, value) in &self.0 {
+            // The length counts its own digits too.
+            let rest = key.len() + value.len() + " =\n".len();
+            let mut length = rest;
+            while length != rest + length.to_string().len() {
+                length = rest + length.to_string().len();
+            }
+            content.extend_from_slice(length.to_string().as_bytes());
+            for part in [b" ", key.as_slice(), b"=", value, b"\n"] {
+                content.extend_from_slice(part);
+            }
+        }
+        content
+    }
+}
+
+/// `[-]seconds[.fraction]`, as [`parse_time`] reads it.
+pub(super) fn written_time(at: ModifiedAt) -> String {
+    let ModifiedAt { seconds, nanoseconds } = at;
+    // Below zero, the fraction counts backwards.
+    let (sign, seconds, nanoseconds) = match (seconds < 0, nanoseconds) {
+        (false, part) => ("", seconds.unsigned_abs(), part),
+        (true, 0) => ("-", seconds.unsigned_abs(), 0),
+        (true, part) => ("-", (seconds + 1).unsigned_abs(), 1_000_000_000 - part),
+    };
+    let text = format!("{sign}{seconds}.{nanoseconds:09}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
 
 /// The records in front of one member.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use crate::image::archive::{Archive, Segment};
 const RESERVE_FROM: u64 = 1 << 20;
 
 /// Writes the data that is next in `archive` into the new file `file` of `size` bytes.
-pub(super) fn fill<R: BufRead>(
+pub(crate) fn fill<R: BufRead>(
     file: BorrowedFd<'_>,
     size: u64,
     segments: Option<&[Segment]>,

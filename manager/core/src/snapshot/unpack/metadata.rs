@@ -96,7 +96,7 @@ pub(super) fn set_owner(directory: BorrowedFd<'_>, name: &[u8], uid: u32, gid: u
 
 /// Sets those extended attributes that a layer may set. A file system that has none of a kind
 /// does without, as docker does.
-pub(super) fn set_attributes(
+pub(crate) fn set_attributes(
     file: BorrowedFd<'_>,
     attributes: &[(Vec<u8>, Vec<u8>)],
 ) -> Result<()> {
@@ -116,7 +116,7 @@ pub(super) fn set_attributes(
 }
 
 /// The extended attributes of an open file that a layer may set.
-pub(super) fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut names = vec![0_u8; 64 << 10];
     let length = match rustix::fs::flistxattr(file, names.as_mut_slice()) {
         Ok(length) => length,
@@ -127,9 +127,12 @@ pub(super) fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>
     let mut attributes = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(|name| may_set(name)) {
         let mut value = vec![0_u8; 64 << 10];
-        let length = rustix::fs::fgetxattr(file, name, value.as_mut_slice())
-            .map_err(|errno| failed("read an attribute", errno))?;
-        value.truncate(length);
+        match rustix::fs::fgetxattr(file, name, value.as_mut_slice()) {
+            Ok(length) => value.truncate(length),
+            // Someone has just taken it away.
+            Err(Errno::NODATA) => continue,
+            Err(errno) => return Err(failed("read an attribute", errno)),
+        }
         attributes.push((name.to_vec(), value));
     }
     Ok(attributes)
@@ -147,7 +150,7 @@ pub(super) fn modified(stat: &Stat) -> Timespec {
 }
 
 /// The times to set: the archive has no other than the last change.
-pub(super) fn times(modified: Timespec) -> Timestamps {
+pub(crate) fn times(modified: Timespec) -> Timestamps {
     Timestamps { last_access: modified, last_modification: modified }
 }
 

@@ -7,9 +7,9 @@
 
 mod apply;
 mod copy_up;
-mod file;
+pub(crate) mod file;
 mod lower;
-mod metadata;
+pub(crate) mod metadata;
 mod tree;
 mod walk;
 mod whiteout;

@@ -1,0 +1,64 @@
+//! Looking into a container's files, whether it runs or not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Containers;
+use super::bundle::Bundle;
+use super::entry::{Entry, lock};
+use super::record::Container;
+use super::rootfs::Rootfs;
+use super::view::{Access, View, Wanted, root_of_process};
+use crate::error::Result;
+use crate::snapshot::Mount;
+
+/// What it takes to look into a container's files, for a thread that may block.
+pub(super) struct Looking {
+    entry: Arc<Entry>,
+    pub(super) container: Arc<Container>,
+    files: Vec<(&'static str, PathBuf)>,
+    bundle: Bundle,
+    mounts: Vec<Mount>,
+}
+
+impl Containers {
+    /// What is needed to look into a container's files.
+    pub(super) fn looking(&self, entry: &Arc<Entry>) -> Result<Looking> {
+        let container = entry.container();
+        let mounts = self.images.snapshots().mounts(container.id.as_str())?;
+        let files = self.files_of(&container);
+        let files = files.targets().map(|(target, source)| (target, source.to_owned()));
+        let bundle = Bundle::of(&self.config, &container.id);
+        Ok(Looking { entry: Arc::clone(entry), container, files: files.into(), bundle, mounts })
+    }
+}
+
+impl Looking {
+    /// The root file system: what the shim has mounted, or, if it doesn't run, what others who look
+    /// into it have, as overlay allows one mount of a container's layer. Blocks.
+    pub(super) fn rootfs(&self) -> Result<Arc<Rootfs>> {
+        if let Some(running) = Rootfs::of_bundle(&self.bundle.path.join("rootfs"))? {
+            return Ok(Arc::new(running));
+        }
+        let mut shared = lock(&self.entry.rootfs);
+        if let Some(rootfs) = shared.upgrade() {
+            return Ok(rootfs);
+        }
+        let rootfs = Arc::new(Rootfs::mount(&self.mounts)?);
+        *shared = Arc::downgrade(&rootfs);
+        Ok(rootfs)
+    }
+
+    /// The container's files as it sees them. Blocks.
+    pub(super) fn view(&self) -> Result<View> {
+        let rootfs = self.rootfs()?;
+        let container = &self.container;
+        let process = match container.state.life() {
+            Some(life) => root_of_process(life.pid, &rootfs.handle()?),
+            None => None,
+        };
+        let wanted = Wanted::of(container, &self.files, process.as_ref());
+        let access = if container.host.readonly_rootfs { Access::ReadRoot } else { Access::Write };
+        View::new(rootfs, access, wanted)
+    }
+}

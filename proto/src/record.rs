@@ -31,6 +31,9 @@ pub struct TaskRecord {
     /// How often it was started again, by whomever, with the restart that is waited for.
     #[serde(default)]
     pub restarts: u32,
+    /// What was known about its health when this was written; that is whenever its status changes.
+    #[serde(default)]
+    pub health: Option<HealthRecord>,
 }
 
 /// How a container's init process ended.
@@ -48,4 +51,40 @@ pub struct ExitRecord {
     /// Why the container could not be started again; `status` is 128 then. Empty: it was.
     #[serde(default)]
     pub error: String,
+}
+
+/// What the shim's probes found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    /// How it is.
+    pub status: HealthStatus,
+    /// How many probes in a row have failed.
+    pub failing_streak: u32,
+    /// The last five probes, oldest first.
+    pub probes: Vec<ProbeRecord>,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthStatus {
+    /// No probe has succeeded yet, nor have enough failed.
+    Starting,
+    /// Well.
+    Healthy,
+    /// Not well, or nobody watches: it has ended, or is paused.
+    Unhealthy,
+}
+
+/// One probe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRecord {
+    /// When it began.
+    pub started_at: String,
+    /// When it was over.
+    pub ended_at: String,
+    /// -1: it could not be run, or took too long.
+    pub exit_code: i32,
+    /// The first 4096 bytes of what it wrote; `...` follows if there was more.
+    pub output: String,
 }

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, wait, waitid};
+use rustix::process::{
+    Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, wait,
+    waitid,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -88,6 +91,15 @@ impl Reaper {
         }
     }
 
+    /// Kills a process that is awaited, with its group if it leads one. No other can be hit: as long
+    /// as nobody has been told of its end, nobody else has its number.
+    fn kill(&self, pid: Pid) {
+        if self.lock().awaited.contains_key(&pid) {
+            let _ = kill_process_group(pid, rustix::process::Signal::KILL);
+            let _ = kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,12 +117,13 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Starts a program. No end can be missed: this thread is the one that reaps.
-    pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<ExitReceiver> {
-        self.spawn_known(command).map(|(_, ended)| ended)
+    /// Starts a program that isn't to outlive its caller's interest.
+    pub(crate) fn spawn(&self, command: &mut Command) -> std::io::Result<Awaited> {
+        self.spawn_known(command).map(|(pid, ended)| self.guard(pid, ended))
     }
 
-    /// Starts a program, and returns its pid too: it names the program until its end is told.
+    /// Starts a program. No end can be missed: this thread is the one that reaps. The pid names the
+    /// program until its end is told.
     pub(crate) fn spawn_known(
         &self,
         command: &mut Command,
@@ -121,6 +134,16 @@ impl Launch {
         let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
         self.reaper.lock().awaited.insert(pid, sender);
         Ok((pid, receiver))
+    }
+
+    /// Waits for a process that a program of ours left behind, and that isn't to outlive its caller's
+    /// interest.
+    pub(crate) fn adopt_guarded(&self, pid: Pid) -> Result<Awaited> {
+        self.adopt(pid).map(|ended| self.guard(pid, ended))
+    }
+
+    fn guard(&self, pid: Pid, ended: ExitReceiver) -> Awaited {
+        Awaited { pid, ended, has_ended: false, reaper: Arc::clone(&self.reaper) }
     }
 
     /// Waits for a process that a program of ours left behind, which may have ended already.
@@ -143,6 +166,36 @@ impl Launch {
     }
 }
 
+/// A process that is awaited; it is killed when this is dropped before its end.
+pub(crate) struct Awaited {
+    pid: Pid,
+    ended: ExitReceiver,
+    has_ended: bool,
+    reaper: Arc<Reaper>,
+}
+
+impl Awaited {
+    /// Waits for its end, which is told once.
+    pub(crate) async fn ended(&mut self) -> Result<Exit> {
+        let ended = (&mut self.ended).await.context(|| "wait for a process".to_owned());
+        self.has_ended = true;
+        ended
+    }
+
+    /// Kills it, and its process group if it leads one.
+    pub(crate) fn kill(&self) {
+        if !self.has_ended {
+            self.reaper.kill(self.pid);
+        }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 impl Drop for Launch {
     fn drop(&mut self) {
         let mut inner = self.reaper.lock();
@@ -162,22 +215,32 @@ mod tests {
     async fn no_end_is_lost() {
         let reaper = Reaper::begin().unwrap();
         let launch = reaper.launch();
-        let receiver = launch.spawn(Command::new("sh").args(["-c", "exit 7"])).unwrap();
-        assert_eq!(receiver.await.unwrap().status, 7);
+        let mut program = launch.spawn(Command::new("sh").args(["-c", "exit 7"])).unwrap();
+        assert_eq!(program.ended().await.unwrap().status, 7);
+        let mut program = launch.spawn(Command::new("sleep").arg("1000")).unwrap();
+        let early = tokio::time::timeout(std::time::Duration::from_millis(20), program.ended());
+        assert!(early.await.is_err());
+        program.kill();
+        assert_eq!(program.ended().await.unwrap().status, 137);
+        let (pid, ended) = launch.spawn_known(Command::new("sleep").arg("1000")).unwrap();
+        drop(launch.guard(pid, ended));
 
         let directory = tempfile::tempdir().unwrap();
         let pid_file = directory.path().join("pid");
         // A grandchild that ends by a signal before anyone has asked for it.
         let script = format!("sh -c 'kill -9 $$' & echo $! > {}; wait", pid_file.display());
-        launch.spawn(Command::new("sh").args(["-c", &script])).unwrap().await.unwrap();
+        launch.spawn(Command::new("sh").args(["-c", &script])).unwrap().ended().await.unwrap();
         let script = format!("sh -c 'sleep 0.2; kill -9 $$' & echo $! > {}", pid_file.display());
-        launch.spawn(Command::new("sh").args(["-c", &script])).unwrap().await.unwrap();
+        launch.spawn(Command::new("sh").args(["-c", &script])).unwrap().ended().await.unwrap();
         let pid = std::fs::read_to_string(&pid_file).unwrap().trim().parse().unwrap();
         let grandchild = launch.adopt(Pid::from_raw(pid).unwrap()).unwrap();
         assert_eq!(grandchild.await.unwrap().status, 137);
 
         assert!(launch.adopt(Pid::from_raw(pid).unwrap()).is_err());
         drop(launch);
-        assert!(reaper.lock().awaited.is_empty());
+        // What was dropped has been killed, and reaped at last.
+        while !reaper.lock().awaited.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 }

@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
-use tare_proto::record::{ExitRecord, FILE_NAME, TaskRecord};
+use tare_proto::record::{self, ExitRecord, FILE_NAME, HealthRecord, ProbeRecord, TaskRecord};
 
 use crate::clock::rfc3339;
 use crate::error::{Context, Result};
-use crate::task::Ending;
+use crate::task::{Ending, Health, HealthStatus, Phase, Probe, Situation};
 
 /// The record of one task.
 #[derive(Debug)]
@@ -31,79 +30,77 @@ enum Durability {
 }
 
 impl Record {
-    /// Begins the record: the container has been created, with `pid` as its init, after so many
-    /// restarts by others.
-    pub(crate) fn created(
+    /// Begins the record of a container that has been created.
+    pub(crate) fn begin(
         directory: Option<PathBuf>,
         id: &str,
-        pid: u32,
-        restarts: u32,
+        situation: &Situation,
     ) -> Result<Self> {
-        let content = TaskRecord { id: id.to_owned(), pid, restarts, ..TaskRecord::default() };
+        let content = TaskRecord { id: id.to_owned(), ..TaskRecord::default() };
         let record = Record { directory, content: Mutex::new(content) };
-        record.change(Durability::Visible, |_| {})?;
+        record.write(situation)?;
         Ok(record)
     }
 
-    /// The container's init has been let go for the first time.
-    pub(crate) fn started(&self, at: SystemTime) -> Result<()> {
-        self.change(Durability::Visible, |content| content.started_at = Some(rfc3339(at)))
-    }
-
-    /// A run has ended, and there will be another one at `restart_at`, or none. When this returns,
-    /// a power cut won't change it.
-    pub(crate) fn ended(
-        &self,
-        ending: &Ending,
-        restarts: u32,
-        restart_at: Option<SystemTime>,
-    ) -> Result<()> {
-        let exit = ExitRecord {
-            status: ending.exit.status,
-            exited_at: rfc3339(ending.exit.at),
-            oom_killed: ending.oom_killed,
-            dropped_lines: ending.dropped_lines,
-            error: ending.error.clone().unwrap_or_default(),
-        };
-        self.change(Durability::Durable, |content| {
-            retire_exit(content);
-            content.exit = Some(exit);
-            content.started_at = ending.started_at.map(rfc3339);
-            content.restarts = restarts;
-            content.restart_at = restart_at.map(rfc3339);
-        })
-    }
-
-    /// The restart that was waited for won't take place. When this returns, a power cut won't
-    /// change it.
-    pub(crate) fn called_off(&self) -> Result<()> {
-        self.change(Durability::Durable, |content| content.restart_at = None)
-    }
-
-    /// The container's next init, `pid`, is about to be let go.
-    pub(crate) fn restarted(&self, pid: u32, at: SystemTime) -> Result<()> {
-        self.change(Durability::Visible, |content| {
-            retire_exit(content);
-            content.pid = pid;
-            content.started_at = Some(rfc3339(at));
-            content.restart_at = None;
-        })
-    }
-
-    fn change(&self, durability: Durability, change: impl FnOnce(&mut TaskRecord)) -> Result<()> {
+    /// Writes how the container is. When this returns after an end, a power cut won't change it.
+    pub(crate) fn write(&self, situation: &Situation) -> Result<()> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut content);
+        tell(&mut content, situation);
         let Some(directory) = &self.directory else { return Ok(()) };
+        let durability = match situation.phase {
+            Phase::Created { .. } | Phase::Running { .. } => Durability::Visible,
+            Phase::Waiting { .. } | Phase::Ended { .. } => Durability::Durable,
+        };
         let what = || format!("write {}/{FILE_NAME}", directory.display());
         let bytes = serde_json::to_vec(&*content).context(what)?;
         replace(directory, &bytes, durability).context(what)
     }
 }
 
-/// An exit makes room for what comes after it.
-fn retire_exit(content: &mut TaskRecord) {
-    if let Some(exit) = content.exit.take() {
-        content.last_exit = Some(exit);
+/// Has `content` tell of `situation`. A run that has ended keeps its pid.
+fn tell(content: &mut TaskRecord, situation: &Situation) {
+    let (pid, started_at, restart_at) = match &situation.phase {
+        Phase::Created { pid } => (*pid, None, None),
+        Phase::Running { pid, started_at } => (*pid, Some(*started_at), None),
+        Phase::Waiting { ending, restart_at } => {
+            (content.pid, ending.started_at, Some(*restart_at))
+        }
+        Phase::Ended { ending } => (content.pid, ending.started_at, None),
+    };
+    content.pid = pid;
+    content.started_at = started_at.map(rfc3339);
+    content.restart_at = restart_at.map(rfc3339);
+    content.exit = situation.phase.ending().map(exit_record);
+    content.last_exit = situation.last.as_ref().map(exit_record);
+    content.restarts = situation.restarts;
+    content.health = situation.health.as_deref().map(health_record);
+}
+
+fn exit_record(ending: &Ending) -> ExitRecord {
+    ExitRecord {
+        status: ending.exit.status,
+        exited_at: rfc3339(ending.exit.at),
+        oom_killed: ending.oom_killed,
+        dropped_lines: ending.dropped_lines,
+        error: ending.error.clone().unwrap_or_default(),
+    }
+}
+
+fn health_record(health: &Health) -> HealthRecord {
+    let probe = |probe: &Probe| ProbeRecord {
+        started_at: rfc3339(probe.started_at),
+        ended_at: rfc3339(probe.ended_at),
+        exit_code: probe.exit_code,
+        output: probe.output.clone(),
+    };
+    HealthRecord {
+        status: match health.status {
+            HealthStatus::Starting => record::HealthStatus::Starting,
+            HealthStatus::Healthy => record::HealthStatus::Healthy,
+            HealthStatus::Unhealthy => record::HealthStatus::Unhealthy,
+        },
+        failing_streak: health.failing_streak,
+        probes: health.probes.iter().map(probe).collect(),
     }
 }
 
@@ -143,42 +140,59 @@ mod tests {
         }
     }
 
+    fn situation(phase: Phase, last: Option<Ending>, restarts: u32) -> Situation {
+        Situation { phase, restarts, last, health: None }
+    }
+
     #[test]
     fn tells_the_whole_life() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let record = Record::created(Some(path.to_owned()), "web", 42, 2).unwrap();
+        let created = situation(Phase::Created { pid: 42 }, None, 2);
+        let record = Record::begin(Some(path.to_owned()), "web", &created).unwrap();
         assert_eq!(read(path).unwrap().started_at, None);
-        record.started(UNIX_EPOCH).unwrap();
-        record.ended(&ending(137, 1), 2, None).unwrap();
+        let running = Phase::Running { pid: 42, started_at: UNIX_EPOCH };
+        record.write(&situation(running, None, 2)).unwrap();
+        assert_eq!(read(path).unwrap().started_at.as_deref(), Some("1970-01-01T00:00:00Z"));
+        record.write(&situation(Phase::Ended { ending: ending(137, 1) }, None, 2)).unwrap();
         let read = read(path).unwrap();
         assert_eq!((read.id.as_str(), read.pid, read.restarts), ("web", 42, 2));
         assert_eq!(read.started_at.as_deref(), Some("1970-01-01T00:00:00Z"));
         let exit = read.exit.unwrap();
         assert_eq!((exit.status, exit.oom_killed, exit.dropped_lines), (137, true, 3));
         assert_eq!(exit.exited_at, "1970-01-01T00:00:01Z");
-        assert_eq!((read.last_exit, read.restart_at), (None, None));
+        assert_eq!((read.last_exit, read.restart_at, read.health), (None, None, None));
         assert_eq!(fs::read_dir(path).unwrap().count(), 1);
     }
 
     #[test]
-    fn the_last_exit_is_kept_while_it_runs_again() {
+    fn tells_what_a_restart_needs() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
-        let record = Record::created(Some(path.to_owned()), "web", 42, 0).unwrap();
-        let next = UNIX_EPOCH + Duration::from_secs(2);
-        record.ended(&ending(1, 1), 1, Some(next)).unwrap();
+        let created = situation(Phase::Created { pid: 42 }, None, 0);
+        let record = Record::begin(Some(path.to_owned()), "web", &created).unwrap();
+        let restart_at = UNIX_EPOCH + Duration::from_secs(2);
+        let waiting = Phase::Waiting { ending: ending(1, 1), restart_at };
+        record.write(&situation(waiting, None, 1)).unwrap();
         let waiting = read(path).unwrap();
         assert_eq!(waiting.restart_at.as_deref(), Some("1970-01-01T00:00:02Z"));
-        assert_eq!((waiting.exit.unwrap().status, waiting.restarts), (1, 1));
-        record.restarted(43, next).unwrap();
+        assert_eq!((waiting.exit.unwrap().status, waiting.pid, waiting.restarts), (1, 42, 1));
+        let running = Phase::Running { pid: 43, started_at: restart_at };
+        let probe = Probe {
+            started_at: UNIX_EPOCH,
+            ended_at: UNIX_EPOCH,
+            exit_code: -1,
+            output: "no".into(),
+        };
+        let (status, probes) = (HealthStatus::Healthy, [probe].into());
+        let health = Some(Health { status, failing_streak: 1, probes }.into());
+        let running = Situation { health, ..situation(running, Some(ending(1, 1)), 1) };
+        record.write(&running).unwrap();
         let running = read(path).unwrap();
         assert_eq!((running.pid, running.exit, running.restart_at), (43, None, None));
         assert_eq!(running.last_exit.unwrap().status, 1);
-        record.ended(&ending(2, 3), 2, Some(next)).unwrap();
-        record.called_off().unwrap();
-        let ended = read(path).unwrap();
-        assert_eq!((ended.exit.unwrap().status, ended.restart_at), (2, None));
-        assert_eq!(ended.last_exit.unwrap().status, 1);
+        let health = running.health.unwrap();
+        assert_eq!((health.status, health.failing_streak), (record::HealthStatus::Healthy, 1));
+        assert_eq!((health.probes[0].exit_code, health.probes[0].output.as_str()), (-1, "no"));
     }
 }

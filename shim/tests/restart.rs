@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use support::client::{Client, CreateOptions, is_alive};
 use support::left::left_in_the_end;
-use support::supervision::{is_ended, is_running, is_waiting, pid, policy};
+use support::supervision::{Watch, is_ended, is_running, is_waiting, pid, policy};
 use support::{Home, bundle};
 use tare_proto::containerd::task::v3 as api;
 use tare_proto::containerd::v1::types::Status;
@@ -20,6 +20,8 @@ use tonic::Code;
 
 /// Counts the runs in a file, and sets `n` to the number of this one.
 const COUNT: &str = "n=0; read n < /runs; n=$((n+1)); echo $n > /runs;";
+/// Waits for the test's word.
+const WAIT: &str = "until test -e /go; do sleep 0.02; done;";
 
 fn always() -> CreateOptions {
     CreateOptions { restart: Some(policy(When::Always, 0)), ..Default::default() }
@@ -33,8 +35,9 @@ fn never() -> tare::RestartPolicy {
     policy(When::Never, 0)
 }
 
-/// A container that counts its runs, and then does what `script` says.
-async fn start(name: &str, script: &str, options: &CreateOptions) -> Client {
+/// A container that counts its runs, and then does what `script` says, with all that is told of it
+/// from before its start.
+async fn start(name: &str, script: &str, options: &CreateOptions) -> (Client, Watch) {
     start_with(name, script, options, |_| {}).await
 }
 
@@ -43,7 +46,7 @@ async fn start_with(
     script: &str,
     options: &CreateOptions,
     change: impl FnOnce(&mut serde_json::Value),
-) -> Client {
+) -> (Client, Watch) {
     let home = Home::new(&format!("re-{name}"));
     let mut config = bundle::write(&home.bundle(), &home.id, &format!("{COUNT} {script}"));
     change(&mut config);
@@ -51,8 +54,9 @@ async fn start_with(
     std::fs::write(home.bundle().join("rootfs/runs"), "0\n").unwrap();
     let mut client = Client::start(home).await;
     client.create(options).await.unwrap();
+    let watch = client.watch().await;
     client.start_process("").await.unwrap();
-    client
+    (client, watch)
 }
 
 /// Ends it for good.
@@ -72,6 +76,11 @@ async fn finish(mut client: Client) {
     assert_eq!(left_in_the_end(&client.home).await, Vec::<String>::new());
 }
 
+/// Gives the word that [`WAIT`] waits for.
+fn go(client: &Client) {
+    std::fs::write(client.home.bundle().join("rootfs/go"), "").unwrap();
+}
+
 fn delay(waiting: &tare::WaitingPhase) -> Duration {
     let time = |timestamp: Option<prost_types::Timestamp>| {
         SystemTime::try_from(timestamp.unwrap()).unwrap()
@@ -82,8 +91,8 @@ fn delay(waiting: &tare::WaitingPhase) -> Duration {
 
 #[tokio::test]
 async fn always_means_after_every_end() {
-    let mut client = start("always", "test $n = 2 || exit 3; sleep 0.2", &always()).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) =
+        start("always", &format!("test $n = 2 || exit 3; {WAIT}"), &always()).await;
     let first = watch.waiting(1).await;
     let ending = first.ending.clone().unwrap();
     assert_eq!((ending.status, ending.error.as_str()), (3, ""));
@@ -93,22 +102,23 @@ async fn always_means_after_every_end() {
     let record = client.home.record();
     assert_eq!((record.pid, record.exit, record.restarts), (second, None, 1));
     assert_eq!(record.last_exit.unwrap().status, 3);
+    go(&client);
     let then = watch.waiting(2).await;
     assert_eq!(then.ending.clone().unwrap().status, 0);
+    let next = watch.until(|it| it.restarts == 3).await;
+    assert_eq!(next.last, then.ending);
     // It doubles; what is told is that, and the time that the record takes.
     for (waiting, least) in [(first, 100), (then, 200)] {
         let least = Duration::from_millis(least);
         assert!((least..least * 2 + Duration::from_secs(1)).contains(&delay(&waiting)));
     }
-    watch.waiting(3).await;
-    stop(&mut client).await;
     finish(client).await;
 }
 
 #[tokio::test]
 async fn success_is_no_failure() {
-    let client = start("success", "test $n = 2", &on_failure(0)).await;
-    let (ending, restarts) = client.watch().await.ended().await;
+    let (client, mut watch) = start("success", "test $n = 2", &on_failure(0)).await;
+    let (ending, restarts) = watch.ended().await;
     assert_eq!((ending.status, restarts), (0, 1));
     assert_eq!(client.home.record().restart_at, None);
     finish(client).await;
@@ -116,8 +126,8 @@ async fn success_is_no_failure() {
 
 #[tokio::test]
 async fn retries_have_an_end() {
-    let mut client = start("retries", "exit 4", &on_failure(2)).await;
-    let (ending, restarts) = client.watch().await.ended().await;
+    let (mut client, mut watch) = start("retries", "exit 4", &on_failure(2)).await;
+    let (ending, restarts) = watch.ended().await;
     assert_eq!((ending.status, restarts), (4, 2));
     let record = client.home.record();
     assert_eq!((record.exit.unwrap().status, record.restarts), (4, 2));
@@ -127,8 +137,8 @@ async fn retries_have_an_end() {
 
 #[tokio::test]
 async fn without_a_policy_it_stays_down() {
-    let client = start("never", "exit 4", &CreateOptions::default()).await;
-    let (ending, restarts) = client.watch().await.ended().await;
+    let (client, mut watch) = start("never", "exit 4", &CreateOptions::default()).await;
+    let (ending, restarts) = watch.ended().await;
     assert_eq!((ending.status, restarts), (4, 0));
     finish(client).await;
 }
@@ -150,8 +160,7 @@ async fn a_container_that_was_never_let_go_is_not_started_again() {
 
 #[tokio::test]
 async fn a_wait_answers_the_end_of_the_run_that_was_there() {
-    let mut client = start("wait", "sleep 1000", &always()).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) = start("wait", "sleep 1000", &always()).await;
     let first = watch.running(0).await;
     let waiting = tokio::spawn({
         let (mut task, id) = (client.task.clone(), client.id());
@@ -176,10 +185,10 @@ async fn a_wait_answers_the_end_of_the_run_that_was_there() {
 
 #[tokio::test]
 async fn while_it_waits_it_is_stopped() {
-    let mut client = start("waits", "test $n -gt 4 || exit 1; sleep 1000", &always()).await;
-    let mut watch = client.watch().await;
-    // The fourth wait is 800 ms long.
-    let waiting = watch.waiting(4).await;
+    let (mut client, mut watch) =
+        start("waits", "test $n -gt 6 || exit 1; sleep 1000", &always()).await;
+    // The sixth wait is 3.2 s long.
+    let waiting = watch.waiting(6).await;
     let state = client.state("").await.unwrap();
     assert_eq!((state.status, state.exit_status), (Status::Stopped.into(), 1));
     let late = client.kill("", 15).await.unwrap_err();
@@ -190,52 +199,55 @@ async fn while_it_waits_it_is_stopped() {
     let record = client.home.record();
     assert_eq!(record.exit.unwrap().status, 1);
     assert!(record.restart_at.is_some());
+    let open = tare::AttachOpen { id: client.id(), stdout: true, ..Default::default() };
+    let open = tare::attach_request::Message::Open(open);
+    let request = tokio_stream::once(tare::AttachRequest { message: Some(open) });
+    let refused = client.streams.attach(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
     let again = client.set_policy(policy(When::Always, 0)).await.unwrap();
     assert!(is_waiting(&again), "{again:?} after {waiting:?}");
-    watch.running(4).await;
+    watch.running(6).await;
     finish(client).await;
 }
 
 #[tokio::test]
 async fn a_policy_of_never_calls_off_what_is_waited_for() {
-    let client = start("off", "exit 1", &always()).await;
-    let mut watch = client.watch().await;
-    watch.waiting(3).await;
+    let (client, mut watch) = start("off", "exit 1", &always()).await;
+    // The fifth wait is 1.6 s long.
+    watch.waiting(5).await;
     let condition = client.set_policy(never()).await.unwrap();
     assert!(is_ended(&condition), "{condition:?}");
     assert_eq!(client.home.record().restart_at, None);
     assert_eq!(watch.ended().await.0.status, 1);
     // Nor does another policy bring it back.
     assert!(is_ended(&client.set_policy(policy(When::Always, 0)).await.unwrap()));
-    tokio::time::sleep(Duration::from_millis(900)).await;
+    tokio::time::sleep(Duration::from_millis(1700)).await;
     let runs = std::fs::read_to_string(client.home.bundle().join("rootfs/runs")).unwrap();
-    assert_eq!(runs, "3\n");
+    assert_eq!(runs, "5\n");
     finish(client).await;
 }
 
 #[tokio::test]
 async fn a_policy_that_comes_while_it_runs_holds_for_its_end() {
-    let mut client = start("holds", "sleep 1000", &always()).await;
+    let (mut client, mut watch) = start("holds", "sleep 1000", &always()).await;
     let condition = client.set_policy(never()).await.unwrap();
     assert!(is_running(&condition, 0), "{condition:?}");
     client.kill("", 9).await.unwrap();
-    assert_eq!(client.watch().await.ended().await.1, 0);
+    assert_eq!(watch.ended().await.1, 0);
     client.finish().await;
-    let mut client = start("holds-too", "sleep 1000", &CreateOptions::default()).await;
+    let (mut client, mut watch) = start("holds-too", "sleep 1000", &CreateOptions::default()).await;
     client.set_policy(policy(When::OnFailure, 1)).await.unwrap();
     client.kill("", 9).await.unwrap();
-    client.watch().await.running(1).await;
+    watch.running(1).await;
     finish(client).await;
 }
 
 #[tokio::test]
 async fn a_policy_that_comes_at_the_moment_of_the_end_holds() {
-    let mut client = start("moment", "sleep 1000", &always()).await;
-    let mut watch = client.watch().await;
-    let mut restarts = 0;
+    let (mut client, mut watch) = start("moment", "sleep 1000", &always()).await;
     // From well before the end to well after the next start.
-    for delay in (0..300).step_by(10) {
-        watch.running(restarts).await;
+    for delay in (0..300).step_by(15) {
+        watch.running(0).await;
         client.kill("", 9).await.unwrap();
         tokio::time::sleep(Duration::from_millis(delay)).await;
         let condition = client.set_policy(never()).await.unwrap();
@@ -253,7 +265,6 @@ async fn a_policy_that_comes_at_the_moment_of_the_end_holds() {
         client.create(&always()).await.unwrap();
         watch = client.watch().await;
         client.start_process("").await.unwrap();
-        restarts = 0;
     }
     finish(client).await;
 }
@@ -265,8 +276,9 @@ async fn every_run_is_in_the_log_and_in_order() {
     for driver_options in [vec![], vec![("max-size", "20k"), ("max-file", "20")]] {
         let options = CreateOptions { log_options: driver_options.clone(), ..on_failure(0) };
         // The fourth run fails: turned around, so that three are followed by another.
-        let client = start("log", &format!("{script} && exit 1; exit 0"), &options).await;
-        assert_eq!(client.watch().await.ended().await.1, 3);
+        let (client, mut watch) =
+            start("log", &format!("{script} && exit 1; exit 0"), &options).await;
+        assert_eq!(watch.ended().await.1, 3);
         let mut text = String::new();
         for number in (1..20).rev() {
             let path = client.home.path(&format!("container.log.{number}"));
@@ -291,8 +303,7 @@ async fn every_run_is_in_the_log_and_in_order() {
 #[tokio::test]
 async fn each_run_has_its_own_clients() {
     let options = CreateOptions { stdin: true, stdin_once: true, ..always() };
-    let mut client = start("clients", "echo run $n; cat; exit 1", &options).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) = start("clients", "echo run $n; cat; exit 1", &options).await;
     for run in 1..4 {
         watch.running(run - 1).await;
         let attached = client.attach("").await;
@@ -314,8 +325,7 @@ async fn each_run_has_a_terminal_of_its_own() {
     let options = CreateOptions { terminal: true, stdin: true, ..always() };
     let script = "tty; read line; echo run $n got $line; exit 1";
     let change = |config: &mut serde_json::Value| config["process"]["terminal"] = true.into();
-    let mut client = start_with("terminal", script, &options, change).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) = start_with("terminal", script, &options, change).await;
     for run in 1..4 {
         watch.running(run - 1).await;
         let (id, exec_id) = (client.id(), String::new());
@@ -331,8 +341,7 @@ async fn each_run_has_a_terminal_of_its_own() {
 
 #[tokio::test]
 async fn execs_end_with_their_run() {
-    let mut client = start("exec", "sleep 1000", &always()).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) = start("exec", "sleep 1000", &always()).await;
     let none = CreateOptions::default();
     watch.running(0).await;
     for run in 0..3 {
@@ -356,9 +365,9 @@ async fn execs_end_with_their_run() {
 #[tokio::test]
 async fn a_container_that_waits_can_be_deleted() {
     // At any moment: while it ends, waits, is made again, is let go.
-    for delay in (0..240).step_by(15) {
-        let mut client = start("delete", "exit 6", &always()).await;
-        client.watch().await.waiting(1).await;
+    for delay in (0..240).step_by(30) {
+        let (mut client, mut watch) = start("delete", "exit 6", &always()).await;
+        watch.waiting(1).await;
         tokio::time::sleep(Duration::from_millis(delay)).await;
         let deadline = Instant::now() + Duration::from_secs(20);
         let deleted = loop {
@@ -379,8 +388,7 @@ async fn a_container_that_waits_can_be_deleted() {
 
 #[tokio::test]
 async fn a_watch_ends_with_the_task() {
-    let mut client = start("watch", "exit 6", &CreateOptions::default()).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) = start("watch", "exit 6", &CreateOptions::default()).await;
     watch.ended().await;
     client.delete("").await.unwrap();
     assert!(watch.next().await.is_none());
@@ -393,10 +401,11 @@ async fn a_watch_ends_with_the_task() {
 
 #[tokio::test]
 async fn what_can_not_be_started_again_is_tried_again() {
-    let client = start("broken", "test $n -gt 1 || exit 5; sleep 1000", &always()).await;
-    let mut watch = client.watch().await;
+    let script = format!("{WAIT} test $n -gt 1 || exit 5; sleep 1000");
+    let (client, mut watch) = start("broken", &script, &always()).await;
     let shell = client.home.bundle().join("rootfs/bin/sh");
     std::fs::remove_file(&shell).unwrap();
+    go(&client);
     watch.waiting(1).await;
     let waiting = watch.waiting(2).await;
     let ending = waiting.ending.unwrap();
@@ -413,8 +422,8 @@ async fn what_can_not_be_started_again_is_tried_again() {
 #[tokio::test]
 async fn a_restart_whose_start_fails_is_a_run_that_failed() {
     let mut flag = std::path::PathBuf::new();
-    let script = "test $n -gt 2 || exit 5; sleep 1000";
-    let client = start_with("hook", script, &on_failure(3), |config| {
+    let script = &format!("{WAIT} exit 5");
+    let (client, mut watch) = start_with("hook", script, &on_failure(3), |config| {
         flag = std::env::temp_dir().join(format!(
             "{}.refuse",
             config["linux"]["cgroupsPath"].as_str().unwrap().trim_start_matches('/')
@@ -423,8 +432,8 @@ async fn a_restart_whose_start_fails_is_a_run_that_failed() {
         config["hooks"] = json!({"poststart": [{"path": "/bin/sh", "args": ["sh", "-c", test]}]});
     })
     .await;
-    let mut watch = client.watch().await;
     std::fs::write(&flag, "").unwrap();
+    go(&client);
     watch.waiting(1).await;
     let (ending, restarts) = watch.ended().await;
     std::fs::remove_file(&flag).unwrap();
@@ -437,11 +446,10 @@ async fn a_restart_whose_start_fails_is_a_run_that_failed() {
 #[tokio::test]
 async fn each_run_has_its_own_strikes_of_the_out_of_memory_killer() {
     let script = "test $n -gt 1 || dd if=/dev/zero of=/dev/null bs=200M count=1; test $n = 3";
-    let client = start_with("oom", script, &on_failure(0), |config| {
+    let (client, mut watch) = start_with("oom", script, &on_failure(0), |config| {
         config["linux"]["resources"]["memory"] = json!({"limit": 20 << 20, "swap": 20 << 20});
     })
     .await;
-    let mut watch = client.watch().await;
     assert!(watch.waiting(1).await.ending.unwrap().oom_killed);
     assert!(!watch.waiting(2).await.ending.unwrap().oom_killed);
     assert!(!watch.ended().await.0.oom_killed);
@@ -450,8 +458,7 @@ async fn each_run_has_its_own_strikes_of_the_out_of_memory_killer() {
 
 #[tokio::test]
 async fn limits_that_were_changed_stay() {
-    let mut client = start("limits", "sleep 1000", &always()).await;
-    let mut watch = client.watch().await;
+    let (mut client, mut watch) = start("limits", "sleep 1000", &always()).await;
     let limit = |pid: u32| {
         let limits = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
         let line = limits.lines().find(|line| line.contains("memory") || line.starts_with("0::"));
@@ -486,22 +493,22 @@ async fn without_a_pid_namespace_the_old_run_is_gone_before_the_next() {
     // Whatever the last run left would still be in its file.
     let script = "test -e /alive && kill -0 $(cat /alive) && touch /overlap; \
                   sleep 1000 & echo $! > /alive; test $n = 4";
-    let client = start_with("host-pid", script, &on_failure(0), |config| {
+    let (client, mut watch) = start_with("host-pid", script, &on_failure(0), |config| {
         config["linux"]["namespaces"] =
             json!([{"type": "mount"}, {"type": "ipc"}, {"type": "uts"}]);
         config["mounts"][0] = json!({"destination": "/proc", "type": "proc", "source": "proc"});
     })
     .await;
-    assert_eq!(client.watch().await.ended().await.1, 3);
+    assert_eq!(watch.ended().await.1, 3);
     assert!(!client.home.bundle().join("rootfs/overlap").exists());
     finish(client).await;
 }
 
 #[tokio::test]
 async fn a_shim_that_dies_at_any_moment_leaves_a_record_that_is_true() {
-    for delay in (0..400).step_by(25) {
-        let client = start("dies", "exit 7", &always()).await;
-        client.watch().await.waiting(1).await;
+    for delay in (0..400).step_by(50) {
+        let (client, mut watch) = start("dies", "exit 7", &always()).await;
+        watch.waiting(1).await;
         tokio::time::sleep(Duration::from_millis(delay)).await;
         client.kill_shim();
         let record = client.home.record();
@@ -517,8 +524,30 @@ async fn a_shim_that_dies_at_any_moment_leaves_a_record_that_is_true() {
 }
 
 #[tokio::test]
+async fn a_policy_costs_nothing_while_the_container_runs() {
+    let (client, mut watch) = start("idle", "sleep 1000", &always()).await;
+    watch.running(0).await;
+    let wake_ups = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", client.shim_pid()));
+        let switches = |line: &&str| line.starts_with("voluntary_ctxt_switches");
+        status.unwrap().lines().find(switches).unwrap().to_owned()
+    };
+    // The calls so far are still being wound up.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let before = wake_ups();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        if before == wake_ups() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it never falls silent");
+    }
+    finish(client).await;
+}
+
+#[tokio::test]
 async fn two_hundred_restarts_leave_nothing() {
-    let client = start("many", "exit 1", &always()).await;
+    let (mut client, mut watch) = start("many", "exit 1", &always()).await;
     let process = std::path::PathBuf::from(format!("/proc/{}", client.shim_pid()));
     let descriptors = || std::fs::read_dir(process.join("fd")).unwrap().count();
     let memory = || -> u64 {
@@ -526,7 +555,6 @@ async fn two_hundred_restarts_leave_nothing() {
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     };
-    let mut watch = client.watch().await;
     let mut early = (0, 0);
     let mut restarts = 0;
     while restarts < 200 {
@@ -537,7 +565,7 @@ async fn two_hundred_restarts_leave_nothing() {
             early = (descriptors(), memory());
         }
     }
-    assert!(is_ended(&client.set_policy(never()).await.unwrap()));
+    stop(&mut client).await;
     // Those of a restart that was just being made are on their way out.
     let deadline = Instant::now() + Duration::from_secs(10);
     while descriptors() > early.0 && Instant::now() < deadline {

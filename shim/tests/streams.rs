@@ -49,6 +49,7 @@ const STDIN: CreateOptions = CreateOptions {
     rootfs: Vec::new(),
     log_options: Vec::new(),
     restart: None,
+    health: None,
 };
 const TERMINAL: CreateOptions = CreateOptions {
     stdin: true,
@@ -57,6 +58,7 @@ const TERMINAL: CreateOptions = CreateOptions {
     rootfs: Vec::new(),
     log_options: Vec::new(),
     restart: None,
+    health: None,
 };
 
 #[tokio::test]

@@ -124,7 +124,7 @@ impl Call {
     async fn wait(&self, launch: &Launch, stdio: ChildStdio) -> Result<u32> {
         let mut command = command(&self.program, &self.args);
         command.stdin(stdio.stdin).stdout(stdio.stdout).stderr(stdio.stderr);
-        let ended = launch.spawn(&mut command).map_err(|error| {
+        let mut program = launch.spawn(&mut command).map_err(|error| {
             let program = self.program.display();
             Error::unknown(format!(
                 "OCI runtime {} failed: can't run {program}: {error}",
@@ -133,8 +133,7 @@ impl Call {
         })?;
         // Our copies of the process's ends of its pipes: they would never end otherwise.
         drop(command);
-        let ended = ended.await.context(|| format!("wait for the OCI runtime's {}", self.verb))?;
-        Ok(ended.status)
+        program.ended().await.map(|exit| exit.status)
     }
 
     /// What went wrong, in the runtime's own words where it left any.

@@ -33,7 +33,12 @@ impl StreamsService {
     }
 
     fn find(&self, open: &api::AttachOpen) -> Result<Target> {
-        let run = self.tasks.get(&open.id)?.run();
+        let task = self.tasks.get(&open.id)?;
+        if task.is_waiting() {
+            let words = format!("container {} is restarting, wait until it runs", open.id);
+            return Err(Error::precondition(words));
+        }
+        let run = task.run();
         if open.exec_id.is_empty() {
             return Ok(Target::Init(run));
         }

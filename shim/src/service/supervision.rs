@@ -8,12 +8,13 @@ use std::task::{Context, Poll};
 use prost_types::Timestamp;
 use tare_proto::tare::shim::v1 as api;
 use tare_proto::tare::shim::v1::condition;
+use tare_proto::tare::shim::v1::health::Status;
 use tokio::sync::watch;
 use tokio_stream::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response};
 
 use crate::error::Error;
-use crate::task::{Ending, Phase, Situation, Tasks, restart_policy};
+use crate::task::{Ending, Health, HealthStatus, Phase, Probe, Situation, Tasks, restart_policy};
 
 /// The service over this shim's tasks.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl api::supervision_server::Supervision for SupervisionService {
     async fn watch(
         &self,
         request: Request<api::WatchRequest>,
-    ) -> Result<Response<Conditions>, Status> {
+    ) -> Result<Response<Conditions>, tonic::Status> {
         let situation = self.tasks.get(&request.into_inner().id)?.watch();
         Ok(Response::new(Conditions::new(situation)))
     }
@@ -43,7 +44,7 @@ impl api::supervision_server::Supervision for SupervisionService {
     async fn set_restart_policy(
         &self,
         request: Request<api::SetRestartPolicyRequest>,
-    ) -> Result<Response<api::Condition>, Status> {
+    ) -> Result<Response<api::Condition>, tonic::Status> {
         let api::SetRestartPolicyRequest { id, policy } = request.into_inner();
         let policy = policy.ok_or_else(|| Error::invalid("SetRestartPolicy needs a policy"))?;
         let situation = self.tasks.get(&id)?.set_restart_policy(restart_policy(&policy)?)?;
@@ -75,7 +76,7 @@ async fn next(mut source: Source) -> (Source, Option<api::Condition>) {
 }
 
 impl Stream for Conditions {
-    type Item = Result<api::Condition, Status>;
+    type Item = Result<api::Condition, tonic::Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let (source, found) = std::task::ready!(self.next.as_mut().poll(context));
@@ -101,7 +102,31 @@ fn condition(situation: &Situation) -> api::Condition {
             condition::Phase::Ended(api::EndedPhase { ending: Some(ending(end)) })
         }
     };
-    api::Condition { phase: Some(phase), restarts: situation.restarts, health: None }
+    api::Condition {
+        phase: Some(phase),
+        restarts: situation.restarts,
+        health: situation.health.as_deref().map(health),
+        last: situation.last.as_ref().map(ending),
+    }
+}
+
+fn health(health: &Health) -> api::Health {
+    let status = match health.status {
+        HealthStatus::Starting => Status::Starting,
+        HealthStatus::Healthy => Status::Healthy,
+        HealthStatus::Unhealthy => Status::Unhealthy,
+    };
+    let probe = |probe: &Probe| api::Probe {
+        started_at: Some(Timestamp::from(probe.started_at)),
+        ended_at: Some(Timestamp::from(probe.ended_at)),
+        exit_code: probe.exit_code,
+        output: probe.output.clone(),
+    };
+    api::Health {
+        status: status.into(),
+        failing_streak: health.failing_streak,
+        probes: health.probes.iter().map(probe).collect(),
+    }
 }
 
 fn ending(ending: &Ending) -> api::Ending {

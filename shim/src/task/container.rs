@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::blueprint::Blueprint;
 use super::exec::Exec;
+use super::health::HealthMonitor;
 use super::is_valid_id;
 use super::limits::Limits;
 use super::process::Process;
@@ -17,7 +18,6 @@ use super::run::{Moment, Run};
 use super::situation::{Phase, Situation};
 use super::state::{Action, State};
 use crate::cgroup::Cgroups;
-use crate::diagnostics::warn;
 use crate::error::{Error, Result};
 use crate::io::{Policy, StdioRequest};
 use crate::metrics::measure;
@@ -51,6 +51,8 @@ pub(crate) struct Task {
     /// The run that there is, or that was the last one.
     pub(super) run: Mutex<Arc<Run>>,
     pub(super) restarts: Mutex<Restarts>,
+    /// Who finds out how it is, if anyone.
+    pub(super) health: Option<HealthMonitor>,
     /// `None` once it is deleted.
     pub(super) situation: watch::Sender<Option<Situation>>,
     /// Held by the one who makes a run or takes one down.
@@ -64,16 +66,14 @@ impl Task {
     }
 
     /// Lets the init go for the first time; returns its pid.
-    pub(crate) async fn start(&self) -> Result<u32> {
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<u32> {
         let run = self.run();
         let turn = run.init.begin(Action::Start).await?;
         let (pid, moment) = (run.init.state().pid(), Moment::now());
         self.blueprint.runtime.start(&self.blueprint.launch()).await?;
         run.init.set_state(State::Running { pid }, &turn);
         let started_at = run.begin(moment);
-        if let Err(error) = self.record.started(started_at) {
-            warn(format_args!("{error}"));
-        }
+        self.begin_health(&run);
         self.enter(Phase::Running { pid, started_at });
         self.publish(Event::Start { container_id: self.id.clone(), pid });
         Ok(pid)
@@ -114,21 +114,29 @@ impl Task {
     }
 
     /// Freezes the container.
-    pub(crate) async fn pause(&self) -> Result<()> {
+    pub(crate) async fn pause(self: &Arc<Self>) -> Result<()> {
         let run = self.run();
         let turn = run.init.begin(Action::Pause).await?;
-        self.blueprint.runtime.pause(&self.blueprint.launch()).await?;
+        // A probe that is frozen can't be killed everywhere.
+        self.stop_health();
+        let paused = self.blueprint.runtime.pause(&self.blueprint.launch()).await;
+        if paused.is_err() {
+            self.resume_health(&run);
+        }
+        paused?;
         run.init.set_state(State::Paused { pid: run.init.state().pid() }, &turn);
+        self.tell_health();
         self.publish(Event::Paused { container_id: self.id.clone() });
         Ok(())
     }
 
     /// Lets it go on.
-    pub(crate) async fn resume(&self) -> Result<()> {
+    pub(crate) async fn resume(self: &Arc<Self>) -> Result<()> {
         let run = self.run();
         let turn = run.init.begin(Action::Resume).await?;
         self.blueprint.runtime.resume(&self.blueprint.launch()).await?;
         run.init.set_state(State::Running { pid: run.init.state().pid() }, &turn);
+        self.resume_health(&run);
         self.publish(Event::Resumed { container_id: self.id.clone() });
         Ok(())
     }

@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use super::Environment;
 use super::blueprint::Blueprint;
 use super::container::Task;
+use super::health::HealthMonitor;
 use super::leftovers::{Leftovers, Noted};
 use super::limits::Limits;
 use super::options::TaskOptions;
 use super::restart::Restarts;
 use super::run::Run;
-use super::situation::{Phase, Situation};
+use super::situation::Situation;
 use super::spec::Spec;
 use crate::diagnostics::warn;
 use crate::error::Result;
@@ -64,7 +65,7 @@ impl Task {
         let noted = leftovers.write(&bundle)?;
         let mounted = Rootfs::mount(&bundle, &rootfs).inspect_err(|_| forget(&bundle, noted))?;
         let made = first_run(&blueprint, options.state_directory, restarts).await;
-        let (run, ended, record) = match made {
+        let (run, ended, record, situation) = match made {
             Ok(made) => made,
             Err(error) => {
                 take_back(mounted.as_ref()).await;
@@ -77,7 +78,6 @@ impl Task {
             leftovers.replace(&bundle).unwrap_or_else(|error| warn(format_args!("{error}")));
         }
         let pid = run.init.state().pid();
-        let situation = Situation { phase: Phase::Created { pid }, restarts };
         let task = Arc::new(Task {
             blueprint,
             rootfs: mounted,
@@ -86,6 +86,7 @@ impl Task {
             limits: Limits::default(),
             run: Mutex::new(Arc::new(run)),
             restarts: Mutex::new(Restarts::new(options.restart, restarts)),
+            health: options.health.map(HealthMonitor::new),
             situation: watch::Sender::new(Some(situation)),
             making: tokio::sync::Mutex::new(()),
             bundle,
@@ -107,10 +108,11 @@ async fn first_run(
     blueprint: &Blueprint,
     state_directory: Option<PathBuf>,
     restarts: u32,
-) -> Result<(Run, ExitReceiver, Record)> {
+) -> Result<(Run, ExitReceiver, Record, Situation)> {
     let (run, ended) = blueprint.make_run().await?;
-    match Record::created(state_directory, &blueprint.id, run.init.state().pid(), restarts) {
-        Ok(record) => Ok((run, ended, record)),
+    let situation = Situation::created(run.init.state().pid(), restarts);
+    match Record::begin(state_directory, &blueprint.id, &situation) {
+        Ok(record) => Ok((run, ended, record, situation)),
         Err(error) => {
             blueprint.discard(&run, ended).await;
             Err(error)

@@ -123,7 +123,7 @@ impl Exec {
 }
 
 /// The spec with its `terminal` member as the request has it: containerd's callers set it there.
-fn with_terminal(spec: &[u8], terminal: bool) -> Result<Vec<u8>> {
+pub(super) fn with_terminal(spec: &[u8], terminal: bool) -> Result<Vec<u8>> {
     let broken = |error| Error::invalid(format!("the exec's spec is no OCI process: {error}"));
     let mut spec: serde_json::Map<String, serde_json::Value> =
         serde_json::from_slice(spec).map_err(broken)?;

@@ -1,10 +1,12 @@
 //! The containers under this shim: one, or the several of a pod.
 
 mod blueprint;
+mod condition;
 mod container;
 mod create;
 mod delete;
 mod exec;
+mod health;
 mod leftovers;
 mod limits;
 mod options;
@@ -25,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use container::Task;
 pub(crate) use create::CreateRequest;
 pub(crate) use exec::Exec;
+pub(crate) use health::{Health, HealthStatus, Probe};
 pub(crate) use leftovers::Leftovers;
 pub(crate) use options::{TaskOptions, restart_policy};
 pub(crate) use process::Process;

@@ -7,6 +7,7 @@ use tare_proto::containerd::runc::v1::Options as RuncOptions;
 use tare_proto::tare::shim::v1::restart_policy::When;
 use tare_proto::tare::shim::v1::{self as api, Log, Options as TareOptions};
 
+use super::health::HealthCheck;
 use super::restart::RestartPolicy;
 use crate::error::{Context, Error, Result};
 use crate::io::Owner;
@@ -33,6 +34,8 @@ pub(crate) struct TaskOptions {
     pub(crate) owner: Owner,
     /// When it is started again.
     pub(crate) restart: RestartPolicy,
+    /// How to find out whether it is well.
+    pub(super) health: Option<HealthCheck>,
     /// How often others have started it again.
     pub(crate) restarts: u32,
 }
@@ -78,6 +81,7 @@ impl TaskOptions {
             stdin_once: options.stdin_once,
             owner: Owner::default(),
             restart: options.restart.as_ref().map_or(Ok(RestartPolicy::Never), restart_policy)?,
+            health: options.health.as_ref().map(HealthCheck::read).transpose()?,
             restarts: options.restarts,
         })
     }
@@ -97,6 +101,7 @@ impl TaskOptions {
             stdin_once: false,
             owner: Owner { uid: non_zero(options.io_uid), gid: non_zero(options.io_gid) },
             restart: RestartPolicy::Never,
+            health: None,
             restarts: 0,
         }
     }

@@ -5,18 +5,15 @@
 //! then on until the next init is let go, the restart can be called off: whoever does that leaves
 //! [`Phase::Ended`], and the one who was about to restart it finds that at its next step.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::container::{DELETE_PATIENCE, KILL, Task};
-use super::restart::{RestartPolicy, Restarts};
 use super::run::{Moment, Run};
 use super::situation::{Ending, NOT_STARTED, Phase, Situation};
 use super::state::{Action, State};
-use crate::diagnostics::warn;
 use crate::error::{Error, Result};
 use crate::publish::Event;
 use crate::reaper::{Exit, ExitReceiver};
@@ -59,6 +56,7 @@ impl Task {
         let status = failure.as_ref().map_or(exit.status, |_| NOT_STARTED);
         let exit = Exit { status, ..exit };
         let run = self.run();
+        self.stop_health();
         if self.shares_pid_namespace {
             // Nothing is left to kill where the init was alone.
             let runtime = &self.blueprint.runtime;
@@ -77,7 +75,7 @@ impl Task {
             delay = if run.started_at().is_some() {
                 self.decide(ending, run.age())
             } else {
-                self.rest(ending);
+                self.enter(Phase::Ended { ending });
                 None
             };
         };
@@ -112,35 +110,23 @@ impl Task {
         match delay {
             Some(delay) => {
                 let restart_at = SystemTime::now() + delay;
-                self.note_end(&ending, Some(restart_at));
                 self.enter(Phase::Waiting { ending, restart_at });
             }
-            None => self.rest(ending),
+            None => self.enter(Phase::Ended { ending }),
         }
         delay
-    }
-
-    /// It has ended for good.
-    fn rest(&self, ending: Ending) {
-        self.note_end(&ending, None);
-        self.enter(Phase::Ended { ending });
-    }
-
-    fn note_end(&self, ending: &Ending, restart_at: Option<SystemTime>) {
-        let restarts = self.lock_restarts().count();
-        if let Err(error) = self.record.ended(ending, restarts, restart_at) {
-            warn(format_args!("{error}; the end of {} isn't on record", self.id));
-        }
     }
 
     /// Waits for so long, but no longer than the restart is wanted.
     async fn is_called_off_within(&self, delay: Duration) -> bool {
         let mut situation = self.watch();
-        let called_off = situation.wait_for(|situation| !waits(situation.as_ref()));
+        let is_waiting =
+            |situation: &Option<Situation>| situation.as_ref().is_some_and(Situation::is_waiting);
+        let called_off = situation.wait_for(|situation| !is_waiting(situation));
         timeout(delay, called_off).await.is_ok()
     }
 
-    async fn run_again(&self) -> Attempt {
+    async fn run_again(self: &Arc<Self>) -> Attempt {
         let _making = self.making.lock().await;
         match self.make_again().await {
             Ok(Some((run, ended))) => self.let_go(Arc::new(run), ended).await,
@@ -179,7 +165,7 @@ impl Task {
     }
 
     /// Lets the init of a new run go, if it is still wanted.
-    async fn let_go(&self, run: Arc<Run>, ended: ExitReceiver) -> Attempt {
+    async fn let_go(self: &Arc<Self>, run: Arc<Run>, ended: ExitReceiver) -> Attempt {
         let pid = run.init.state().pid();
         let Some(started_at) = self.commit(&run) else {
             self.blueprint.discard(&run, ended).await;
@@ -194,8 +180,7 @@ impl Task {
     }
 
     /// Makes `run` the present one, unless the restart has been called off. From here on it can't
-    /// be called off: the run can only be killed.
-    /// Returns when that was.
+    /// be called off: the run can only be killed. Returns when that was.
     fn commit(&self, run: &Arc<Run>) -> Option<SystemTime> {
         if !self.is_waiting() {
             return None;
@@ -203,70 +188,22 @@ impl Task {
         let started_at = run.begin(Moment::now());
         let phase = Phase::Running { pid: run.init.state().pid(), started_at };
         *self.run.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(run);
+        let next = self.recorded(phase);
         // Watchers are told when it is so.
         self.situation.send_if_modified(|situation| {
-            situation.iter_mut().for_each(|situation| situation.phase = phase.clone());
+            *situation = next;
             false
         });
         Some(started_at)
     }
 
-    async fn start_run(&self, run: &Run, started_at: SystemTime) -> Result<()> {
+    async fn start_run(self: &Arc<Self>, run: &Arc<Run>, started_at: SystemTime) -> Result<()> {
         let turn = run.init.begin(Action::Start).await?;
         let pid = run.init.state().pid();
-        if let Err(error) = self.record.restarted(pid, started_at) {
-            warn(format_args!("{error}"));
-        }
         self.blueprint.runtime.start(&self.blueprint.launch()).await?;
         run.init.set_state(State::Running { pid }, &turn);
+        self.begin_health(run);
         self.enter(Phase::Running { pid, started_at });
         Ok(())
     }
-
-    /// From now on this is the policy. A restart that is waited for, and that the policy doesn't
-    /// call for, won't take place. Returns how the container is with that.
-    pub(crate) fn set_restart_policy(&self, policy: RestartPolicy) -> Result<Situation> {
-        self.lock_restarts().set_policy(policy);
-        self.call_off_unwanted()?;
-        self.situation
-            .borrow()
-            .clone()
-            .ok_or_else(|| Error::not_found(format!("container {} has been deleted", self.id)))
-    }
-
-    fn call_off_unwanted(&self) -> Result<()> {
-        let ending = match self.situation.borrow().as_ref().map(|situation| &situation.phase) {
-            Some(Phase::Waiting { ending, .. }) => ending.clone(),
-            _ => return Ok(()),
-        };
-        if !self.lock_restarts().still_wanted(ending.outcome()) {
-            self.record.called_off()?;
-            self.enter(Phase::Ended { ending });
-        }
-        Ok(())
-    }
-
-    /// The container as it is, and each change of that; `None` when it has been deleted.
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Situation>> {
-        self.situation.subscribe()
-    }
-
-    /// Whether it has ended, and is to be started again.
-    pub(super) fn is_waiting(&self) -> bool {
-        waits(self.situation.borrow().as_ref())
-    }
-
-    /// Tells watchers where it is in its life now.
-    pub(super) fn enter(&self, phase: Phase) {
-        let restarts = self.lock_restarts().count();
-        self.situation.send_replace(Some(Situation { phase, restarts }));
-    }
-
-    fn lock_restarts(&self) -> MutexGuard<'_, Restarts> {
-        self.restarts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn waits(situation: Option<&Situation>) -> bool {
-    situation.is_some_and(|situation| matches!(situation.phase, Phase::Waiting { .. }))
 }

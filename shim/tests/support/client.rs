@@ -42,6 +42,7 @@ pub(crate) struct CreateOptions {
     pub(crate) rootfs: Vec<Mount>,
     pub(crate) log_options: Vec<(&'static str, &'static str)>,
     pub(crate) restart: Option<tare::RestartPolicy>,
+    pub(crate) health: Option<tare::HealthCheck>,
 }
 
 impl Client {
@@ -95,6 +96,7 @@ impl Client {
             }),
             stdin_once: options.stdin_once,
             restart: options.restart,
+            health: options.health.clone(),
             ..tare::Options::default()
         };
         let stream = |wanted: bool| if wanted { "shim:".to_owned() } else { String::new() };

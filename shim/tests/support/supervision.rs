@@ -1,5 +1,7 @@
 //! A container that is watched over, as a manager follows it.
 
+use std::time::SystemTime;
+
 use tare_proto::tare::shim::v1 as tare;
 use tare_proto::tare::shim::v1::condition::Phase;
 use tare_proto::tare::shim::v1::restart_policy::When;
@@ -107,6 +109,14 @@ pub(crate) fn pid(condition: &tare::Condition) -> u32 {
     match &condition.phase {
         Some(Phase::Created(created)) => created.pid,
         Some(Phase::Running(running)) => running.pid,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Since when a container runs.
+pub(crate) fn started_at(condition: &tare::Condition) -> SystemTime {
+    match &condition.phase {
+        Some(Phase::Running(running)) => SystemTime::try_from(running.started_at.unwrap()).unwrap(),
         other => panic!("{other:?}"),
     }
 }

@@ -121,8 +121,8 @@ async fn a_failed_create_leaves_nothing() {
     assert_eq!(client.state("").await.unwrap_err().code(), Code::NotFound);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&client.home.bundle().display().to_string()));
-    // The server's own log is all that has come.
-    assert_eq!(std::fs::read_dir(client.home.bundle()).unwrap().count(), before + 1);
+    // The server's own log, and the note of its pid, are all that has come.
+    assert_eq!(std::fs::read_dir(client.home.bundle()).unwrap().count(), before + 2);
     // The id is free again.
     let again = client.create(&CreateOptions::default()).await.unwrap_err();
     assert_eq!(again.code(), Code::Unknown);

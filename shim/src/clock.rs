@@ -4,20 +4,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::linux::local_time;
 
-/// Formats times, keeping the text of the current second from one call to the next.
+/// Formats times, keeping the text of the current second, and of the very time, from one call to the
+/// next.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     second: Option<u64>,
     text: String,
+    last: Option<SystemTime>,
+    last_text: Vec<u8>,
 }
 
 impl Clock {
     /// Appends `time` to `out` as Go's RFC3339Nano does: UTC, no trailing zeros in the fraction.
     pub(crate) fn append(&mut self, time: SystemTime, out: &mut Vec<u8>) {
-        let since = since_1970(time);
-        self.append_second(since, out);
-        append_fraction(since.subsec_nanos(), out);
-        out.push(b'Z');
+        if self.last != Some(time) {
+            let mut text = std::mem::take(&mut self.last_text);
+            text.clear();
+            let since = since_1970(time);
+            self.append_second(since, &mut text);
+            append_fraction(since.subsec_nanos(), &mut text);
+            text.push(b'Z');
+            (self.last, self.last_text) = (Some(time), text);
+        }
+        out.extend_from_slice(&self.last_text);
     }
 
     /// The same with all nine digits of the fraction.

@@ -104,6 +104,19 @@ pub(crate) fn local_time(unix_seconds: i64) -> Option<[i32; 5]> {
     Some([parts.tm_mon, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec])
 }
 
+/// Has all threads take their memory from one heap: those that write logs are no trouble to each
+/// other, and each heap more would keep some of its own.
+pub(crate) fn use_one_heap() {
+    // SAFETY: this sets a number in the allocator, which the allocator itself guards.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// Gives the pages that the allocator keeps, but that nothing is in, back to the kernel.
+pub(crate) fn give_back_memory() {
+    // SAFETY: only pages that nothing is in are given back, under the allocator's own lock.
+    unsafe { libc::malloc_trim(0) };
+}
+
 /// Has the event loop watch a descriptor, which is in non-blocking mode.
 pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` names the same open descriptor for as long as it lives, and the

@@ -17,6 +17,7 @@ mod error;
 mod info;
 mod io;
 mod linux;
+mod memory;
 mod metrics;
 mod mount;
 mod noted;

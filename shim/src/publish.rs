@@ -3,22 +3,24 @@
 //! Events are news, not the truth: whoever missed some asks for the state instead. So a containerd
 //! that is away for too long misses them, and nothing waits for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use prost::Message;
 use prost_types::{Any, Timestamp};
 use tare_proto::containerd::events as wire;
 use tare_proto::containerd::services::events::v1::ForwardRequest;
-use tare_proto::containerd::services::events::v1::events_client::EventsClient;
 use tare_proto::containerd::types::{Envelope, Mount};
 use tokio::sync::mpsc;
-use tonic::Code;
-use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 
 use crate::diagnostics::warn;
 use crate::io::StdioRequest;
 use crate::reaper::Exit;
+use crate::ttrpc::Client;
+
+/// containerd's service that takes events from shims.
+const SERVICE: &str = "containerd.services.events.ttrpc.v1.Events";
 
 /// How many events may wait.
 const QUEUE: usize = 256;
@@ -72,7 +74,7 @@ impl Publisher {
     pub(crate) fn begin(address: &str, namespace: &str) -> Self {
         let queue = (!address.is_empty()).then(|| {
             let (sender, receiver) = mpsc::channel(QUEUE);
-            tokio::spawn(forward(address.to_owned(), receiver));
+            tokio::spawn(forward(events_socket(address), receiver));
             sender
         });
         Publisher { queue, namespace: namespace.to_owned() }
@@ -94,10 +96,10 @@ impl Publisher {
     }
 }
 
-async fn forward(address: String, mut queue: mpsc::Receiver<Envelope>) {
+async fn forward(socket: PathBuf, mut queue: mpsc::Receiver<Envelope>) {
     while let Some(envelope) = queue.recv().await {
         for attempt in 1..=ATTEMPTS {
-            match forward_one(&address, envelope.clone()).await {
+            match forward_one(&socket, envelope.clone()).await {
                 Ok(()) => break,
                 // Whoever is there isn't interested, and won't be.
                 Err(status) if status.code() == Code::Unimplemented => return,
@@ -110,16 +112,21 @@ async fn forward(address: String, mut queue: mpsc::Receiver<Envelope>) {
     }
 }
 
-/// Each event has a connection of its own: there are few, and an open one costs memory.
-async fn forward_one(address: &str, envelope: Envelope) -> Result<(), tonic::Status> {
-    let endpoint = Endpoint::from_shared(format!("unix:{address}"))
-        .map_err(|error| tonic::Status::unimplemented(error.to_string()))?;
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|error| tonic::Status::unavailable(format!("{address}: {error}")))?;
+/// Each event has a connection of its own: there are few, and an open one costs memory, here and
+/// there.
+async fn forward_one(socket: &Path, envelope: Envelope) -> Result<(), Status> {
+    let client = Client::connect(socket).await.map_err(|error| {
+        Status::unavailable(format!("connect to {}: {error}", socket.display()))
+    })?;
     let request = ForwardRequest { envelope: Some(envelope) };
-    EventsClient::new(channel).forward(request).await.map(drop)
+    client.call(SERVICE, "Forward", &request).await
+}
+
+/// Where the containerd at `address` takes shims' events: as it says, or where it does if nobody has
+/// told it otherwise.
+fn events_socket(address: &str) -> PathBuf {
+    let told = std::env::var_os("TTRPC_ADDRESS").filter(|address| !address.is_empty());
+    told.map_or_else(|| PathBuf::from(format!("{address}.ttrpc")), PathBuf::from)
 }
 
 fn encode(event: Event) -> (&'static str, Any) {

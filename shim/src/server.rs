@@ -28,6 +28,8 @@ use tonic::codegen::{Service, http};
 
 use crate::diagnostics::{debug, warn};
 use crate::error::{Context, Result};
+use crate::linux;
+use crate::memory;
 use crate::publish::Publisher;
 use crate::reaper::Reaper;
 use crate::service::{Connection, StreamsService, SupervisionService, TaskService};
@@ -38,6 +40,8 @@ use crate::ttrpc;
 const MAX_STREAMS: u32 = 4096;
 /// Bytes that may be on their way in one stream; backlogs belong into the hub, not here.
 const STREAM_BUFFER: u32 = 64 << 10;
+/// How many sockets and pipes are looked at in one turn of the event loop.
+const MAX_EVENTS: usize = 32;
 /// The time that answers get to leave after a Shutdown.
 const GRACE: Duration = Duration::from_millis(50);
 
@@ -57,8 +61,11 @@ pub(crate) struct Config {
 
 /// Serves until a Shutdown; calls `ready` once it does.
 pub(crate) fn run(config: Config, ready: impl FnOnce()) -> Result<()> {
+    linux::use_one_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        // The memory for the usual thousand would be there for good.
+        .max_io_events_per_tick(MAX_EVENTS)
         .build()
         .context(|| "start the event loop".to_owned())?;
     let socket = config.socket.clone();
@@ -91,6 +98,7 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
         streams: StreamsServer::new(StreamsService::new(Arc::clone(&tasks))),
         supervision: SupervisionServer::new(SupervisionService::new(tasks)),
     };
+    tokio::spawn(memory::give_back());
     ready();
     loop {
         tokio::select! {
@@ -160,12 +168,14 @@ impl Services {
         request: http::Request<Incoming>,
     ) -> std::result::Result<http::Response<Body>, Infallible> {
         let service = request.uri().path().trim_start_matches('/').split('/').next();
-        match service.unwrap_or_default() {
+        let answer = match service.unwrap_or_default() {
             TASK => self.task.call(request).await,
             STREAMS => self.streams.call(request).await,
             SUPERVISION => self.supervision.call(request).await,
             other => Ok(Status::unimplemented(format!("unknown service {other}")).into_http()),
-        }
+        };
+        memory::is_spare();
+        answer
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
 
 use rustix::fs::{Gid, Uid, fchown};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::OurEnds;
 use crate::error::{Context, Result};
@@ -36,6 +36,10 @@ impl ChildStdio {
     }
 }
 
+/// What an output pipe holds: four times what it does by default. The more is read at once, the less
+/// each line costs.
+pub(super) const CAPACITY: usize = 256 << 10;
+
 /// Makes a pipe for each stream that leads anywhere; the others get /dev/null.
 pub(super) fn open(
     stdin: bool,
@@ -53,12 +57,12 @@ pub(super) fn open(
     if stdout {
         let (reader, theirs) = pipe(owner)?;
         child.stdout = Stdio::from(File::from(theirs));
-        ours.stdout = Some(non_blocking(reader)?);
+        ours.stdout = Some(non_blocking(enlarge(reader))?);
     }
     if stderr {
         let (reader, theirs) = pipe(owner)?;
         child.stderr = Stdio::from(File::from(theirs));
-        ours.stderr = Some(non_blocking(reader)?);
+        ours.stderr = Some(non_blocking(enlarge(reader))?);
     }
     Ok((child, ours))
 }
@@ -72,6 +76,12 @@ fn pipe(owner: Owner) -> Result<(OwnedFd, OwnedFd)> {
         fchown(&reader, uid, gid).context(|| "set the owner of the process's pipe".to_owned())?;
     }
     Ok((reader, writer))
+}
+
+/// Where the kernel does not allow it, the pipe stays as it is: that is slower, and no more.
+fn enlarge(end: OwnedFd) -> OwnedFd {
+    let _ = fcntl_setpipe_size(&end, CAPACITY);
+    end
 }
 
 /// The process's own end stays in blocking mode, as programs expect: the mode is each end's own.

@@ -10,14 +10,20 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::sink::Sinks;
+use crate::memory;
 
-/// As much as a pipe holds by default.
-const CHUNK: usize = 64 << 10;
+/// How much is read at once: a little at first, as most output is a line now and then; more, up to
+/// what a pipe holds, while there is more.
+const FIRST_CHUNK: usize = 4 << 10;
+const LARGEST_CHUNK: usize = super::pipes::CAPACITY;
+/// So much memory is not only kept for later output when it is free, but given back.
+const BURST: usize = 64 << 10;
 /// Silence of a pipe that others hold open, after which the stream is complete.
 const IDLE: Duration = Duration::from_millis(50);
 /// How long such a pipe is listened to at most.
@@ -76,17 +82,30 @@ impl Buffer {
             let mut ready = source.readable().await.ok()?;
             match ready.try_io(|source| self.read(source.get_ref())) {
                 Ok(Ok(0)) => return None,
-                Ok(Ok(count)) => return self.bytes.get(..count),
+                Ok(Ok(_)) => return Some(&self.bytes),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 // EIO is how a terminal says that its last process has closed it.
                 Ok(Err(_)) => return None,
-                Err(_would_block) => self.bytes = Vec::new(),
+                Err(_would_block) => self.rest(),
             }
         }
     }
 
     fn read(&mut self, source: &OwnedFd) -> io::Result<usize> {
-        self.bytes.resize(CHUNK, 0);
-        Ok(rustix::io::read(source, &mut self.bytes[..])?)
+        let capacity = self.bytes.capacity();
+        if capacity == 0 {
+            self.bytes = Vec::with_capacity(FIRST_CHUNK);
+        } else if self.bytes.len() == capacity && capacity < LARGEST_CHUNK {
+            self.bytes = Vec::with_capacity((capacity * 4).min(LARGEST_CHUNK));
+        }
+        self.bytes.clear();
+        Ok(rustix::io::read(source, spare_capacity(&mut self.bytes))?)
+    }
+
+    /// There is nothing to read.
+    fn rest(&mut self) {
+        if std::mem::take(&mut self.bytes).capacity() >= BURST {
+            memory::is_spare();
+        }
     }
 }

@@ -12,6 +12,9 @@ const HEADER_LENGTH: usize = 10;
 const REQUEST: u8 = 1;
 const RESPONSE: u8 = 2;
 
+/// What says in a request that no more of it follows.
+const COMPLETE: u8 = 1;
+
 /// What ttrpc calls a Request.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Request {
@@ -54,17 +57,34 @@ pub(super) struct Header {
     stream: u32,
 }
 
-/// A request as it came.
+impl Header {
+    /// Of a client's first question; its streams have odd numbers.
+    pub(super) const FIRST: Header = Header { stream: 1 };
+}
+
+/// A message as it came.
 #[derive(Debug)]
 pub(super) struct Frame {
     /// Its header.
     pub(super) header: Header,
-    /// The encoded [`Request`].
+    /// The encoded [`Request`] or [`Response`].
     pub(super) payload: Vec<u8>,
 }
 
 /// Reads the next request; `None` at the end of the connection.
 pub(super) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Frame>> {
+    read_kind(reader, REQUEST).await
+}
+
+/// Reads the answer to a request.
+pub(super) async fn read_response(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Frame> {
+    read_kind(reader, RESPONSE).await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+async fn read_kind(
+    reader: &mut (impl AsyncRead + Unpin),
+    expected: u8,
+) -> io::Result<Option<Frame>> {
     let mut header = [0; HEADER_LENGTH];
     match reader.read_exact(&mut header).await {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -72,7 +92,7 @@ pub(super) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
     };
     let [l0, l1, l2, l3, s0, s1, s2, s3, kind, _flags] = header;
     let length = u32::from_be_bytes([l0, l1, l2, l3]);
-    if length > MAX_PAYLOAD || kind != REQUEST {
+    if length > MAX_PAYLOAD || kind != expected {
         let message = format!("a message of type {kind} and {length} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
@@ -81,13 +101,22 @@ pub(super) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
     Ok(Some(Frame { header: Header { stream: u32::from_be_bytes([s0, s1, s2, s3]) }, payload }))
 }
 
+/// The bytes of a question.
+pub(super) fn request(header: Header, payload: &[u8]) -> Vec<u8> {
+    message(header, [REQUEST, COMPLETE], payload)
+}
+
 /// The bytes of an answer.
 pub(super) fn response(header: Header, payload: &[u8]) -> Vec<u8> {
+    message(header, [RESPONSE, 0], payload)
+}
+
+fn message(header: Header, kind: [u8; 2], payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let mut bytes = Vec::with_capacity(HEADER_LENGTH + payload.len());
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(&header.stream.to_be_bytes());
-    bytes.extend_from_slice(&[RESPONSE, 0]);
+    bytes.extend_from_slice(&kind);
     bytes.extend_from_slice(payload);
     bytes
 }

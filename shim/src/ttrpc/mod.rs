@@ -2,6 +2,7 @@
 //! protobuf messages, without HTTP/2. It is served on the same socket as gRPC.
 
 mod call;
+mod client;
 mod frame;
 
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use crate::diagnostics::debug;
+use crate::memory;
 use crate::service::TaskService;
+pub(crate) use client::Client;
 use frame::{Frame, Header, RpcStatus};
 
 /// Whether a connection whose first byte this is speaks ttrpc: its messages begin with their length,
@@ -62,6 +65,7 @@ async fn answer(
     let bytes = frame::response(header, &response.encode_to_vec());
     // A client that has gone wants no answer.
     let _ = writer.lock().await.write_all(&bytes).await;
+    memory::is_spare();
 }
 
 fn encode(status: &Status) -> RpcStatus {

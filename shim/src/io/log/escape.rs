@@ -3,8 +3,8 @@
 /// Appends `text` as the inside of a JSON string, with docker's escapes: those that HTML needs
 /// included, and U+FFFD for every byte that is no UTF-8.
 pub(super) fn append_escaped(text: &[u8], out: &mut Vec<u8>) {
-    if text.is_ascii() {
-        return append_escaped_utf8(text, out);
+    if is_plain(text) {
+        return out.extend_from_slice(text);
     }
     for chunk in text.utf8_chunks() {
         append_escaped_utf8(chunk.valid().as_bytes(), out);
@@ -12,6 +12,21 @@ pub(super) fn append_escaped(text: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(b"\\ufffd");
         }
     }
+}
+
+/// Whether it is ASCII without anything to escape, as most lines are. All bytes are looked at, since
+/// the compiler makes of that a look at many at once.
+fn is_plain(text: &[u8]) -> bool {
+    // No `matches!`: of plain comparisons the compiler makes such a look.
+    let odd = |byte: u8| {
+        !(0x20..0x80).contains(&byte)
+            | (byte == b'"')
+            | (byte == b'\\')
+            | (byte == b'<')
+            | (byte == b'>')
+            | (byte == b'&')
+    };
+    !text.iter().fold(false, |any, byte| any | odd(*byte))
 }
 
 /// Bytes that can't be copied as they are, or (0xe2) begin a character that might not.

@@ -22,6 +22,8 @@ pub(super) struct LogFile {
     entries: u64,
     /// How many the disk refused.
     lost: u64,
+    /// How many bytes the last burst had: the next one may have as many.
+    expected: usize,
     max_size: Option<u64>,
     rotation: Rotation,
     /// The time of the last entry.
@@ -48,6 +50,7 @@ impl LogFile {
             buffer: Vec::new(),
             entries: 0,
             lost: 0,
+            expected: 0,
             max_size: limits.max_size,
             last_time: SystemTime::UNIX_EPOCH,
             failing: false,
@@ -64,12 +67,16 @@ impl LogFile {
         }
         self.last_time = time;
         self.entries += 1;
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(self.expected);
+        }
         &mut self.buffer
     }
 
     /// Writes what was added, and gives its memory back.
     pub(super) fn flush(&mut self) {
         self.look_after_file();
+        self.expected = self.buffer.len();
         self.write_buffer();
         self.buffer = Vec::new();
     }

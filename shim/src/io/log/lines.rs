@@ -28,11 +28,11 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Emits the lines that `data` completes. `now` is asked once for each.
+    /// Emits the lines that `data`, read `now`, completes.
     pub(crate) fn split(
         &mut self,
         mut data: &[u8],
-        now: impl Fn() -> SystemTime,
+        now: SystemTime,
         mut emit: impl FnMut(Line<'_>),
     ) {
         while !data.is_empty() {
@@ -46,7 +46,7 @@ impl Lines {
                     return;
                 }
             };
-            let (time, before) = self.pieces.unwrap_or_else(|| (now(), 0));
+            let (time, before) = self.pieces.unwrap_or((now, 0));
             let piece = if partial || before > 0 { before + 1 } else { 0 };
             if self.pending.is_empty() {
                 emit(Line { text, partial, piece, time });
@@ -61,10 +61,10 @@ impl Lines {
     }
 
     /// Emits what is left at the end of the stream.
-    pub(crate) fn finish(&mut self, now: impl Fn() -> SystemTime, mut emit: impl FnMut(Line<'_>)) {
+    pub(crate) fn finish(&mut self, now: SystemTime, mut emit: impl FnMut(Line<'_>)) {
         let text = std::mem::take(&mut self.pending);
         if !text.is_empty() {
-            let (time, before) = self.pieces.take().unwrap_or_else(|| (now(), 0));
+            let (time, before) = self.pieces.take().unwrap_or((now, 0));
             emit(Line { text: &text, partial: true, piece: before + 1, time });
         }
     }
@@ -73,27 +73,23 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::cell::Cell;
     use std::time::{Duration, UNIX_EPOCH};
 
-    /// Splits `chunks` into text, whether it goes on, which piece it is, and the time: the number of
-    /// times it was asked for.
+    /// Splits `chunks`, one read each second, into text, whether it goes on, which piece it is, and the
+    /// second.
     fn split(chunks: &[&[u8]]) -> Vec<(Vec<u8>, bool, u32, u64)> {
-        let calls = Cell::new(0);
-        let now = || {
-            calls.set(calls.get() + 1);
-            UNIX_EPOCH + Duration::from_secs(calls.get())
-        };
         let mut out = Vec::new();
         let mut emit = |line: Line<'_>| {
             let second = line.time.duration_since(UNIX_EPOCH).unwrap().as_secs();
             out.push((line.text.to_vec(), line.partial, line.piece, second));
         };
         let mut lines = Lines::default();
+        let mut now = UNIX_EPOCH;
         for chunk in chunks {
+            now += Duration::from_secs(1);
             lines.split(chunk, now, &mut emit);
         }
-        lines.finish(now, &mut emit);
+        lines.finish(now + Duration::from_secs(1), &mut emit);
         out
     }
 
@@ -103,8 +99,8 @@ mod tests {
         let expected: Vec<(Vec<u8>, bool, u32, u64)> = vec![
             (b"one".to_vec(), false, 0, 1),
             (b"two".to_vec(), false, 0, 2),
-            (b"".to_vec(), false, 0, 3),
-            (b"end".to_vec(), true, 1, 4),
+            (b"".to_vec(), false, 0, 2),
+            (b"end".to_vec(), true, 1, 3),
         ];
         assert_eq!(lines, expected);
     }
@@ -112,12 +108,12 @@ mod tests {
     #[test]
     fn cuts_long_lines_and_keeps_their_time() {
         let long = vec![b'a'; 2 * PIECE + 5];
-        let lines = split(&[&long[..100], &long[100..], b"\nnext\n"]);
+        let lines = split(&[&long[..PIECE + 100], &long[PIECE + 100..], b"\n", b"next\n"]);
         let shape =
             lines.iter().map(|(text, partial, piece, time)| (text.len(), *partial, *piece, *time));
         let shape: Vec<_> = shape.collect();
         let expected =
-            [(PIECE, true, 1, 1), (PIECE, true, 2, 1), (5, false, 3, 1), (4, false, 0, 2)];
+            [(PIECE, true, 1, 1), (PIECE, true, 2, 1), (5, false, 3, 1), (4, false, 0, 4)];
         assert_eq!(shape, expected);
     }
 

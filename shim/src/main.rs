@@ -5,7 +5,9 @@
 //! after one that died.
 //!
 //! The server has one thread. `service` translates requests, `task` decides, `io` moves bytes,
-//! `runtime` calls the OCI runtime, `reaper` learns of ends, `record` keeps them.
+//! `runtime` calls the OCI runtime, `reaper` learns of ends, `record` keeps them. What needs no
+//! manager stands under `task`: a container that ends is started again by its policy, and its health
+//! is checked.
 
 mod address;
 mod args;

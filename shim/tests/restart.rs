@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use support::client::{Client, CreateOptions, is_alive};
+use support::events::{Event, Published};
 use support::left::left_in_the_end;
 use support::supervision::{Watch, is_ended, is_running, is_waiting, pid, policy};
 use support::{Home, bundle};
@@ -111,6 +112,36 @@ async fn always_means_after_every_end() {
     for (waiting, least) in [(first, 100), (then, 200)] {
         let least = Duration::from_millis(least);
         assert!((least..least * 2 + Duration::from_secs(1)).contains(&delay(&waiting)));
+    }
+    finish(client).await;
+}
+
+#[tokio::test]
+async fn every_run_is_published_and_no_probe_is() {
+    let mut home = Home::new("re-events");
+    bundle::write(&home.bundle(), &home.id, &format!("{WAIT} rm /go; exit 3"));
+    home.events = Some(home.path("events"));
+    let mut published = Published::listen(&home.path("events"));
+    let mut client = Client::start(home).await;
+    let health = tare::HealthCheck {
+        process: bundle::process(&["true"]).to_string().into(),
+        interval_ns: 50_000_000,
+        timeout_ns: 20_000_000_000,
+        start_interval_ns: 50_000_000,
+        retries: 1,
+        ..Default::default()
+    };
+    client.create(&CreateOptions { health: Some(health), ..always() }).await.unwrap();
+    assert_eq!(published.next().await, Event::Other("/tasks/create".into()));
+    let mut watch = client.watch().await;
+    client.start_process("").await.unwrap();
+    for run in 0..3 {
+        let pid = watch.running(run).await;
+        let healthy = tare::health::Status::Healthy;
+        watch.until(|it| it.health.as_ref().is_some_and(|it| it.status() == healthy)).await;
+        assert_eq!(published.next().await, Event::Start { pid });
+        go(&client);
+        assert_eq!(published.next().await, Event::Exit { pid, status: 3 });
     }
     finish(client).await;
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod client;
+pub(crate) mod events;
 pub(crate) mod left;
 pub(crate) mod supervision;
 
@@ -29,6 +30,8 @@ pub(crate) fn runtime() -> PathBuf {
 pub(crate) struct Home {
     directory: TempDir,
     sockets: PathBuf,
+    /// Where events go.
+    pub(crate) events: Option<PathBuf>,
     pub(crate) id: String,
 }
 
@@ -41,7 +44,7 @@ impl Home {
             std::fs::create_dir_all(directory.path().join(part)).unwrap();
         }
         let sockets = directory.path().join("s");
-        Home { directory, sockets, id }
+        Home { directory, sockets, events: None, id }
     }
 
     /// For another container, in the pod of this one.
@@ -60,8 +63,11 @@ impl Home {
     /// The shim's command line, up to the action.
     pub(crate) fn shim(&self) -> Command {
         let mut command = Command::new(SHIM);
+        let events = self.events.as_deref().unwrap_or(Path::new(""));
         command
-            .args(["-namespace", "test", "-address", "", "-publish-binary", "", "-id", &self.id])
+            .args(["-namespace", "test", "-publish-binary", "", "-id", &self.id])
+            .arg("-address")
+            .arg(events)
             .current_dir(self.bundle())
             .env("TARE_SOCKET_DIR", &self.sockets)
             .stdin(Stdio::null());

@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "containerd/events.proto",
         "containerd/events_service.proto",
         "containerd/runc_options.proto",
+        "containerd/linux_runc_options.proto",
         "containerd/cgroups_v1.proto",
         "containerd/cgroups_v2.proto",
         "docker/logdriver.proto",

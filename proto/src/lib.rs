@@ -50,6 +50,13 @@ pub mod containerd {
             tonic::include_proto!("io.containerd.cgroups.v2");
         }
     }
+    /// Options of shims, before there were those of runc's.
+    pub mod linux {
+        /// The same for all.
+        pub mod runc {
+            tonic::include_proto!("containerd.linux.runc");
+        }
+    }
     /// Options of runc-compatible shims.
     pub mod runc {
         /// Version 1.

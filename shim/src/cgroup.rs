@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::error::{Context, Error, Result};
+
 /// How often, and after what time each, a cgroup whose last process is about to end is tried again.
 const BUSY_RETRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -106,6 +108,29 @@ pub(crate) fn remove(path: &str) {
             }
             std::thread::sleep(BUSY_PAUSE);
         }
+    }
+}
+
+/// Puts this process into the cgroup at `path` below the root of each hierarchy that has one. It is
+/// the caller's to make.
+pub(crate) fn join(path: &str) -> Result<()> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let below = path.strip_prefix('/').filter(|below| below.split('/').all(plain));
+    let below = below.ok_or_else(|| Error::invalid(format!("shim_cgroup: {path:?} is no path")))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context(|| "list mounts".to_owned())?;
+    let mut joined = false;
+    for place in mount_places(&mounts, |kind, _| kind == "cgroup" || kind == "cgroup2") {
+        let cgroup = place.of(&format!("/{below}"));
+        if cgroup.is_dir() {
+            // The one who writes is whom 0 stands for.
+            fs::write(cgroup.join("cgroup.procs"), "0")
+                .context(|| format!("shim_cgroup: join {}", cgroup.display()))?;
+            joined = true;
+        }
+    }
+    match joined {
+        true => Ok(()),
+        false => Err(Error::precondition(format!("shim_cgroup: there is no cgroup {path}"))),
     }
 }
 

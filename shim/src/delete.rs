@@ -61,7 +61,7 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
     }
     let known = left.and_then(|left| left.state_directory).and_then(|place| record::read(&place));
     Leftovers::clear(&bundle);
-    Ok(response(known).encode_to_vec())
+    Ok(response(known, runtime::init_pid(&bundle)).encode_to_vec())
 }
 
 /// Has a server that lives on for others forget a container that has just been killed.
@@ -91,8 +91,8 @@ fn ask(socket: &Path, question: impl AsyncFnOnce(TaskClient<Channel>)) {
 }
 
 /// The true end where the server lived to record it.
-fn response(known: Option<TaskRecord>) -> DeleteResponse {
-    let pid = known.as_ref().map_or(0, |record| record.pid);
+fn response(known: Option<TaskRecord>, init: u32) -> DeleteResponse {
+    let pid = known.as_ref().map_or(init, |record| record.pid);
     let exit = known.and_then(|record| record.exit);
     let exited_at = exit.as_ref().and_then(|exit| exit.exited_at.parse::<Timestamp>().ok());
     DeleteResponse {

@@ -27,6 +27,7 @@ mod publish;
 mod reaper;
 mod record;
 mod runtime;
+mod scheduling;
 mod server;
 mod service;
 mod start;

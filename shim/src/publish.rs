@@ -41,6 +41,8 @@ pub(crate) enum Event {
         rootfs: Vec<Mount>,
         /// Its streams.
         stdio: StdioRequest,
+        /// The files that it is made of at its start.
+        checkpoint: Option<PathBuf>,
         /// Its init.
         pid: u32,
     },
@@ -54,6 +56,8 @@ pub(crate) enum Event {
     Paused { container_id: String },
     /// It goes on.
     Resumed { container_id: String },
+    /// Its processes were written to files.
+    Checkpointed { container_id: String, checkpoint: String },
     /// The out-of-memory killer struck.
     OutOfMemory { container_id: String },
     /// A process ended: an exec (`id` is its), or the init (`id` is the container's).
@@ -131,7 +135,7 @@ fn events_socket(address: &str) -> PathBuf {
 
 fn encode(event: Event) -> (&'static str, Any) {
     match event {
-        Event::Create { container_id, bundle, rootfs, stdio, pid } => any(
+        Event::Create { container_id, bundle, rootfs, stdio, checkpoint, pid } => any(
             "/tasks/create",
             "TaskCreate",
             &wire::TaskCreate {
@@ -144,7 +148,7 @@ fn encode(event: Event) -> (&'static str, Any) {
                     stderr: stdio.stderr,
                     terminal: stdio.terminal,
                 }),
-                checkpoint: String::new(),
+                checkpoint: checkpoint.map_or_else(String::new, |path| path.display().to_string()),
                 pid,
             },
         ),
@@ -167,6 +171,11 @@ fn encode(event: Event) -> (&'static str, Any) {
         Event::Resumed { container_id } => {
             any("/tasks/resumed", "TaskResumed", &wire::TaskResumed { container_id })
         }
+        Event::Checkpointed { container_id, checkpoint } => any(
+            "/tasks/checkpointed",
+            "TaskCheckpointed",
+            &wire::TaskCheckpointed { container_id, checkpoint },
+        ),
         Event::OutOfMemory { container_id } => {
             any("/tasks/oom", "TaskOOM", &wire::TaskOom { container_id })
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::address::{make_directory, socket_path};
@@ -17,6 +18,7 @@ use crate::diagnostics::enable_debug;
 use crate::error::{Context, Error, Result};
 use crate::linux::{Fork, fork};
 use crate::noted;
+use crate::scheduling::{be_killed_before, keep_core_to_itself};
 use crate::server;
 use crate::task::Spec;
 
@@ -33,17 +35,16 @@ const PROTOCOL_VERSION: u32 = 3;
 
 /// What to print for the manager that called.
 ///
-/// containerd gives itself away by its ttrpc address, and is told to speak ttrpc: its gRPC client
-/// (2.1 and later) takes a shim for dead before the first call. Before 1.7 it wants the address
-/// alone; from then on it says which versions it knows. Anyone else speaks gRPC.
+/// containerd is told to speak ttrpc: its gRPC client (2.1 and later) takes a shim for dead before
+/// the first call. Before 1.7 it wants the address alone; from then on it says which versions it
+/// knows. Anyone else speaks gRPC.
 fn bootstrap(socket: &Path) -> Result<String> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let parameters = if variable("TTRPC_ADDRESS").is_none() {
+    let parameters = if !is_containerd() {
         // A bare path: where the protocol is gRPC, `unix://` is the reader's to put before it.
         let address = socket.display().to_string();
         Bootstrap { version: PROTOCOL_VERSION, address, protocol: "grpc" }
     } else {
-        let address = format!("unix://{}", socket.display());
+        let address = uri(socket);
         let Some(newest) = variable("MAX_SHIM_VERSION") else { return Ok(address) };
         let newest = newest.parse().unwrap_or(PROTOCOL_VERSION);
         Bootstrap { version: newest.min(PROTOCOL_VERSION), address, protocol: "ttrpc" }
@@ -59,10 +60,14 @@ pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<
     let spec = Spec::read(&bundle);
     let socket = socket_path(flags, spec.group().unwrap_or(&flags.id));
     let printed = bootstrap(&socket)?;
+    if is_containerd() {
+        note_address(&bundle, &socket)?;
+    }
     let Some(listener) = listen(&socket)? else {
         return Ok(Some(printed));
     };
     let what = || "start the server".to_owned();
+    let manager = rustix::process::getppid();
     let (ready, server_is_ready) = pipe_with(PipeFlags::CLOEXEC).context(what)?;
     match fork().context(what)? {
         Fork::Parent => {
@@ -83,7 +88,8 @@ pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<
             if flags.debug {
                 enable_debug();
             }
-            if let Err(error) = noted::note(&bundle).and_then(|()| detach(&bundle)) {
+            let prepared = noted::note(&bundle).and_then(|()| detach(&bundle));
+            if let Err(error) = prepared.and_then(|()| adapt(manager)) {
                 let _ = answer.write_all(error.to_string().as_bytes());
                 return Err(error);
             }
@@ -91,6 +97,16 @@ pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<
             Ok(None)
         }
     }
+}
+
+/// Where containerd 1.x looks for its shims after it was away. From 2.0 on it notes that itself.
+fn note_address(bundle: &Path, socket: &Path) -> Result<()> {
+    let path = bundle.join("address");
+    std::fs::write(&path, uri(socket)).context(|| format!("write {}", path.display()))
+}
+
+fn uri(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
 }
 
 /// What the server says when it serves; anything else is what went wrong.
@@ -146,6 +162,26 @@ fn detach(bundle: &Path) -> Result<()> {
     // The caller's own mask must not reach into containers.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     std::env::set_current_dir("/").context(what)
+}
+
+/// Has the kernel treat the server as the manager wants it for its shims.
+fn adapt(manager: Option<Pid>) -> Result<()> {
+    if let Some(manager) = manager.filter(|_| is_containerd()) {
+        be_killed_before(manager)?;
+    }
+    match variable("SCHED_CORE") {
+        Some(_) => keep_core_to_itself(),
+        None => Ok(()),
+    }
+}
+
+/// Whether the manager that called gives itself away as containerd, by its ttrpc address.
+fn is_containerd() -> bool {
+    variable("TTRPC_ADDRESS").is_some()
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Where the server's own messages go: containerd's fifo, or a file. The fifo is opened for reading

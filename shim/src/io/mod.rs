@@ -93,10 +93,9 @@ struct Pump {
 impl ProcessIo {
     /// Streams of a process that doesn't exist yet: clients may attach already.
     pub(crate) fn new(request: &StdioRequest, policy: Policy) -> Result<Self> {
-        let stderr_endpoint = Endpoint::parse(&request.stderr)?;
-        if request.terminal && stderr_endpoint != Endpoint::Null {
-            return Err(Error::invalid("a terminal has no stderr of its own: leave it empty"));
-        }
+        let named = Endpoint::parse(&request.stderr)?;
+        // Some clients of containerd name a stderr all the same. Nothing comes out of a terminal there.
+        let stderr_endpoint = if request.terminal { Endpoint::Null } else { named };
         Ok(ProcessIo {
             stdin_endpoint: Endpoint::parse(&request.stdin)?,
             stdout_endpoint: Endpoint::parse(&request.stdout)?,

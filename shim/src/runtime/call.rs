@@ -66,15 +66,23 @@ pub(super) struct Call {
     verb: &'static str,
     args: Vec<OsString>,
     log: Scratch,
+    directory: PathBuf,
 }
 
 impl Call {
-    /// Of `verb`, with the runtime's own log in `log`.
-    pub(super) fn new(config: &RuntimeConfig, verb: &'static str, log: Scratch) -> Self {
+    /// Of `verb`, with the runtime's own log in `log`, in the bundle `directory`: programs that stand
+    /// in for a runtime look for its config.json there.
+    pub(super) fn new(
+        config: &RuntimeConfig,
+        verb: &'static str,
+        log: Scratch,
+        directory: &Path,
+    ) -> Self {
         let mut args = global_args(config);
         args.extend(["--log".into(), log.path().as_os_str().to_owned()]);
         args.extend(["--log-format".into(), "json".into(), verb.into()]);
-        Call { program: config.program.clone(), verb, args, log }
+        let (program, directory) = (config.program.clone(), directory.to_owned());
+        Call { program, verb, args, log, directory }
     }
 
     /// Adds `--name value`.
@@ -123,6 +131,7 @@ impl Call {
 
     async fn wait(&self, launch: &Launch, stdio: ChildStdio) -> Result<u32> {
         let mut command = command(&self.program, &self.args);
+        command.current_dir(&self.directory);
         command.stdin(stdio.stdin).stdout(stdio.stdout).stderr(stdio.stderr);
         let mut program = launch.spawn(&mut command).map_err(|error| {
             let program = self.program.display();

@@ -1,6 +1,7 @@
 //! Calls of the OCI runtime, by runc's command line.
 
 mod call;
+mod criu;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,6 +14,9 @@ use crate::error::{Context, Error, Result};
 use crate::io::ChildStdio;
 use crate::reaper::Launch;
 use call::{Call, Failure, Undone, command, global_args};
+
+/// The file in the bundle that has the pid of the container's init; containerd's shim has the same.
+const INIT_PID: &str = "init.pid";
 
 /// Which runtime it is, and how it is to be called. Kept in the bundle for `delete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +57,8 @@ impl Runtime {
         stdio: ChildStdio,
         console: Option<&Path>,
     ) -> Result<Pid> {
-        let pid_file = self.scratch("pid");
         let mut call = self.call("create");
         call.option("--bundle", &self.bundle);
-        call.option("--pid-file", pid_file.path());
         if let Some(console) = console {
             call.option("--console-socket", console);
         }
@@ -66,6 +68,13 @@ impl Runtime {
         if self.config.no_new_keyring {
             call.flag("--no-new-keyring");
         }
+        self.make(launch, call, stdio).await
+    }
+
+    /// Makes the container by a call that only lacks where to leave its init's pid, and returns that.
+    async fn make(&self, launch: &Launch, mut call: Call, stdio: ChildStdio) -> Result<Pid> {
+        let pid_file = self.bundle.join(INIT_PID);
+        call.option("--pid-file", &pid_file);
         call.flag(&self.container);
         if let Err(Failure { error, undone }) = call.run_with(launch, stdio).await {
             if undone == Undone::Nothing {
@@ -73,7 +82,7 @@ impl Runtime {
             }
             return Err(error);
         }
-        let pid = read_pid(pid_file.path());
+        let pid = read_pid(&pid_file);
         if pid.is_err() {
             // A container that can't be waited for is none.
             let _ = self.delete(launch, true).await;
@@ -175,7 +184,7 @@ impl Runtime {
     }
 
     fn call(&self, verb: &'static str) -> Call {
-        Call::new(&self.config, verb, self.scratch("log"))
+        Call::new(&self.config, verb, self.scratch("log"), &self.bundle)
     }
 
     /// A file in the bundle that nobody else uses.
@@ -206,6 +215,12 @@ pub(crate) fn delete_by_force(config: &RuntimeConfig, container: &str) -> Result
     }
     let text = String::from_utf8_lossy(&output.stderr);
     Err(Error::unknown(format!("OCI runtime delete failed: {}", text.trim())))
+}
+
+/// The pid of the last init that was made for a bundle; 0 if there was none.
+pub(crate) fn init_pid(bundle: &Path) -> u32 {
+    let pid = read_pid(&bundle.join(INIT_PID));
+    pid.map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
 }
 
 fn read_pid(path: &Path) -> Result<Pid> {

@@ -18,6 +18,8 @@ pub(super) fn describe(task: &Task, run: &Run, id: &str, process: &Process) -> a
     let state = process.state();
     let container_is_paused = matches!(run.init.state(), State::Paused { .. });
     let (status, exit) = match state {
+        // It couldn't be started: to containerd, it is as it was made.
+        State::Stopped { pid: 0, .. } => (TaskStatus::Created, None),
         State::Stopped { exit, .. } => (TaskStatus::Stopped, Some(exit)),
         State::Paused { .. } => (TaskStatus::Paused, None),
         State::Running { .. } if container_is_paused => (TaskStatus::Paused, None),

@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::error::{Error, Result};
 use crate::io::StdioRequest;
 use crate::io::console::Size;
-use crate::task::{CreateRequest, State, Task, TaskOptions, Tasks};
+use crate::task::{Checkpoint, CheckpointRequest, CreateRequest, State, Task, TaskOptions, Tasks};
 pub(crate) use connection::Connection;
 use convert::{deleted, describe, length, process_info};
 pub(crate) use streams::StreamsService;
@@ -82,10 +82,9 @@ impl api::task_server::Task for TaskService {
         request: Request<api::CreateTaskRequest>,
     ) -> Reply<api::CreateTaskResponse> {
         let request = request.into_inner();
-        if !request.checkpoint.is_empty() {
-            return Err(Error::unimplemented("Create from a checkpoint isn't supported").into());
-        }
         let options = TaskOptions::read(request.options.as_ref(), self.tasks.namespace())?;
+        let (images, parent) = (&request.checkpoint, &request.parent_checkpoint);
+        let checkpoint = Checkpoint::read(images, parent, &options.criu_images)?;
         let request = CreateRequest {
             id: request.id,
             bundle: PathBuf::from(request.bundle),
@@ -96,6 +95,7 @@ impl api::task_server::Task for TaskService {
                 stdout: request.stdout,
                 stderr: request.stderr,
             },
+            checkpoint,
             options,
         };
         let tasks = Arc::clone(&self.tasks);
@@ -157,8 +157,10 @@ impl api::task_server::Task for TaskService {
         self.with_task(&id, |task| async move { task.resume().await }).await
     }
 
-    async fn checkpoint(&self, _request: Request<api::CheckpointTaskRequest>) -> Reply<()> {
-        Err(Error::unimplemented("Checkpoint isn't supported").into())
+    async fn checkpoint(&self, request: Request<api::CheckpointTaskRequest>) -> Reply<()> {
+        let api::CheckpointTaskRequest { id, path, options } = request.into_inner();
+        let request = CheckpointRequest::read(&path, options.as_ref())?;
+        self.with_task(&id, |task| async move { task.checkpoint(&request).await }).await
     }
 
     async fn kill(&self, request: Request<api::KillRequest>) -> Reply<()> {

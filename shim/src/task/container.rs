@@ -8,6 +8,7 @@ use prost_types::Any;
 use tokio::sync::watch;
 
 use super::blueprint::Blueprint;
+use super::checkpoint::Checkpoint;
 use super::exec::Exec;
 use super::health::HealthMonitor;
 use super::is_valid_id;
@@ -46,6 +47,8 @@ pub(crate) struct Task {
     pub(super) rootfs: Option<Rootfs>,
     pub(super) record: Record,
     pub(super) shares_pid_namespace: bool,
+    /// What its first run is made of when it is started, if it isn't made before.
+    pub(super) checkpoint: Option<Checkpoint>,
     /// Limits that have changed since the bundle was written.
     pub(super) limits: Limits,
     /// The run that there is, or that was the last one.
@@ -69,6 +72,9 @@ impl Task {
     pub(crate) async fn start(self: &Arc<Self>) -> Result<u32> {
         let run = self.run();
         let turn = run.init.begin(Action::Start).await?;
+        if let Some(checkpoint) = &self.checkpoint {
+            return self.restore(&run, checkpoint, &turn).await;
+        }
         let (pid, moment) = (run.init.state().pid(), Moment::now());
         self.blueprint.runtime.start(&self.blueprint.launch()).await?;
         run.init.set_state(State::Running { pid }, &turn);

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Environment;
 use super::blueprint::Blueprint;
+use super::checkpoint::Checkpoint;
 use super::container::Task;
 use super::health::HealthMonitor;
 use super::leftovers::{Leftovers, Noted};
@@ -17,6 +18,7 @@ use super::restart::Restarts;
 use super::run::Run;
 use super::situation::Situation;
 use super::spec::Spec;
+use crate::cgroup;
 use crate::diagnostics::warn;
 use crate::error::Result;
 use crate::io::StdioRequest;
@@ -37,6 +39,8 @@ pub(crate) struct CreateRequest {
     pub(crate) rootfs: Vec<Mount>,
     /// The init's streams.
     pub(crate) stdio: StdioRequest,
+    /// The files that it is to be made of, at its start.
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// The rest.
     pub(crate) options: TaskOptions,
 }
@@ -47,8 +51,12 @@ impl Task {
         environment: Arc<Environment>,
         request: CreateRequest,
     ) -> Result<Arc<Self>> {
-        let CreateRequest { id, bundle, rootfs, stdio, options } = request;
+        let CreateRequest { id, bundle, rootfs, stdio, checkpoint, options } = request;
         let restarts = options.restarts;
+        let state_directory = options.state_directory.unwrap_or_else(|| bundle.clone());
+        if let Some(cgroup) = &options.shim_cgroup {
+            cgroup::join(cgroup)?;
+        }
         let blueprint = Blueprint {
             runtime: Runtime::new(options.runtime.clone(), &id, &bundle),
             log: options.log.as_ref().map_or(Ok(None), Log::open)?,
@@ -56,15 +64,18 @@ impl Task {
             owner: options.owner,
             stdio: stdio.clone(),
             id: id.clone(),
+            bundle: bundle.clone(),
+            criu_work: options.criu_work,
             environment,
         };
-        let leftovers = Leftovers {
-            runtime: options.runtime,
-            state_directory: options.state_directory.clone(),
-        };
+        let leftovers =
+            Leftovers { runtime: options.runtime, state_directory: Some(state_directory.clone()) };
         let noted = leftovers.write(&bundle)?;
         let mounted = Rootfs::mount(&bundle, &rootfs).inspect_err(|_| forget(&bundle, noted))?;
-        let made = first_run(&blueprint, options.state_directory, restarts).await;
+        let made = match &checkpoint {
+            None => first_run(&blueprint, state_directory, restarts).await,
+            Some(_) => planned_run(&blueprint, state_directory, restarts),
+        };
         let (run, ended, record, situation) = match made {
             Ok(made) => made,
             Err(error) => {
@@ -86,18 +97,23 @@ impl Task {
             limits: Limits::default(),
             run: Mutex::new(Arc::new(run)),
             restarts: Mutex::new(Restarts::new(options.restart, restarts)),
+            checkpoint,
             health: options.health.map(HealthMonitor::new),
             situation: watch::Sender::new(Some(situation)),
             making: tokio::sync::Mutex::new(()),
             bundle,
             id,
         });
-        tokio::spawn(Arc::clone(&task).supervise(ended));
+        if let Some(ended) = ended {
+            tokio::spawn(Arc::clone(&task).supervise(ended));
+        }
+        let checkpoint = task.checkpoint.as_ref().map(|checkpoint| checkpoint.images.clone());
         task.publish(Event::Create {
             container_id: task.id.clone(),
             bundle: task.bundle.clone(),
             rootfs,
             stdio,
+            checkpoint,
             pid,
         });
         Ok(task)
@@ -106,18 +122,29 @@ impl Task {
 
 async fn first_run(
     blueprint: &Blueprint,
-    state_directory: Option<PathBuf>,
+    state_directory: PathBuf,
     restarts: u32,
-) -> Result<(Run, ExitReceiver, Record, Situation)> {
+) -> Result<(Run, Option<ExitReceiver>, Record, Situation)> {
     let (run, ended) = blueprint.make_run().await?;
     let situation = Situation::created(run.init.state().pid(), restarts);
-    match Record::begin(state_directory, &blueprint.id, &situation) {
-        Ok(record) => Ok((run, ended, record, situation)),
+    match Record::begin(Some(state_directory), &blueprint.id, &situation) {
+        Ok(record) => Ok((run, Some(ended), record, situation)),
         Err(error) => {
             blueprint.discard(&run, ended).await;
             Err(error)
         }
     }
+}
+
+/// The run of a container that nothing is made of before its start.
+fn planned_run(
+    blueprint: &Blueprint,
+    state_directory: PathBuf,
+    restarts: u32,
+) -> Result<(Run, Option<ExitReceiver>, Record, Situation)> {
+    let situation = Situation::created(0, restarts);
+    let record = Record::begin(Some(state_directory), &blueprint.id, &situation)?;
+    Ok((Run::new(blueprint.plan_init()?), None, record, situation))
 }
 
 async fn take_back(rootfs: Option<&Rootfs>) {

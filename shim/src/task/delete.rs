@@ -19,6 +19,7 @@ impl Task {
         }
         let _making = self.making.lock().await;
         let run = self.run();
+        self.give_up_restore(&run).await?;
         run.init.state().allow(Action::Delete)?;
         self.set_restart_policy(RestartPolicy::Never)?;
         let mut errors = Vec::new();

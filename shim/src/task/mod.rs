@@ -1,6 +1,7 @@
 //! The containers under this shim: one, or the several of a pod.
 
 mod blueprint;
+mod checkpoint;
 mod condition;
 mod container;
 mod create;
@@ -8,10 +9,12 @@ mod delete;
 mod exec;
 mod health;
 mod leftovers;
+mod legacy;
 mod limits;
 mod options;
 mod process;
 mod restart;
+mod restore;
 mod run;
 mod situation;
 mod spec;
@@ -24,6 +27,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use checkpoint::{Checkpoint, CheckpointRequest};
 pub(crate) use container::Task;
 pub(crate) use create::CreateRequest;
 pub(crate) use exec::Exec;

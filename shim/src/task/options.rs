@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use prost::Message;
+use tare_proto::containerd::linux::runc as legacy;
 use tare_proto::containerd::runc::v1::Options as RuncOptions;
 use tare_proto::tare::shim::v1::restart_policy::When;
 use tare_proto::tare::shim::v1::{self as api, Log, Options as TareOptions};
 
+use super::checkpoint::absolute;
 use super::health::HealthCheck;
+use super::legacy::create_options;
 use super::restart::RestartPolicy;
 use crate::error::{Context, Error, Result};
 use crate::io::Owner;
@@ -24,7 +27,7 @@ const CONTAINERD_RUNTIME_ROOT: &str = "/run/containerd/tare";
 pub(crate) struct TaskOptions {
     /// Which runtime to call, and how.
     pub(crate) runtime: RuntimeConfig,
-    /// Where the record goes.
+    /// Where the record goes; into the bundle where `None`.
     pub(crate) state_directory: Option<PathBuf>,
     /// What is logged.
     pub(crate) log: Option<Log>,
@@ -38,13 +41,19 @@ pub(crate) struct TaskOptions {
     pub(super) health: Option<HealthCheck>,
     /// How often others have started it again.
     pub(crate) restarts: u32,
+    /// The files that the container is to be made of; empty where Create alone says.
+    pub(crate) criu_images: String,
+    /// Where criu's own files go.
+    pub(crate) criu_work: Option<PathBuf>,
+    /// The cgroup that the shim itself is to be in.
+    pub(crate) shim_cgroup: Option<String>,
 }
 
 impl TaskOptions {
     /// Reads the options that a caller in `namespace` gave.
     pub(crate) fn read(options: Option<&prost_types::Any>, namespace: &str) -> Result<Self> {
         let Some(options) = options.filter(|any| !any.type_url.is_empty()) else {
-            return Ok(Self::from_runc(RuncOptions::default(), namespace));
+            return Self::from_runc(RuncOptions::default(), namespace);
         };
         let what = || format!("understand the options {}", options.type_url);
         match options.type_url.rsplit('/').next().unwrap_or_default() {
@@ -54,7 +63,11 @@ impl TaskOptions {
             }
             "containerd.runc.v1.Options" => {
                 let options = RuncOptions::decode(options.value.as_slice()).context(what)?;
-                Ok(Self::from_runc(options, namespace))
+                Self::from_runc(options, namespace)
+            }
+            "containerd.linux.runc.CreateOptions" => {
+                let options = legacy::CreateOptions::decode(options.value.as_slice());
+                Self::from_runc(create_options(options.context(what)?)?, namespace)
             }
             other => Err(Error::invalid(format!(
                 "options of type {other:?}: give tare.shim.v1.Options or containerd.runc.v1.Options"
@@ -83,12 +96,15 @@ impl TaskOptions {
             restart: options.restart.as_ref().map_or(Ok(RestartPolicy::Never), restart_policy)?,
             health: options.health.as_ref().map(HealthCheck::read).transpose()?,
             restarts: options.restarts,
+            criu_images: String::new(),
+            criu_work: None,
+            shim_cgroup: None,
         })
     }
 
-    fn from_runc(options: RuncOptions, namespace: &str) -> Self {
+    fn from_runc(options: RuncOptions, namespace: &str) -> Result<Self> {
         let root = non_empty(&options.root).unwrap_or(CONTAINERD_RUNTIME_ROOT);
-        TaskOptions {
+        Ok(TaskOptions {
             runtime: RuntimeConfig {
                 program: runtime_program(&options.binary_name),
                 root: Some(Path::new(root).join(namespace)),
@@ -103,7 +119,10 @@ impl TaskOptions {
             restart: RestartPolicy::Never,
             health: None,
             restarts: 0,
-        }
+            criu_work: absolute(&options.criu_work_path, "criu_work_path")?,
+            criu_images: options.criu_image_path,
+            shim_cgroup: Some(options.shim_cgroup).filter(|path| !path.is_empty()),
+        })
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Run {
     pub(crate) init: Process,
     /// When the init was let go.
     begun: OnceLock<Moment>,
-    oom: Option<OomCounter>,
+    oom: OnceLock<OomCounter>,
     execs: Mutex<HashMap<String, Arc<Exec>>>,
 }
 
@@ -35,10 +35,19 @@ impl Moment {
 }
 
 impl Run {
-    /// Of an init that was just made, and waits to be let go.
+    /// Of an init that was just made, and waits to be let go, or that isn't made yet.
     pub(super) fn new(init: Process) -> Self {
-        let oom = OomCounter::of_process(init.state().pid());
-        Run { init, begun: OnceLock::new(), oom, execs: Mutex::default() }
+        let run =
+            Run { init, begun: OnceLock::new(), oom: OnceLock::new(), execs: Mutex::default() };
+        run.count_oom();
+        run
+    }
+
+    /// Counts the out-of-memory killer's strikes, from when there is an init.
+    pub(super) fn count_oom(&self) {
+        if let Some(counter) = OomCounter::of_process(self.init.state().pid()) {
+            let _ = self.oom.set(counter);
+        }
     }
 
     /// The init was let go at `moment`; returns its time.
@@ -58,7 +67,7 @@ impl Run {
 
     /// Whether the out-of-memory killer has struck in it.
     pub(super) fn is_oom_killed(&self) -> bool {
-        self.oom.as_ref().is_some_and(OomCounter::has_struck)
+        self.oom.get().is_some_and(OomCounter::has_struck)
     }
 
     /// Whether its init is there, and hasn't been let go.
@@ -81,7 +90,7 @@ impl Run {
     pub(super) fn add_exec(&self, exec: Exec) -> Result<()> {
         let mut execs = self.lock_execs();
         if execs.contains_key(&exec.id) {
-            return Err(Error::already_exists(format!("exec {} exists", exec.id)));
+            return Err(Error::already_exists(format!("id {}: already exists", exec.id)));
         }
         execs.insert(exec.id.clone(), Arc::new(exec));
         Ok(())

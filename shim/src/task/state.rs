@@ -43,6 +43,8 @@ pub(crate) enum Action {
     Resume,
     /// Change its limits.
     Update,
+    /// Write its processes to files.
+    Checkpoint,
     /// Describe another process for it.
     Exec,
     /// Send a signal.
@@ -62,6 +64,7 @@ impl State {
                 State::Created { .. } | State::Running { .. } | State::Paused { .. },
                 Action::Update | Action::Kill,
             )
+            | (State::Running { .. } | State::Paused { .. }, Action::Checkpoint)
             | (State::Created { .. } | State::Running { .. }, Action::Exec)
             | (State::Added | State::Created { .. } | State::Stopped { .. }, Action::Delete) => {
                 Ok(())
@@ -86,6 +89,7 @@ impl State {
                 Action::Resume,
             )
             | (State::Added | State::Stopped { .. }, Action::Update)
+            | (State::Added | State::Created { .. } | State::Stopped { .. }, Action::Checkpoint)
             | (State::Added | State::Paused { .. } | State::Stopped { .. }, Action::Exec)
             | (State::Running { .. } | State::Paused { .. }, Action::Delete) => {
                 let (verb, name) = (action.verb(), self.name());
@@ -123,6 +127,7 @@ impl Action {
             Action::Pause => "pause",
             Action::Resume => "resume",
             Action::Update => "update",
+            Action::Checkpoint => "checkpoint",
             Action::Exec => "exec in",
             Action::Kill => "kill",
             Action::Delete => "delete",
@@ -136,11 +141,12 @@ mod tests {
     use crate::error::Kind;
     use std::time::UNIX_EPOCH;
 
-    const ACTIONS: [Action; 7] = [
+    const ACTIONS: [Action; 8] = [
         Action::Start,
         Action::Pause,
         Action::Resume,
         Action::Update,
+        Action::Checkpoint,
         Action::Exec,
         Action::Kill,
         Action::Delete,
@@ -156,8 +162,8 @@ mod tests {
         let stopped = State::Stopped { pid: 7, exit: Exit { status: 0, at: UNIX_EPOCH } };
         assert_eq!(legal(State::Added), [Start, Delete]);
         assert_eq!(legal(State::Created { pid: 7 }), [Start, Update, Exec, Kill, Delete]);
-        assert_eq!(legal(State::Running { pid: 7 }), [Pause, Update, Exec, Kill]);
-        assert_eq!(legal(State::Paused { pid: 7 }), [Resume, Update, Kill]);
+        assert_eq!(legal(State::Running { pid: 7 }), [Pause, Update, Checkpoint, Exec, Kill]);
+        assert_eq!(legal(State::Paused { pid: 7 }), [Resume, Update, Checkpoint, Kill]);
         assert_eq!(legal(stopped), [Delete]);
         let refused = stopped.allow(Action::Kill).unwrap_err();
         assert_eq!(refused.kind(), Kind::NotFound);

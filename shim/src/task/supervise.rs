@@ -62,6 +62,8 @@ impl Task {
             let runtime = &self.blueprint.runtime;
             let _ = runtime.kill(&self.blueprint.launch(), KILL, true).await;
         }
+        // Their ends are told first; one that is being started fails first.
+        let _ = timeout(DELETE_PATIENCE, run.execs_ended()).await;
         let oom_killed = run.is_oom_killed();
         let mut delay = None;
         let decide = || {

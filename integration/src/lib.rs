@@ -11,6 +11,7 @@
 
 pub mod archive;
 pub mod command;
+pub mod containerd;
 pub mod daemon;
 pub mod footprint;
 pub mod host;
@@ -24,6 +25,7 @@ pub mod terminal;
 pub mod wait;
 
 pub use command::{Ran, Running};
+pub use containerd::{Containerd, on_containerd};
 pub use host::{Host, on_host, on_host_with};
 pub use images::{BUSYBOX, NGINX};
 pub use wait::until;

@@ -73,11 +73,18 @@ impl Namespaces {
     }
 }
 
-impl Drop for Namespaces {
-    fn drop(&mut self) {
+impl Namespaces {
+    /// Ends every process in here; then there is nothing that a command could run in.
+    pub fn end(&mut self) {
         // Closing its input ends the first process, and with it the kernel ends all others.
         drop(self.unshare.stdin.take());
         let _ = self.unshare.wait();
+    }
+}
+
+impl Drop for Namespaces {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

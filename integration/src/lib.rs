@@ -21,6 +21,7 @@ pub mod images;
 pub mod namespaces;
 pub mod peer;
 pub mod programs;
+pub mod registry;
 pub mod terminal;
 pub mod wait;
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use crate::registry::RegistrySettings;
+
 /// The settings of one manager. Two managers on one machine must differ in both roots, the bridge
 /// and the cgroup parent.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ pub struct Config {
     pub stop_timeout: u32,
     /// Labels of this manager, as `info` shows them.
     pub labels: Vec<String>,
+    /// How registries are reached.
+    pub registry: RegistrySettings,
 }
 
 /// An OCI runtime, called by runc's command line.
@@ -143,6 +147,7 @@ impl Config {
             shm_size: 64 << 20,
             stop_timeout: 10,
             labels: Vec::new(),
+            registry: RegistrySettings::default(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Kind {
     Unsupported,
     /// It is not allowed.
     Forbidden,
+    /// Who asks did not prove who they are.
+    Unauthorized,
     /// Something that is needed is not there now; trying again may help.
     Unavailable,
     /// Disk, addresses, ports or another finite thing is used up.

@@ -12,6 +12,7 @@ pub mod events;
 pub mod host;
 pub mod image;
 pub mod network;
+pub mod registry;
 pub mod shim;
 pub mod snapshot;
 pub mod store;

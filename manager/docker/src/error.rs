@@ -67,6 +67,7 @@ fn status(kind: Kind) -> StatusCode {
         Kind::NotModified => StatusCode::NOT_MODIFIED,
         Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Exhausted | Kind::System => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -2,7 +2,10 @@
 //!
 //! A blob is written under a passing name while its digest is computed, and moved to its own name
 //! when it is whole. It counts as there once a record names it, and the record is written after
-//! [`Blobs::sync`]; what no record names is swept.
+//! [`Blobs::sync`]; what no record names is swept. What comes from a registry is written below
+//! `partial/` instead, under the digest that it is to have, so that it can go on where it stopped.
+
+mod partial;
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -18,10 +21,14 @@ use super::image::Blob;
 use crate::error::{Error, Result};
 use crate::snapshot::{Hold, Holds, private_directory};
 
+pub(crate) use partial::{Fetched, Partial};
+
 /// The blobs of one manager.
 pub(crate) struct Blobs {
     root: PathBuf,
     ingest: PathBuf,
+    /// Blobs that come from registries, as far as they are there.
+    partial: PathBuf,
     next: AtomicU64,
     holds: Arc<Holds<Digest>>,
     /// Held while a blob comes to its place or is taken from it.
@@ -55,9 +62,11 @@ impl Blobs {
         let root = data_root.join("blobs").join("sha256");
         let ingest = data_root.join("ingest");
         private_directory(&root)?;
+        let partial = data_root.join("partial");
         private_directory(&ingest)?;
+        private_directory(&partial)?;
         let (next, changes) = (AtomicU64::new(0), Mutex::new(()));
-        Ok(Self { root, ingest, next, holds: Holds::new(), changes })
+        Ok(Self { root, ingest, partial, next, holds: Holds::new(), changes })
     }
 
     /// Keeps these blobs, there or still to come, from being collected.
@@ -84,13 +93,18 @@ impl Blobs {
 
     /// Moves a blob, which the caller holds, to its place. One that is there already stays.
     pub(crate) fn adopt(&self, blob: &Ingested) -> Result<()> {
-        let place = self.path(blob.digest);
+        self.place(&blob.path.0, blob.digest, blob.size).map(drop)
+    }
+
+    /// Moves the file `from` to a blob's place; false: the blob is there already.
+    fn place(&self, from: &Path, digest: Digest, size: u64) -> Result<bool> {
         let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.metadata().is_ok_and(|there| there.len() == blob.size) {
-            return Ok(());
+        if self.has(digest, size) {
+            return Ok(false);
         }
-        std::fs::rename(&blob.path.0, &place)
-            .map_err(|error| Error::io(format_args!("store the blob {}", blob.digest), error))
+        std::fs::rename(from, self.path(digest))
+            .map_err(|error| Error::io(format_args!("store the blob {digest}"), error))?;
+        Ok(true)
     }
 
     /// Whether the blob is there, with that size.
@@ -143,10 +157,11 @@ impl Blobs {
                 remove(&path)?;
             }
         }
-        Ok(())
+        self.sweep_partial(partial::KEPT)
     }
 
-    fn path(&self, digest: Digest) -> PathBuf {
+    /// Where a blob is, if it is there.
+    pub(crate) fn path(&self, digest: Digest) -> PathBuf {
         self.root.join(digest.hex())
     }
 }

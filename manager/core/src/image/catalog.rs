@@ -99,7 +99,7 @@ impl Catalog {
     pub(super) fn commit(
         &self,
         images: Vec<NewImage>,
-        layers: Vec<NewLayer>,
+        layers: Vec<Arc<NewLayer>>,
     ) -> Result<Vec<Loaded>> {
         self.blobs.sync()?;
         let _one_at_a_time = self.lock_changes();
@@ -131,6 +131,21 @@ impl Catalog {
         });
         let tags = tags.collect();
         Loaded { id, tags }
+    }
+
+    /// Records that an image, if it is there still, now consists of other blobs, which are in their
+    /// place.
+    pub(super) fn replace(&self, record: ImageRecord) -> Result<()> {
+        self.blobs.sync()?;
+        let _one_at_a_time = self.lock_changes();
+        let id = record.id();
+        let Some(config) = self.read().image(id).map(|image| Arc::clone(&image.config)) else {
+            return Ok(());
+        };
+        self.store.write(|change| change.put(&IMAGES, &id.to_string(), &record))?;
+        let image = self.indexed(record, config);
+        self.write().replace(image);
+        Ok(())
     }
 
     /// Gives an image that is there a name.
@@ -183,6 +198,16 @@ impl Catalog {
             event.attributes.extend(image.config.defaults.labels.clone());
         }
         self.events.publish(event.with("name", name));
+    }
+
+    /// Tells listeners what happened by way of the name of an image.
+    pub(super) fn tell_of(&self, name: &Reference, action: &str) {
+        let mut event = Event::now(EventType::Image, action, name.familiar());
+        let index = self.read();
+        if let Some(image) = index.named(name).and_then(|id| index.image(id)) {
+            event.attributes.extend(image.config.defaults.labels.clone());
+        }
+        self.events.publish(event.with("name", name.familiar_name()));
     }
 
     /// Waits until nobody else changes images.

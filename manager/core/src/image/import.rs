@@ -98,7 +98,7 @@ impl Catalog {
         let id = record.id();
         let names = name.into_iter().collect();
         let image = NewImage { record, config: Arc::new(config), names };
-        self.commit(vec![image], vec![layer])?;
+        self.commit(vec![image], vec![Arc::new(layer)])?;
         Ok(id)
     }
 }

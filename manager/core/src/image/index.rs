@@ -100,6 +100,15 @@ impl Index {
         self.images.entry(image.record.id()).or_insert(image);
     }
 
+    /// Puts an image in the place of the one with the same id, which has the same names.
+    pub(super) fn replace(&mut self, mut image: Indexed) {
+        if let Some(before) = self.images.get(&image.record.id()) {
+            image.names.clone_from(&before.names);
+            image.refresh();
+            self.images.insert(image.record.id(), image);
+        }
+    }
+
     /// Takes an image and its names out, and with it its holds.
     pub(super) fn remove(&mut self, id: ImageId) {
         if let Some(image) = self.images.remove(&id) {

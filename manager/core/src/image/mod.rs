@@ -13,8 +13,11 @@ mod image;
 mod import;
 mod index;
 mod load;
+mod manifest;
 mod pipeline;
 mod platform;
+mod pull;
+mod push;
 mod record;
 mod reference;
 mod remove;
@@ -33,6 +36,7 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::registry::Registries;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
 use catalog::Catalog;
@@ -40,12 +44,16 @@ use catalog::Catalog;
 pub use config::{Defaults, Healthcheck, HistoryStep, ImageConfig, RootFs};
 pub use digest::{ChainId, DiffId, Digest, ImageId};
 pub use image::{Blob, Image, Layer};
+pub use pull::{LayerStep, Pull, Step};
+pub use push::{Push, PushStep, PushedLayer};
 pub use reference::Reference;
 
 /// All images of one manager.
 pub struct Images {
     catalog: Arc<Catalog>,
     snapshots: Snapshots,
+    registries: Arc<Registries>,
+    transfers: pull::Transfers,
 }
 
 /// How far the unpacking of one layer is.
@@ -145,7 +153,14 @@ impl Images {
     pub fn open(config: &Config, store: Arc<Store>, events: Arc<Events>) -> Result<Arc<Self>> {
         let snapshots = Snapshots::open(config, Arc::clone(&store))?;
         let catalog = Arc::new(Catalog::open(config, store, events, &snapshots)?);
-        Ok(Arc::new(Self { catalog, snapshots }))
+        let registries = Registries::new(config.registry.clone());
+        let transfers = pull::Transfers::new(config.registry.downloads);
+        Ok(Arc::new(Self { catalog, snapshots, registries, transfers }))
+    }
+
+    /// The way to registries.
+    pub fn registries(&self) -> &Arc<Registries> {
+        &self.registries
     }
 
     /// The snapshots of these images and of containers made from them.
@@ -225,11 +240,18 @@ impl Images {
         &self,
         work: impl FnOnce(&Catalog) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let catalog = Arc::clone(&self.catalog);
-        tokio::task::spawn_blocking(move || work(&catalog))
-            .await
-            .map_err(|error| Error::system("an image's task died").caused_by(error))?
+        blocking_with(&self.catalog, work).await
     }
+}
+
+async fn blocking_with<T: Send + 'static>(
+    catalog: &Arc<Catalog>,
+    work: impl FnOnce(&Catalog) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let catalog = Arc::clone(catalog);
+    tokio::task::spawn_blocking(move || work(&catalog))
+        .await
+        .map_err(|error| Error::system("an image's task died").caused_by(error))?
 }
 
 /// A name that can be given to an image: with a tag, not a digest.

@@ -51,6 +51,27 @@ impl Platform {
         let (architecture, _) = normalise(architecture, variant);
         os == "linux" && architecture == self.architecture
     }
+
+    /// How well an image for that platform suits: 0 is best; none: not at all.
+    pub(super) fn rank(&self, os: &str, architecture: &str, variant: Option<&str>) -> Option<u32> {
+        let (architecture, variant) = normalise(architecture, variant);
+        if os != "linux" || architecture != self.architecture {
+            return None;
+        }
+        if variant == self.variant {
+            return Some(0);
+        }
+        let number = |variant: &Option<String>| {
+            variant.as_deref().map_or(Some(1), |text| text.strip_prefix('v')?.parse().ok())
+        };
+        let (wanted, offered): (u32, u32) = (number(&self.variant)?, number(&variant)?);
+        match self.variant {
+            // Newer processors run what is for older ones.
+            Some(_) => wanted.checked_sub(offered),
+            // Which one this is is not known; the oldest is the safest.
+            None => Some(offered),
+        }
+    }
 }
 
 impl fmt::Display for Platform {
@@ -89,6 +110,7 @@ fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<Strin
         ("x86_64" | "x86-64", variant) => ("amd64", variant),
         ("aarch64" | "arm64", None | Some("8" | "v8")) => ("arm64", None),
         ("aarch64", variant) => ("arm64", variant),
+        ("arm", None | Some("7")) => ("arm", Some("v7")),
         ("x86" | "i386" | "i686", variant) => ("386", variant),
         ("loongarch64", variant) => ("loong64", variant),
         (architecture, variant) => (architecture, variant),

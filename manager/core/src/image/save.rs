@@ -14,10 +14,10 @@ use tar::{EntryType, Header};
 use super::catalog::Catalog;
 use super::digest::{Digest, ImageId};
 use super::image::{Blob, Image};
+use super::manifest;
 use super::reference::Reference;
 use crate::error::{Error, Result};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// An image to be saved, and those of its names that were asked for.
@@ -115,7 +115,7 @@ fn item(image: &Image, names: &BTreeSet<Reference>) -> serde_json::Value {
     let sources: BTreeMap<String, serde_json::Value> = image
         .layers
         .iter()
-        .map(|layer| (layer.diff_id.to_string(), descriptor(&layer.blob)))
+        .map(|layer| (layer.diff_id.to_string(), manifest::describe(&layer.blob)))
         .collect();
     json!({
         "Config": path(image.id.digest()),
@@ -126,8 +126,8 @@ fn item(image: &Image, names: &BTreeSet<Reference>) -> serde_json::Value {
 }
 
 /// The entries of `index.json` for one image: one for each name.
-fn descriptors(manifest: &Blob, names: &BTreeSet<Reference>) -> Vec<serde_json::Value> {
-    let plain = descriptor(manifest);
+fn descriptors(described: &Blob, names: &BTreeSet<Reference>) -> Vec<serde_json::Value> {
+    let plain = manifest::describe(described);
     if names.is_empty() {
         return vec![plain];
     }
@@ -140,14 +140,6 @@ fn descriptors(manifest: &Blob, names: &BTreeSet<Reference>) -> Vec<serde_json::
         entry
     });
     named.collect()
-}
-
-fn descriptor(blob: &Blob) -> serde_json::Value {
-    json!({
-        "mediaType": blob.media_type,
-        "digest": blob.digest.to_string(),
-        "size": blob.size,
-    })
 }
 
 /// Writes a tar archive.
@@ -177,16 +169,12 @@ impl<W: Write> Writer<W> {
 
     /// Makes a manifest for an image that came without one.
     fn manifest(&mut self, image: &Image, config: &Blob) -> Result<Blob> {
-        let config = descriptor(config);
-        let layers: Vec<_> = image.layers.iter().map(|layer| descriptor(&layer.blob)).collect();
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers,
-        });
-        let content = encode(&manifest)?;
+        let layers = image.layers.iter().map(|layer| &layer.blob);
+        let content = manifest::of(config, layers)?;
         let blob = Blob {
             digest: Digest::of(&content),
             size: content.len() as u64,
-            media_type: MANIFEST.to_owned(),
+            media_type: manifest::MEDIA_TYPE.to_owned(),
         };
         self.blob(&blob, content.as_slice())?;
         Ok(blob)

@@ -5,7 +5,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::delete;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub(super) struct Directories {
 pub(crate) struct Fresh {
     number: u64,
     path: PathBuf,
-    kept: bool,
+    kept: AtomicBool,
 }
 
 impl Directories {
@@ -63,7 +63,7 @@ impl Directories {
     /// A new directory with an empty directory `fs` in it.
     pub(super) fn fresh(&self) -> Result<Fresh> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let fresh = Fresh { number, path: self.path(number), kept: false };
+        let fresh = Fresh { number, path: self.path(number), kept: AtomicBool::new(false) };
         make(&fresh.path, 0o700)?;
         make(&fresh.path.join(FILES), 0o755)?;
         Ok(fresh)
@@ -126,14 +126,14 @@ impl Fresh {
     }
 
     /// A record names it now.
-    pub(super) fn keep(mut self) {
-        self.kept = true;
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        if self.kept {
+        if self.kept.load(Ordering::Relaxed) {
             return;
         }
         if let Err(error) = delete::tree(&self.path) {

@@ -125,7 +125,7 @@ impl Layers {
     /// someone else recorded meanwhile is dropped.
     pub(crate) fn commit(
         &self,
-        mut layers: Vec<NewLayer>,
+        mut layers: Vec<Arc<NewLayer>>,
         others: impl FnOnce(&Transaction) -> Result<()>,
     ) -> Result<()> {
         let _one_at_a_time = lock(&self.changes);

@@ -1,25 +1,26 @@
-//! `POST /images/create`: makes an image of an archive. Fetching one from a registry has the same
-//! address in docker.
+//! `POST /images/create?fromSrc=…`: makes an image of an archive. Pulling one has the same address.
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream;
 use tare_core::image::{Import, Reference};
 
+use super::pull;
 use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::query::Query;
+use crate::registry_auth::RegistryAuth;
 use crate::stream::body_reader::BodyReader;
 use crate::stream::json_lines::{self, LineEnd, Message};
 
 pub(super) async fn handle(
     State(api): State<Api>,
     query: Query,
+    RegistryAuth(credentials): RegistryAuth,
     request: Request,
 ) -> Result<Response> {
     if let Some(image) = query.text("fromImage") {
-        return Err(pulling(image, query.text("tag")));
+        return pull::handle(&api, image, &query, credentials).await;
     }
     match query.text("fromSrc") {
         Some("-") => {}
@@ -48,30 +49,9 @@ pub(super) fn reference(repository: Option<&str>, tag: Option<&str>) -> Result<O
     Ok(Some(Reference::parse(&name)?.or_latest()))
 }
 
-/// What `docker run` of a missing image and `docker pull` get.
-fn pulling(image: &str, tag: Option<&str>) -> Error {
-    let name = match tag {
-        Some(digest) if digest.contains(':') => format!("{image}@{digest}"),
-        Some(tag) => format!("{image}:{tag}"),
-        None => image.to_owned(),
-    };
-    let name = Reference::parse(&name).map_or(name, |reference| reference.familiar());
-    let text = format!(
-        "pulling {name} from a registry is not supported by this version of tared; bring images \
-         in with `docker load` or `docker import`"
-    );
-    Error::new(StatusCode::NOT_IMPLEMENTED, text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_missing_image_is_named_as_its_user_did() {
-        let text = pulling("docker.io/library/nosuch", Some("latest")).to_string();
-        assert!(text.starts_with("pulling nosuch:latest from a registry"), "{text}");
-    }
 
     #[test]
     fn a_repository_gets_a_tag() {

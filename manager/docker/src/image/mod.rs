@@ -7,6 +7,7 @@ mod inspect;
 pub(crate) mod list;
 mod load;
 mod prune;
+mod pull;
 mod remove;
 mod save;
 pub(crate) mod summary;

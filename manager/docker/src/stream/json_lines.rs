@@ -37,6 +37,7 @@ pub(crate) struct Message {
 #[derive(Debug, Default, Serialize, PartialEq)]
 pub(crate) struct ProgressDetail {
     /// Bytes done.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) current: u64,
     /// Bytes in all; 0: unknown.
     #[serde(skip_serializing_if = "is_zero")]

@@ -48,7 +48,7 @@ impl Catalog {
         for blob in found.iter().flat_map(Found::blobs) {
             self.blobs.adopt(blob)?;
         }
-        self.commit(images, unpacked.into_values().collect())
+        self.commit(images, unpacked.into_values().map(Arc::new).collect())
     }
 
     fn config(&self, found: &Found) -> Result<Arc<ImageConfig>> {

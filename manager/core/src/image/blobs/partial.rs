@@ -1,0 +1,194 @@
+//! Blobs that are on their way here: what came of one is kept when its download ends early, and the
+//! next download of the same blob goes on from there.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Blobs, list, remove};
+use crate::error::{Error, Result};
+use crate::image::digest::{Digest, Hasher};
+
+/// How long the beginning of a blob is kept that nobody asks for again.
+pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const BUFFER: usize = 256 << 10;
+
+/// A blob that is being fetched. No one else writes it meanwhile.
+pub(crate) struct Partial {
+    /// Its lock says that it is being written.
+    file: File,
+    path: PathBuf,
+    hasher: Hasher,
+    size: u64,
+}
+
+/// A blob that was fetched whole, but is not in its place.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    path: PathBuf,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+}
+
+impl Blobs {
+    /// What is there of the blob `digest`: nothing, or its beginning. Waits for whoever writes it.
+    /// Reads what is there, since it must be hashed; it may be anything after a power cut.
+    pub(crate) fn partial(&self, digest: Digest, size: u64) -> Result<Partial> {
+        let path = self.partial.join(digest.hex());
+        let doing = |error| Error::io(format_args!("open {}", path.display()), error);
+        loop {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(doing)?;
+            flock(&file, FlockOperation::LockExclusive).map_err(|error| doing(error.into()))?;
+            // While we waited it may have been moved to its place, or deleted.
+            let opened = file.metadata().map_err(doing)?;
+            if !path.metadata().is_ok_and(|there| there.ino() == opened.ino()) {
+                continue;
+            }
+            if opened.len() > size {
+                file.set_len(0).map_err(doing)?;
+            }
+            let (hasher, size) = hash(&mut file).map_err(doing)?;
+            return Ok(Partial { file, path, hasher, size });
+        }
+    }
+
+    /// Moves a blob, which the caller holds, to its place. One that is there already stays.
+    pub(crate) fn adopt_fetched(&self, blob: &Fetched) -> Result<()> {
+        if self.place(&blob.path, blob.digest, blob.size)? { Ok(()) } else { remove(&blob.path) }
+    }
+
+    /// Deletes the beginnings of blobs that nobody fetches now or has fetched for so long.
+    pub(crate) fn sweep_partial(&self, older: Duration) -> Result<()> {
+        for path in list(&self.partial)? {
+            let Ok(file) = File::open(&path) else { continue };
+            let age = file.metadata().and_then(|there| there.modified()).map(|time| time.elapsed());
+            let old = !matches!(age, Ok(Ok(age)) if age < older);
+            if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                tracing::info!(path = %path.display(), "deleting a part of a blob");
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Partial {
+    /// Bytes that are there.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The file once more, to read what is there.
+    pub(crate) fn reader(&self) -> Result<File> {
+        File::open(&self.path)
+            .map_err(|error| Error::io(format_args!("open {}", self.path.display()), error))
+    }
+
+    /// Writes the next bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file
+            .write_all(bytes)
+            .map_err(|error| Error::io(format_args!("write {}", self.path.display()), error))?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The blob is whole; none: it is not `digest`, and is deleted.
+    pub(crate) fn finish(self, digest: Digest) -> Result<Option<Fetched>> {
+        if self.hasher.finish() != digest {
+            remove(&self.path)?;
+            return Ok(None);
+        }
+        Ok(Some(Fetched { path: self.path, digest, size: self.size }))
+    }
+}
+
+impl Fetched {
+    /// Deletes it: it has its digest, but is no layer.
+    pub(crate) fn discard(&self) -> Result<()> {
+        remove(&self.path)
+    }
+}
+
+fn hash(file: &mut File) -> io::Result<(Hasher, u64)> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; BUFFER];
+    file.rewind()?;
+    let mut size = 0;
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((hasher, size)),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                size += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_goes_on_where_it_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let digest = Digest::of(b"content");
+        let mut first = blobs.partial(digest, 7).unwrap();
+        first.write(b"cont").unwrap();
+        drop(first);
+        blobs.sweep().unwrap();
+
+        let mut second = blobs.partial(digest, 7).unwrap();
+        assert_eq!(second.size(), 4);
+        second.write(b"ent").unwrap();
+        let fetched = second.finish(digest).unwrap().unwrap();
+        let _hold = blobs.hold([digest]);
+        blobs.adopt_fetched(&fetched).unwrap();
+        assert_eq!(blobs.content(digest).unwrap(), b"content");
+        assert!(list(&blobs.partial).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_too_long_or_wrong_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let digest = Digest::of(b"content");
+        let mut first = blobs.partial(digest, 7).unwrap();
+        first.write(b"something longer").unwrap();
+        drop(first);
+        let mut second = blobs.partial(digest, 7).unwrap();
+        assert_eq!(second.size(), 0);
+        second.write(b"nothing").unwrap();
+        assert!(second.finish(digest).unwrap().is_none());
+        assert!(list(&blobs.partial).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_being_fetched_is_not_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let busy = blobs.partial(Digest::of(b"busy"), 4).unwrap();
+        drop(blobs.partial(Digest::of(b"left"), 4).unwrap());
+        blobs.sweep_partial(Duration::ZERO).unwrap();
+        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        drop(busy);
+        blobs.sweep_partial(Duration::ZERO).unwrap();
+        assert!(list(&blobs.partial).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,157 @@
+//! One layer's blob on its way from the registry to the disk.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::flights::Flight;
+use super::growing::{Growing, Writer};
+use super::{Transfers, Work};
+use crate::error::{Error, Result};
+use crate::image::blobs::{Fetched, Partial};
+use crate::image::catalog::Catalog;
+use crate::registry::{Session, Sink, Wanted};
+
+/// Pieces that may wait for the disk.
+const DEPTH: usize = 32;
+
+/// A download as everyone sees it who waits for it.
+pub(super) struct Download {
+    /// What is there of the blob.
+    pub(super) content: Arc<Growing>,
+    pub(super) state: watch::Receiver<Transfer>,
+    fetched: Arc<OnceLock<Fetched>>,
+}
+
+/// How far a download is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transfer {
+    Waiting,
+    Running { current: u64 },
+    Retrying { seconds: u64 },
+    Verifying,
+}
+
+impl Download {
+    /// The blob, once the download is done.
+    pub(super) fn fetched(&self) -> Option<&Fetched> {
+        self.fetched.get()
+    }
+}
+
+impl Transfers {
+    /// Fetches a blob, or waits for who fetches it already.
+    pub(super) fn download(&self, work: &Work<'_>, blob: Wanted) -> Arc<Flight<Download>> {
+        self.downloads.join(blob.digest, || {
+            let (tell, state) = watch::channel(Transfer::Waiting);
+            let content = Arc::new(Growing::default());
+            let fetched = Arc::new(OnceLock::new());
+            let job = Job {
+                catalog: Arc::clone(&work.images.catalog),
+                session: Arc::clone(&work.session),
+                permits: Arc::clone(&self.permits),
+                blob,
+                tell,
+                fetched: Arc::clone(&fetched),
+            };
+            let writer = Writer::new(Arc::clone(&content));
+            (Download { content, state, fetched }, job.run(writer))
+        })
+    }
+}
+
+struct Job {
+    catalog: Arc<Catalog>,
+    session: Arc<Session>,
+    permits: Arc<Semaphore>,
+    blob: Wanted,
+    tell: watch::Sender<Transfer>,
+    fetched: Arc<OnceLock<Fetched>>,
+}
+
+impl Job {
+    async fn run(self, mut writer: Writer) -> Result<()> {
+        let closed = |_| Error::system("downloads have ended");
+        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let digest = self.blob.digest;
+        loop {
+            let (partial, began);
+            (partial, writer, began) = self.fill(writer).await?;
+            self.tell.send_replace(Transfer::Verifying);
+            let file = Arc::new(partial.reader()?);
+            if let Some(fetched) = partial.finish(digest)? {
+                writer.show(&file, fetched.size);
+                writer.whole();
+                let _ = self.fetched.set(fetched);
+                return Ok(());
+            }
+            // What an earlier download left may have been damaged; what comes now is not ours.
+            if began == 0 {
+                return Err(Error::system(format!(
+                    "filesystem layer verification failed for digest {digest}"
+                )));
+            }
+            tracing::warn!(%digest, "what was kept of a blob is damaged; fetching it anew");
+        }
+    }
+
+    /// Fetches what is missing of the blob; says where it began.
+    async fn fill(&self, writer: Writer) -> Result<(Partial, Writer, u64)> {
+        let (catalog, blob) = (Arc::clone(&self.catalog), self.blob);
+        let opening = move || catalog.blobs.partial(blob.digest, blob.size);
+        let partial = joined(tokio::task::spawn_blocking(opening).await)?;
+        let began = partial.size();
+        self.tell.send_replace(Transfer::Running { current: began });
+        let (sender, pieces) = mpsc::channel(DEPTH);
+        let writing = tokio::task::spawn_blocking(move || write(partial, writer, pieces));
+        let feed = Feed { sender, current: began, tell: &self.tell };
+        let fetched = self.session.fetch(blob, began, feed).await;
+        // If the disk failed, that is why nobody took what came.
+        let (partial, writer) = joined(writing.await)?;
+        fetched?;
+        Ok((partial, writer, began))
+    }
+}
+
+/// Hands on what comes, and tells how far it is.
+struct Feed<'a> {
+    sender: mpsc::Sender<Bytes>,
+    current: u64,
+    tell: &'a watch::Sender<Transfer>,
+}
+
+impl Sink for Feed<'_> {
+    async fn take(&mut self, bytes: Bytes) -> Result<()> {
+        self.current += bytes.len() as u64;
+        self.tell.send_replace(Transfer::Running { current: self.current });
+        self.sender.take(bytes).await
+    }
+
+    fn waiting(&mut self, wait: Duration) {
+        self.tell.send_replace(Transfer::Retrying { seconds: wait.as_secs() });
+    }
+}
+
+/// Writes what comes until nothing comes any more. What an earlier download left is shown to
+/// nobody before its digest is known to be right.
+fn write(
+    mut partial: Partial,
+    writer: Writer,
+    mut pieces: mpsc::Receiver<Bytes>,
+) -> Result<(Partial, Writer)> {
+    let fresh = partial.size() == 0;
+    let file = Arc::new(partial.reader()?);
+    while let Some(piece) = pieces.blocking_recv() {
+        partial.write(&piece)?;
+        if fresh {
+            writer.show(&file, partial.size());
+        }
+    }
+    Ok((partial, writer))
+}
+
+fn joined<T>(outcome: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    outcome.map_err(|error| Error::system("a download's task died").caused_by(error))?
+}

@@ -1,0 +1,139 @@
+//! One layer, unpacked while its blob comes.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::watch;
+
+use super::download::Download;
+use super::flights::Flight;
+use super::{Transfers, Work};
+use crate::error::{Error, Result};
+use crate::image::archive::Archive;
+use crate::image::digest::{ChainId, DiffId};
+use crate::image::pipeline::decoded;
+use crate::snapshot::{Layers, NewLayer};
+
+/// An unpacking as everyone sees it who waits for it.
+pub(super) struct Unpacking {
+    /// Bytes of the blob that are unpacked.
+    pub(super) current: watch::Receiver<u64>,
+    outcome: Arc<OnceLock<Unpacked>>,
+}
+
+/// A layer that is unpacked, and that nobody has recorded yet.
+#[derive(Clone)]
+pub(super) struct Unpacked {
+    pub(super) layer: Arc<NewLayer>,
+    /// How its blob turned out to be compressed.
+    pub(super) media_type: &'static str,
+}
+
+/// What is to be unpacked, and upon what.
+pub(super) struct Place {
+    pub(super) chain: ChainId,
+    pub(super) diff_id: DiffId,
+    pub(super) below: Option<ChainId>,
+    /// Directories of the layers below, uppermost first.
+    pub(super) stack: Vec<u64>,
+}
+
+impl Unpacking {
+    /// The layer, once the unpacking is done.
+    pub(super) fn unpacked(&self) -> Option<&Unpacked> {
+        self.outcome.get()
+    }
+}
+
+impl Transfers {
+    /// Unpacks a layer, or waits for who unpacks it already.
+    pub(super) fn unpack(
+        &self,
+        work: &Work<'_>,
+        download: &Arc<Flight<Download>>,
+        place: Place,
+    ) -> Arc<Flight<Unpacking>> {
+        self.unpackings.join(place.chain, || {
+            let (tell, current) = watch::channel(0);
+            let outcome = Arc::new(OnceLock::new());
+            let layers = Arc::clone(&work.images.catalog.layers);
+            let job = Job { layers, download: Arc::clone(download), place };
+            let set = Arc::clone(&outcome);
+            let work = async move {
+                let unpacked = job.run(tell).await?;
+                let _ = set.set(unpacked);
+                Ok(())
+            };
+            (Unpacking { current, outcome }, work)
+        })
+    }
+}
+
+struct Job {
+    layers: Arc<Layers>,
+    download: Arc<Flight<Download>>,
+    place: Place,
+}
+
+impl Job {
+    async fn run(self, tell: watch::Sender<u64>) -> Result<Unpacked> {
+        let Place { chain, diff_id, below, stack } = self.place;
+        let given_up = Arc::new(AtomicBool::new(false));
+        let _give_up = GiveUp(Arc::clone(&given_up));
+        let content = Arc::clone(&self.download.about().content);
+        let source = Counted { inner: content.reader(given_up), tell, count: 0 };
+        let layers = self.layers;
+        let unpacking = tokio::task::spawn_blocking(move || {
+            decoded(source, |chunks| layers.unpack(below, &stack, &mut Archive::new(chunks)))
+        });
+        let died = |error| Error::system("an unpacking's task died").caused_by(error);
+        let done = match unpacking.await.map_err(died)? {
+            Ok(done) => done,
+            Err(error) => {
+                // If it broke off because the download did, that is what to tell.
+                if content.is_stopped() {
+                    self.download.done().await?;
+                }
+                return Err(error.while_doing("failed to register layer"));
+            }
+        };
+        self.download.done().await?;
+        if DiffId(done.digest) != diff_id {
+            if let Some(fetched) = self.download.about().fetched() {
+                fetched.discard()?;
+            }
+            return Err(Error::system("layers from manifest don't match image configuration"));
+        }
+        let media_type = done.compression.layer_media_type().ok_or_else(|| {
+            Error::unsupported("a layer that is compressed by something but gzip or zstd")
+        })?;
+        let layer = Arc::new(NewLayer { chain, diff_id, unpacked: done.outcome });
+        Ok(Unpacked { layer, media_type })
+    }
+}
+
+/// Lets the thread that unpacks stop when nobody waits for it.
+struct GiveUp(Arc<AtomicBool>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Tells how much was read.
+struct Counted<R> {
+    inner: R,
+    tell: watch::Sender<u64>,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count += count as u64;
+        self.tell.send_replace(self.count);
+        Ok(count)
+    }
+}

@@ -1,0 +1,83 @@
+//! Making an image that was made here fit to be pushed: its layers compressed, a manifest written.
+
+use std::io::{self, Read, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::Prepared;
+use crate::error::{Error, Result};
+use crate::image::blobs::{Blobs, Ingested};
+use crate::image::catalog::Catalog;
+use crate::image::digest::ImageId;
+use crate::image::image::{Blob, Layer};
+use crate::image::manifest;
+use crate::image::record::ImageRecord;
+use crate::registry::ManifestKind;
+
+const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
+const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const BUFFER: usize = 256 << 10;
+
+impl Catalog {
+    /// The image as it is sent. What it lacks for that is made, and kept: the image then is what it
+    /// would be had it been pulled.
+    pub(super) fn prepare_push(&self, id: ImageId) -> Result<Prepared> {
+        let record = self
+            .read()
+            .image(id)
+            .map(|image| image.record.clone())
+            .ok_or_else(|| Error::not_found(format!("No such image: {id}")))?;
+        if let Some(manifest) = record.manifest.clone() {
+            return self.prepared(record, manifest);
+        }
+        let mut made = Vec::new();
+        let mut layers = Vec::new();
+        for layer in &record.layers {
+            layers.push(if layer.blob.media_type == PLAIN {
+                let blob = compress(layer, &self.blobs)?;
+                let layer = Layer { blob: blob.describe(GZIP), ..layer.clone() };
+                made.push(blob);
+                layer
+            } else {
+                layer.clone()
+            });
+        }
+        let content = manifest::of(&record.config, layers.iter().map(|layer| &layer.blob))?;
+        let written = self.blobs.add(&content)?;
+        let manifest = written.describe(manifest::MEDIA_TYPE);
+        made.push(written);
+        let record = ImageRecord { layers, manifest: Some(manifest.clone()), ..record };
+        let prepared = self.prepared(record.clone(), manifest)?;
+        for blob in &made {
+            self.blobs.adopt(blob)?;
+        }
+        self.replace(record)?;
+        Ok(prepared)
+    }
+
+    fn prepared(&self, record: ImageRecord, manifest: Blob) -> Result<Prepared> {
+        let kind = ManifestKind::of(&manifest.media_type).ok_or_else(|| {
+            Error::unsupported(format!("pushing a manifest of type {}", manifest.media_type))
+        })?;
+        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
+        Ok(Prepared { record, manifest, kind, _blobs })
+    }
+}
+
+/// The same bytes always give the same bytes: the header has neither a name nor a time.
+fn compress(layer: &Layer, blobs: &Blobs) -> Result<Ingested> {
+    let doing = |error| Error::io(format_args!("compress the layer {}", layer.diff_id), error);
+    let mut source = blobs.read(layer.blob.digest)?;
+    let mut encoder = GzEncoder::new(blobs.create()?, Compression::default());
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => encoder.write_all(&buffer[..count]).map_err(doing)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(doing(error)),
+        }
+    }
+    Ok(encoder.finish().map_err(doing)?.finish())
+}

@@ -1,0 +1,41 @@
+//! Proxies on the way to registries.
+
+use reqwest::{ClientBuilder, NoProxy, Proxy};
+
+use crate::error::{Error, Result};
+
+/// What always is reached without a proxy: this machine.
+const NEVER: &str = "localhost,127.0.0.0/8,::1";
+
+/// Which requests go through which proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For `http://` addresses.
+    pub http: Option<String>,
+    /// For `https://` addresses.
+    pub https: Option<String>,
+    /// Hosts, domains, addresses and networks that are reached without, by commas.
+    pub without: Option<String>,
+}
+
+impl Proxies {
+    /// Makes the client use them, and no others.
+    pub(super) fn apply(&self, mut client: ClientBuilder) -> Result<ClientBuilder> {
+        client = client.no_proxy();
+        let without = match &self.without {
+            Some(hosts) => format!("{NEVER},{hosts}"),
+            None => NEVER.to_owned(),
+        };
+        let make: [(&Option<String>, fn(String) -> reqwest::Result<Proxy>); 2] =
+            [(&self.http, Proxy::http), (&self.https, Proxy::https)];
+        for (address, proxy) in make {
+            if let Some(address) = address {
+                let proxy = proxy(address.clone()).map_err(|error| {
+                    Error::invalid(format!("the proxy {address} can't be used: {error}"))
+                })?;
+                client = client.proxy(proxy.no_proxy(NoProxy::from_string(&without)));
+            }
+        }
+        Ok(client)
+    }
+}

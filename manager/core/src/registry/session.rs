@@ -1,0 +1,296 @@
+//! One repository of one registry, for one pull or push: requests with what the registry wants to
+//! see, tried again where that may help, and at the next endpoint where this one doesn't do.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Body, Method, Response, StatusCode, Url};
+
+use super::Registries;
+use super::challenge::Challenge;
+use super::endpoint::Endpoint;
+use super::failure::{self, Failure};
+use super::patience::Patience;
+use super::token::{Access, Wanted};
+use crate::error::Result;
+use crate::image::Reference;
+
+/// Work with one repository.
+pub(crate) struct Session {
+    registries: Arc<Registries>,
+    name: Reference,
+    access: Access,
+    endpoints: Vec<Endpoint>,
+    /// The first endpoint that has not failed yet.
+    first: AtomicUsize,
+}
+
+/// A request that can be sent several times.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) content: Content,
+    /// A repository that must be readable besides the session's own.
+    pub(super) also_read: Option<String>,
+}
+
+/// What a request carries.
+pub(super) enum Content {
+    Nothing,
+    Bytes(Bytes),
+    /// Made anew for each try.
+    Stream(Box<dyn Fn() -> Body + Send + Sync>),
+}
+
+impl Request {
+    pub(super) fn new(method: Method, url: Url) -> Self {
+        let headers = HeaderMap::new();
+        Self { method, url, headers, content: Content::Nothing, also_read: None }
+    }
+
+    pub(super) fn name(&self) -> String {
+        failure::name(self.method.as_str(), &self.url)
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        registries: Arc<Registries>,
+        name: &Reference,
+        access: Access,
+        endpoints: Vec<Endpoint>,
+    ) -> Self {
+        let (name, first) = (name.clone(), AtomicUsize::new(0));
+        Self { registries, name, access, endpoints, first }
+    }
+
+    /// The repository.
+    pub(crate) fn name(&self) -> &Reference {
+        &self.name
+    }
+
+    /// How long and how often to try.
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.registries.settings.patience
+    }
+
+    /// The address at `endpoint` of `path` below the repository.
+    pub(super) fn url(&self, endpoint: &Endpoint, path: &str) -> Result<Url> {
+        endpoint.url(&format!("{}/{path}", self.name.repository()))
+    }
+
+    /// Sends a request to the first endpoint that serves it. One that fails is not asked again.
+    pub(super) async fn ask(
+        &self,
+        request: impl Fn(&Endpoint) -> Result<Request>,
+    ) -> Result<Response, Failure> {
+        Ok(self.ask_at(request).await?.1)
+    }
+
+    /// The same; says which endpoint it was.
+    pub(super) async fn ask_at(
+        &self,
+        request: impl Fn(&Endpoint) -> Result<Request>,
+    ) -> Result<(&Endpoint, Response), Failure> {
+        let mut speaks_tls = None;
+        let mut last = None;
+        let first = self.first.load(Ordering::Relaxed);
+        for (number, endpoint) in self.endpoints.iter().enumerate().skip(first) {
+            if endpoint.base.scheme() == "http" && speaks_tls == Some(endpoint.authority()) {
+                continue;
+            }
+            let failure = match self.send(endpoint, &request(endpoint)?).await {
+                Ok(answer) => {
+                    self.first.fetch_max(number, Ordering::Relaxed);
+                    return Ok((endpoint, answer));
+                }
+                Err(failure) => failure,
+            };
+            let unreached = matches!(failure, Failure::Broken { connected: false, .. });
+            if !unreached && endpoint.base.scheme() == "https" {
+                speaks_tls = Some(endpoint.authority());
+            }
+            let of_us = matches!(failure, Failure::Ours(_));
+            if of_us || !(endpoint.is_mirror || unreached) {
+                return Err(failure);
+            }
+            tracing::info!(endpoint = %endpoint.base, ?failure, "trying the next endpoint");
+            last = Some(failure);
+        }
+        Err(last.unwrap_or_else(|| {
+            Failure::Wrong(format!("no endpoints found for {}", self.name.familiar()))
+        }))
+    }
+
+    /// Sends a request to one endpoint, again while what went wrong may pass. A connection that
+    /// doesn't come about isn't waited for.
+    pub(super) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+    ) -> Result<Response, Failure> {
+        let mut attempt = 1;
+        loop {
+            let failure = match self.send_once(endpoint, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let unreached = matches!(failure, Failure::Broken { connected: false, .. });
+            if unreached || !failure.is_passing() {
+                return Err(failure);
+            }
+            let Some(wait) = self.patience().after(attempt, failure.retry_after()) else {
+                return Err(failure);
+            };
+            tracing::debug!(?failure, ?wait, "trying again");
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends a request with what the endpoint wanted to see the last time, and once more if it now
+    /// wants to see something else.
+    pub(super) async fn send_once(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+    ) -> Result<Response, Failure> {
+        let known = lock(&endpoint.challenge).clone();
+        let shown = match &known {
+            Some(challenge) => self.proof(endpoint, request, challenge).await?,
+            None => None,
+        };
+        let answer = self.transmit(endpoint, request, shown.clone()).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return judged(answer).await;
+        }
+        let Some(challenge) = choose(Challenge::of(answer.headers())) else {
+            return judged(answer).await;
+        };
+        if known.as_ref() == Some(&challenge)
+            && let Some(wanted) = self.wanted(endpoint, request, &challenge)
+        {
+            self.registries.tokens.forget(&wanted);
+        }
+        *lock(&endpoint.challenge) = Some(challenge.clone());
+        let proof = self.proof(endpoint, request, &challenge).await?;
+        if proof.is_none() {
+            return Err(Failure::NoCredentials { request: request.name() });
+        }
+        if challenge == Challenge::Basic && proof == shown {
+            return judged(answer).await;
+        }
+        judged(self.transmit(endpoint, request, proof).await?).await
+    }
+
+    async fn transmit(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        proof: Option<HeaderValue>,
+    ) -> Result<Response, Failure> {
+        let mut sent = endpoint
+            .client
+            .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone());
+        // An upload goes where the registry says; what proves who we are goes to itself alone.
+        let own = request.url.origin() == endpoint.base.origin();
+        if let Some(proof) = proof.filter(|_| own) {
+            sent = sent.header(AUTHORIZATION, proof);
+        }
+        sent = match &request.content {
+            Content::Nothing => sent,
+            Content::Bytes(bytes) => sent.body(bytes.clone()),
+            Content::Stream(stream) => sent.body(stream()),
+        };
+        sent.send().await.map_err(|error| Failure::broken(&request.name(), &error))
+    }
+
+    /// What answers the challenge; none: we have nothing to show.
+    async fn proof(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        challenge: &Challenge,
+    ) -> Result<Option<HeaderValue>, Failure> {
+        let text = match self.wanted(endpoint, request, challenge) {
+            None => basic(endpoint),
+            Some(_) if !endpoint.credentials.registry_token.is_empty() => {
+                Some(format!("Bearer {}", endpoint.credentials.registry_token))
+            }
+            Some(wanted) => {
+                let token = self.registries.tokens.get(&endpoint.client, wanted).await;
+                Some(format!("Bearer {}", token.map_err(|failure| failure.of(request))?))
+            }
+        };
+        Ok(text.as_deref().and_then(secret))
+    }
+
+    /// The token that a challenge wants; none: it wants a password.
+    fn wanted(
+        &self,
+        endpoint: &Endpoint,
+        request: &Request,
+        challenge: &Challenge,
+    ) -> Option<Wanted> {
+        let Challenge::Bearer { realm, service, .. } = challenge else { return None };
+        let mut scopes = vec![self.access.scope(self.name.repository())];
+        scopes.extend(request.also_read.as_deref().map(|other| Access::Pull.scope(other)));
+        Some(Wanted {
+            realm: realm.clone(),
+            service: service.clone(),
+            scopes,
+            credentials: endpoint.credentials.clone(),
+        })
+    }
+}
+
+/// The challenge that we take: a token before a password.
+pub(super) fn choose(challenges: Vec<Challenge>) -> Option<Challenge> {
+    let basic = challenges.contains(&Challenge::Basic);
+    let bearer = challenges.into_iter().find(|one| matches!(one, Challenge::Bearer { .. }));
+    bearer.or(basic.then_some(Challenge::Basic))
+}
+
+fn basic(endpoint: &Endpoint) -> Option<String> {
+    use base64::Engine as _;
+    let (user, password) = endpoint.credentials.basic()?;
+    let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    Some(format!("Basic {pair}"))
+}
+
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+async fn judged(answer: Response) -> Result<Response, Failure> {
+    if answer.status().is_success() { Ok(answer) } else { Err(Failure::refused(answer).await) }
+}
+
+/// All of an answer that must not be longer than `limit`.
+pub(super) async fn whole(
+    mut answer: Response,
+    limit: usize,
+    request: &str,
+) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    let broken = |error| Failure::broken(request, &error);
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        if content.len() + piece.len() > limit {
+            return Err(Failure::Wrong(format!(
+                "{request}: the answer is longer than {limit} bytes"
+            )));
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

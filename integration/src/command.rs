@@ -127,6 +127,11 @@ impl Running {
         self.stdout.text()
     }
 
+    /// What it has written to its standard error so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Waits until its standard output has this text in it.
     #[track_caller]
     pub fn wait_for_stdout(&self, text: &str) {

@@ -13,6 +13,7 @@ mod filter;
 mod image;
 mod network;
 mod query;
+mod registry;
 mod registry_auth;
 mod routes;
 mod server;

@@ -4,7 +4,7 @@ use axum::Router;
 
 use crate::api::Api;
 use crate::error::Error;
-use crate::{container, exec, image, network, system, unsupported, volume};
+use crate::{container, exec, image, network, registry, system, unsupported, volume};
 
 /// Everything that is answered. Paths have no version any more.
 pub(crate) fn router(api: Api) -> Router {
@@ -15,6 +15,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(exec::routes())
         .merge(network::routes())
         .merge(volume::routes())
+        .merge(registry::routes())
         .merge(unsupported::routes())
         .fallback(async || Error::page_not_found())
         .method_not_allowed_fallback(async || Error::page_not_found())
@@ -35,6 +36,7 @@ mod tests {
             .merge(exec::routes())
             .merge(network::routes())
             .merge(volume::routes())
+            .merge(registry::routes())
             .merge(unsupported::routes());
     }
 }

@@ -9,15 +9,12 @@ use crate::error::Error;
 
 /// Endpoints of features that are not here.
 const FEATURES: &[(MethodFilter, &str, &str)] = &[
-    (MethodFilter::POST, "/auth", "logging in to a registry"),
     (MethodFilter::POST, "/build", "building images"),
     (MethodFilter::POST, "/build/prune", "a build cache"),
     (MethodFilter::POST, "/build/cancel", "building images"),
     (MethodFilter::POST, "/session", "building images with BuildKit"),
     (MethodFilter::POST, "/grpc", "building images with BuildKit"),
     (MethodFilter::POST, "/commit", "making an image of a container"),
-    (MethodFilter::GET, "/images/search", "searching a registry"),
-    (MethodFilter::GET, "/distribution/{*name}", "asking a registry for an image"),
     (MethodFilter::GET, "/containers/{id}/attach/ws", "attaching over a WebSocket"),
     (MethodFilter::GET, "/containers/{id}/changes", "comparing a container with its image"),
     (MethodFilter::GET, "/containers/{id}/stats", "statistics of containers"),

@@ -9,7 +9,6 @@ use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::challenge::{Challenge, TokenError};
-use super::session::Request;
 use crate::error::{Error, Kind};
 use crate::image::Reference;
 
@@ -118,10 +117,22 @@ impl Failure {
     }
 
     /// A token service's refusal, as what became of the request that needed the token.
-    pub(super) fn of(self, request: &Request) -> Self {
+    pub(super) fn during(self, request: &str) -> Self {
         match self {
             Self::Refused(mut refusal) => {
-                refusal.text = format!("{}: {}", request.name(), refusal.text);
+                refusal.text = format!("{request}: {}", refusal.text);
+                Self::Refused(refusal)
+            }
+            other => other,
+        }
+    }
+
+    /// The registry's refusal to let someone in who has logged in.
+    pub(super) fn of_login(self, address: &str) -> Self {
+        match self {
+            Self::Refused(mut refusal) => {
+                let status = refusal.status;
+                refusal.text = format!("login attempt to {address} failed with status: {status}");
                 Self::Refused(refusal)
             }
             other => other,

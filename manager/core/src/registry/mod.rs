@@ -10,18 +10,23 @@ mod blob;
 mod certificates;
 mod challenge;
 mod credentials;
+mod describe;
 mod endpoint;
 mod failure;
 mod insecure;
+mod login;
 mod manifest;
 mod mirrors;
 mod patience;
 mod proxies;
+mod search;
 mod session;
 mod settings;
 mod tags;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod token;
 mod upload;
 
@@ -33,10 +38,13 @@ use certificates::Authorities;
 use token::Tokens;
 
 pub use credentials::Credentials;
+pub use describe::{Described, DescribedPlatform};
 pub use insecure::Insecure;
+pub use login::LoggedIn;
 pub use mirrors::{Mirror, Mirrors};
 pub use patience::Patience;
 pub use proxies::Proxies;
+pub use search::Found;
 pub use settings::RegistrySettings;
 
 pub(crate) use blob::{Sink, Wanted};

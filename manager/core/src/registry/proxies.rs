@@ -19,6 +19,14 @@ pub struct Proxies {
 }
 
 impl Proxies {
+    /// Whether they can be used.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] names the first that cannot.
+    pub fn check(&self) -> Result<()> {
+        self.apply(ClientBuilder::new()).map(drop)
+    }
+
     /// Makes the client use them, and no others.
     pub(super) fn apply(&self, mut client: ClientBuilder) -> Result<ClientBuilder> {
         client = client.no_proxy();

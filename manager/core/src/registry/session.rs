@@ -17,6 +17,9 @@ use super::token::{Access, Wanted};
 use crate::error::Result;
 use crate::image::Reference;
 
+/// Nothing, a token that was kept, a new one.
+const MOST_PROOFS: usize = 3;
+
 /// Work with one repository.
 pub(crate) struct Session {
     registries: Arc<Registries>,
@@ -151,39 +154,41 @@ impl Session {
         }
     }
 
-    /// Sends a request with what the endpoint wanted to see the last time, and once more if it now
-    /// wants to see something else.
+    /// Sends a request with what the endpoint wanted to see the last time, and again if it now
+    /// wants to see something else. A token that was kept may have become too old.
     pub(super) async fn send_once(
         &self,
         endpoint: &Endpoint,
         request: &Request,
     ) -> Result<Response, Failure> {
         let known = lock(&endpoint.challenge).clone();
-        let shown = match &known {
+        let mut shown = match &known {
             Some(challenge) => self.proof(endpoint, request, challenge).await?,
             None => None,
         };
-        let answer = self.transmit(endpoint, request, shown.clone()).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return judged(answer).await;
+        for _ in 1..MOST_PROOFS {
+            let answer = self.transmit(endpoint, request, shown.clone()).await?;
+            if answer.status() != StatusCode::UNAUTHORIZED {
+                return judged(answer).await;
+            }
+            let Some(challenge) = choose(Challenge::of(answer.headers())) else {
+                return judged(answer).await;
+            };
+            let wanted = self.wanted(endpoint, request, &challenge).filter(|_| shown.is_some());
+            if let Some(wanted) = wanted {
+                self.registries.tokens.forget(&wanted);
+            }
+            let proof = self.proof(endpoint, request, &challenge).await?;
+            *lock(&endpoint.challenge) = Some(challenge);
+            if proof.is_none() {
+                return Err(Failure::NoCredentials { request: request.name() });
+            }
+            if proof == shown {
+                return judged(answer).await;
+            }
+            shown = proof;
         }
-        let Some(challenge) = choose(Challenge::of(answer.headers())) else {
-            return judged(answer).await;
-        };
-        if known.as_ref() == Some(&challenge)
-            && let Some(wanted) = self.wanted(endpoint, request, &challenge)
-        {
-            self.registries.tokens.forget(&wanted);
-        }
-        *lock(&endpoint.challenge) = Some(challenge.clone());
-        let proof = self.proof(endpoint, request, &challenge).await?;
-        if proof.is_none() {
-            return Err(Failure::NoCredentials { request: request.name() });
-        }
-        if challenge == Challenge::Basic && proof == shown {
-            return judged(answer).await;
-        }
-        judged(self.transmit(endpoint, request, proof).await?).await
+        judged(self.transmit(endpoint, request, shown).await?).await
     }
 
     async fn transmit(
@@ -223,7 +228,10 @@ impl Session {
             }
             Some(wanted) => {
                 let token = self.registries.tokens.get(&endpoint.client, wanted).await;
-                Some(format!("Bearer {}", token.map_err(|failure| failure.of(request))?))
+                Some(format!(
+                    "Bearer {}",
+                    token.map_err(|failure| failure.during(&request.name()))?
+                ))
             }
         };
         Ok(text.as_deref().and_then(secret))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tare_core::config::{Config, InterfaceAddress};
 
-use super::{Values, size};
+use super::{Values, registry, size};
 use crate::error::Error;
 
 const DATA_ROOT: &str = "/var/lib/tare";
@@ -17,11 +17,13 @@ const MAX_INTERFACE_NAME: usize = 15;
 ///
 /// # Errors
 /// [`Error::Setting`] names the first setting whose value cannot be.
-pub(super) fn config(values: Values) -> Result<Config, Error> {
+pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     refuse_what_cannot_be(&values)?;
+    let registry = registry::settings(&mut values)?;
     let data_root = absolute("data-root", values.data_root, DATA_ROOT)?;
     let exec_root = absolute("exec-root", values.exec_root, EXEC_ROOT)?;
     let mut config = Config::with_roots(&data_root, &exec_root);
+    config.registry = registry;
 
     config.shim = values.shim.unwrap_or_else(|| beside_this_program(&config.shim));
     config.init = values.init_path.unwrap_or_else(|| beside_this_program(&config.init));

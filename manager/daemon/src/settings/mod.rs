@@ -4,6 +4,7 @@
 mod config;
 mod gather;
 mod pairs;
+mod registry;
 mod size;
 mod values;
 

@@ -21,6 +21,28 @@ pub(crate) struct NamedRuntime {
     pub runtime: Runtime,
 }
 
+/// A registry and its mirrors: `REGISTRY=URL[,URL]` on the command line, and in the file
+/// `"REGISTRY": ["URL", ...]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mirrored {
+    pub registry: String,
+    pub mirrors: Vec<String>,
+}
+
+impl FromStr for Mirrored {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((registry, mirrors)) if !registry.is_empty() && !mirrors.is_empty() => {
+                let mirrors = mirrors.split(',').map(str::to_owned).collect();
+                Ok(Self { registry: registry.to_owned(), mirrors })
+            }
+            _ => Err("it must be REGISTRY=URL".to_owned()),
+        }
+    }
+}
+
 impl FromStr for Pair {
     type Err = String;
 
@@ -77,6 +99,18 @@ impl Entry for NamedRuntime {
     fn split(&self) -> (&str, FileRuntime) {
         let Runtime { path, arguments } = self.runtime.clone();
         (&self.name, FileRuntime { path, runtime_args: arguments })
+    }
+}
+
+impl Entry for Mirrored {
+    type Value = Vec<String>;
+
+    fn join(registry: String, mirrors: Vec<String>) -> Self {
+        Self { registry, mirrors }
+    }
+
+    fn split(&self) -> (&str, Vec<String>) {
+        (&self.registry, self.mirrors.clone())
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::pairs::{NamedRuntime, Pair, option_map};
+use super::pairs::{Mirrored, NamedRuntime, Pair, option_map};
+use super::registry::FileProxies;
 
 /// What was set; nothing of it is checked yet. The field names are the file's, with `-` for `_`.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -109,6 +110,54 @@ pub(crate) struct Values {
     /// The size of containers' /dev/shm: bytes, or a number with k, m or g [default: 64m]
     #[arg(long, value_name = "SIZE", global = true, help_heading = "Containers")]
     pub default_shm_size: Option<String>,
+    /// A mirror of the Hub; may be given several times
+    #[arg(
+        long = "registry-mirror",
+        value_name = "URL",
+        global = true,
+        help_heading = "Registries"
+    )]
+    pub registry_mirrors: Option<Vec<String>>,
+    /// Mirrors of any registry, by commas; may be given several times
+    #[arg(
+        long = "mirror",
+        value_name = "REGISTRY=URL",
+        global = true,
+        help_heading = "Registries"
+    )]
+    #[serde(with = "option_map")]
+    pub mirrors: Option<Vec<Mirrored>>,
+    /// A registry that need not prove who it is: HOST[:PORT], or a network; may be given several
+    /// times [default: those on this machine]
+    #[arg(
+        long = "insecure-registry",
+        value_name = "REGISTRY",
+        global = true,
+        help_heading = "Registries"
+    )]
+    pub insecure_registries: Option<Vec<String>>,
+    /// Layers that are fetched at the same time [default: 3]
+    #[arg(long, value_name = "NUMBER", global = true, help_heading = "Registries")]
+    pub max_concurrent_downloads: Option<u32>,
+    /// Layers that are sent at the same time [default: 5]
+    #[arg(long, value_name = "NUMBER", global = true, help_heading = "Registries")]
+    pub max_concurrent_uploads: Option<u32>,
+    /// How often something is tried before it counts as failed [default: 5]
+    #[arg(long, value_name = "NUMBER", global = true, help_heading = "Registries")]
+    pub max_download_attempts: Option<u32>,
+    /// The proxy on the way to http:// addresses [default: HTTP_PROXY of the environment]
+    #[arg(long, value_name = "URL", global = true, help_heading = "Registries")]
+    pub http_proxy: Option<String>,
+    /// The proxy on the way to https:// addresses [default: HTTPS_PROXY of the environment]
+    #[arg(long, value_name = "URL", global = true, help_heading = "Registries")]
+    pub https_proxy: Option<String>,
+    /// Hosts and networks that are reached without a proxy, by commas [default: NO_PROXY of the
+    /// environment]
+    #[arg(long, value_name = "HOSTS", global = true, help_heading = "Registries")]
+    pub no_proxy: Option<String>,
+    /// The proxies as the file has them.
+    #[arg(skip)]
+    pub proxies: Option<FileProxies>,
     /// Only true: containers always outlive the daemon
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
           hide_possible_values = true, value_name = "BOOL",

@@ -8,6 +8,7 @@ pub(crate) mod list;
 mod load;
 mod prune;
 mod pull;
+mod push;
 mod remove;
 mod save;
 pub(crate) mod summary;
@@ -21,6 +22,7 @@ use axum::routing::{get, post};
 use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::query::Query;
+use crate::registry_auth::RegistryAuth;
 use crate::version::ApiVersion;
 
 /// All of them.
@@ -52,10 +54,11 @@ async fn post_named(
     State(api): State<Api>,
     Path(path): Path<String>,
     query: Query,
+    RegistryAuth(credentials): RegistryAuth,
 ) -> Result<Response> {
     match path.rsplit_once('/') {
         Some((name, "tag")) => tag::handle(&api, name, &query).await,
-        Some((_, "push")) => Err(Error::unsupported("pushing images to a registry")),
+        Some((name, "push")) => push::handle(&api, name, &query, credentials),
         _ => Err(Error::page_not_found()),
     }
 }

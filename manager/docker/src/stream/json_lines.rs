@@ -22,6 +22,9 @@ pub(crate) struct Message {
     /// How far it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) progress_detail: Option<ProgressDetail>,
+    /// For programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aux: Option<serde_json::Value>,
     /// What it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
@@ -54,6 +57,11 @@ impl Message {
     /// A status without more.
     pub(crate) fn status(text: impl Into<String>) -> Self {
         Self { status: Some(text.into()), ..Self::default() }
+    }
+
+    /// Something for programs.
+    pub(crate) fn aux(value: serde_json::Value) -> Self {
+        Self { aux: Some(value), ..Self::default() }
     }
 
     /// Text for people.

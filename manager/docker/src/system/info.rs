@@ -11,6 +11,7 @@ use tare_core::container::State as ContainerState;
 use tare_core::host::{Cgroups, Controller, Host, manager_id, program_version};
 
 use super::VERSION;
+use super::registries::{RegistryConfig, without_password};
 use crate::api::Api;
 use crate::time::rfc3339;
 use crate::wire::null_if_empty;
@@ -56,9 +57,9 @@ pub(super) struct Info {
     mem_total: u64,
     generic_resources: Option<()>,
     docker_root_dir: String,
-    http_proxy: &'static str,
-    https_proxy: &'static str,
-    no_proxy: &'static str,
+    http_proxy: String,
+    https_proxy: String,
+    no_proxy: String,
     name: String,
     labels: Vec<String>,
     experimental_build: bool,
@@ -116,15 +117,6 @@ struct Plugins {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct RegistryConfig {
-    #[serde(rename = "InsecureRegistryCIDRs")]
-    insecure_registry_cidrs: [String; 0],
-    index_configs: BTreeMap<String, ()>,
-    mirrors: [String; 0],
-}
-
-#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Runtime {
     path: String,
@@ -160,6 +152,7 @@ struct Firewall {
 pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
     let engine = &api.engine;
     let config = &engine.config;
+    let proxies = &config.registry.proxies;
     let host = Host::read();
     let limits = Limits::of(&host.cgroups);
     let warnings = warnings(&host, &limits);
@@ -195,19 +188,15 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
         os_version: host.system.distribution_version.clone(),
         os_type: "linux",
         architecture: host.system.architecture.kernel_name(),
-        index_server_address: "",
-        registry_config: RegistryConfig {
-            insecure_registry_cidrs: [],
-            index_configs: BTreeMap::new(),
-            mirrors: [],
-        },
+        index_server_address: "https://index.docker.io/v1/",
+        registry_config: RegistryConfig::of(&config.registry),
         processors: host.system.processors,
         mem_total: host.system.memory,
         generic_resources: None,
         docker_root_dir: config.data_root.display().to_string(),
-        http_proxy: "",
-        https_proxy: "",
-        no_proxy: "",
+        http_proxy: without_password(proxies.http.as_deref()),
+        https_proxy: without_password(proxies.https.as_deref()),
+        no_proxy: proxies.without.clone().unwrap_or_default(),
         name: host.system.host_name.clone(),
         labels: config.labels.clone(),
         experimental_build: false,

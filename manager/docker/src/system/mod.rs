@@ -4,6 +4,7 @@ mod df;
 mod events;
 mod info;
 mod ping;
+mod registries;
 mod version;
 
 use axum::Router;

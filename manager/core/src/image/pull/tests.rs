@@ -17,7 +17,7 @@ use crate::image::archive::testing::{Member, tar_of};
 use crate::image::digest::Digest;
 use crate::image::testing::assert_empty;
 use crate::image::{Images, Reference};
-use crate::registry::testing::{Asked, Ending, Honest, Reply, Scripted, impatient};
+use crate::registry::testing::{Asked, Ending, Honest, Reply, Scripted, impatient, until};
 use crate::registry::{Credentials, Mirrors, RegistrySettings};
 use crate::store::Store;
 
@@ -29,6 +29,13 @@ fn open_with(root: &Path, registry: RegistrySettings) -> Arc<Images> {
     let config = Config { registry, ..Config::with_roots(root, &root.join("run")) };
     let store = Arc::new(Store::open(&config.store_file()).unwrap());
     Images::open(&config, store, Events::new()).unwrap()
+}
+
+/// Opens what another manager has just let go of; the last of its work may be on its way out.
+async fn open_again(root: &Path) -> Arc<Images> {
+    let config = Config::with_roots(root, &root.join("run"));
+    until(|| Store::open(&config.store_file()).is_ok()).await;
+    open(root)
 }
 
 fn request(name: &Reference) -> Pull {
@@ -101,7 +108,7 @@ async fn an_image_comes_whole_and_only_once() {
     assert_eq!(registry.asked_for("/blobs/").len(), before);
 
     drop(images);
-    let again = open(root.path());
+    let again = open_again(root.path()).await;
     assert_eq!(again.resolve(&name.familiar()).unwrap().id, image.id);
 }
 
@@ -243,7 +250,7 @@ async fn a_download_goes_on_after_a_restart() {
     pull(&images, &name).await.unwrap_err();
     drop(images);
     broken.store(false, Ordering::Relaxed);
-    let images = open(root.path());
+    let images = open_again(root.path()).await;
     pull(&images, &name).await.unwrap();
     let asked = registry.asked();
     let last = asked.iter().rev().find(|asked| asked.path.contains("/blobs/")).unwrap();
@@ -362,12 +369,12 @@ async fn two_pulls_share_the_work_and_one_may_leave() {
         let (images, name) = (Arc::clone(&images), name.clone());
         tokio::spawn(async move { pull(&images, &name).await })
     };
-    crate::registry::testing::until(|| !registry.asked_for("/blobs/").is_empty()).await;
+    until(|| !registry.asked_for("/blobs/").is_empty()).await;
     let staying = {
         let (images, name) = (Arc::clone(&images), name.clone());
         tokio::spawn(async move { pull(&images, &name).await })
     };
-    crate::registry::testing::until(|| registry.asked_for("/manifests/").len() == 2).await;
+    until(|| registry.asked_for("/manifests/").len() == 2).await;
     leaving.abort();
     timeout(Duration::from_secs(20), staying).await.unwrap().unwrap().unwrap();
     assert_eq!(images.list().len(), 1);

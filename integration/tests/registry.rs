@@ -176,11 +176,10 @@ fn a_registry_that_goes_away_and_comes_back() {
         load(host, &name, 60 << 20);
         host.docker(&format!("push {name}")).ok();
         host.docker(&format!("rmi {name}")).ok();
-        let mut pulling = host.docker_running(&format!("pull {name}"));
+        let pulling = host.docker_running(&format!("pull {name}"));
         pulling.wait_for_stdout("Pulling fs layer");
         registry.stop();
         registry.start_again(host);
-        assert_eq!(pulling.is_running() || pulling.stdout().contains("Status:"), true);
         pulling.wait().code(0);
         host.docker(&format!("run --rm {name} wc -c /own")).stdout_has("62914560");
     });

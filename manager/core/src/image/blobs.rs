@@ -21,7 +21,7 @@ use super::image::Blob;
 use crate::error::{Error, Result};
 use crate::snapshot::{Hold, Holds, private_directory};
 
-pub(crate) use partial::{Fetched, Partial};
+pub(crate) use partial::{Fetched, KEPT, Partial};
 
 /// The blobs of one manager.
 pub(crate) struct Blobs {
@@ -157,7 +157,7 @@ impl Blobs {
                 remove(&path)?;
             }
         }
-        self.sweep_partial(partial::KEPT)
+        self.sweep_partial(KEPT).map(drop)
     }
 
     /// Where a blob is, if it is there.

@@ -160,6 +160,29 @@ impl Catalog {
         Ok(())
     }
 
+    /// Gives an image names that a registry knows it by.
+    pub(super) fn give_names(&self, id: ImageId, names: &[Reference]) -> Result<()> {
+        let _one_at_a_time = self.lock_changes();
+        if self.read().image(id).is_none() {
+            return Err(Error::not_found(format!("No such image: {id}")));
+        }
+        let now = Timestamp::now();
+        let known = |name: &Reference| self.read().named(name) == Some(id);
+        let new: Vec<&Reference> = names.iter().filter(|name| !known(name)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.store.write(|change| {
+            let record = ReferenceRecord { image: id, tagged_at: now };
+            new.iter().try_for_each(|name| change.put(&REFERENCES, &name.to_string(), &record))
+        })?;
+        let mut index = self.write();
+        for name in new {
+            index.tag(name, id, now);
+        }
+        Ok(())
+    }
+
     /// Takes names away from an image, and the image too if `and_image` says so. The caller holds
     /// [`Self::lock_changes`].
     pub(super) fn forget(&self, id: ImageId, names: &[Reference], and_image: bool) -> Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 
 use super::Registries;
 use super::certificates::tls_with_anyone;
@@ -24,6 +24,9 @@ pub(super) struct Endpoint {
     /// Its address, without `/v2`.
     pub(super) base: Url,
     pub(super) client: Client,
+    /// For what is sent: nothing comes back while it goes, so that the next bytes of an answer may
+    /// take their time. Whoever sends looks that it goes on.
+    pub(super) sender: Client,
     /// What may be shown to it.
     pub(super) credentials: Credentials,
     /// Any of its failures lets the next one be asked.
@@ -118,11 +121,18 @@ impl Registries {
         trust: Trust,
         is_mirror: bool,
     ) -> Result<Endpoint> {
-        let client = self.client(&base, trust)?;
-        Ok(Endpoint { base, client, credentials, is_mirror, challenge: Mutex::new(None) })
+        let stall = self.settings.patience.stall;
+        let client = self.client(&base, trust, |client| client.read_timeout(stall))?;
+        let sender = self.client(&base, trust, |client| client)?;
+        Ok(Endpoint { base, client, sender, credentials, is_mirror, challenge: Mutex::new(None) })
     }
 
-    fn client(&self, base: &Url, trust: Trust) -> Result<Client> {
+    fn client(
+        &self,
+        base: &Url,
+        trust: Trust,
+        more: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Client> {
         let tls = match trust {
             Trust::Proven => self.authorities.tls(&self.settings.certificates, &authority(base))?,
             Trust::Anyone => tls_with_anyone()?,
@@ -134,9 +144,8 @@ impl Registries {
             .redirect(Policy::limited(MOST_REDIRECTS))
             .referer(false)
             .connect_timeout(patience.connect)
-            .read_timeout(patience.stall)
             .pool_idle_timeout(Duration::from_secs(15));
-        let client = self.settings.proxies.apply(client)?;
+        let client = more(self.settings.proxies.apply(client)?);
         client.build().map_err(|error| Error::system(format!("set up HTTP: {error}")))
     }
 }

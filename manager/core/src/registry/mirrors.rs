@@ -57,7 +57,14 @@ impl Mirrors {
 
     /// The addresses of the Hub's mirrors, as `docker info` shows them.
     pub fn of_the_hub(&self) -> Vec<String> {
-        self.of(HUB).iter().map(|mirror| mirror.0.to_string()).collect()
+        let shown = self.of(HUB).iter().map(|mirror| {
+            let mut url = mirror.0.clone();
+            // What is only for the mirror itself is not shown.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.to_string()
+        });
+        shown.collect()
     }
 }
 
@@ -82,5 +89,7 @@ mod tests {
         assert_eq!(mirrors.of_the_hub(), ["https://a.test/"]);
         assert_eq!(mirrors.of("ghcr.io")[0].url().host_str(), Some("b.test"));
         assert!(mirrors.of("quay.io").is_empty());
+        mirrors.add(HUB, "https://user:secret@c.test".parse().unwrap());
+        assert_eq!(mirrors.of_the_hub(), ["https://a.test/", "https://c.test/"]);
     }
 }

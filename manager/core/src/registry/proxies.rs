@@ -34,15 +34,17 @@ impl Proxies {
             Some(hosts) => format!("{NEVER},{hosts}"),
             None => NEVER.to_owned(),
         };
-        let make: [(&Option<String>, fn(String) -> reqwest::Result<Proxy>); 2] =
-            [(&self.http, Proxy::http), (&self.https, Proxy::https)];
-        for (address, proxy) in make {
-            if let Some(address) = address {
-                let proxy = proxy(address.clone()).map_err(|error| {
-                    Error::invalid(format!("the proxy {address} can't be used: {error}"))
-                })?;
-                client = client.proxy(proxy.no_proxy(NoProxy::from_string(&without)));
-            }
+        let proxies = [
+            self.http.as_ref().map(|address| ("HTTP", Proxy::http(address))),
+            self.https.as_ref().map(|address| ("HTTPS", Proxy::https(address))),
+        ];
+        for (what, proxy) in proxies.into_iter().flatten() {
+            let proxy = proxy.map_err(|error| {
+                let reason = std::error::Error::source(&error).map(ToString::to_string);
+                let reason = reason.unwrap_or_else(|| error.without_url().to_string());
+                Error::invalid(format!("the proxy for {what} can't be used: {reason}"))
+            })?;
+            client = client.proxy(proxy.no_proxy(NoProxy::from_string(&without)));
         }
         Ok(client)
     }

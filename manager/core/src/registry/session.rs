@@ -80,6 +80,18 @@ impl Session {
         &self.registries.settings.patience
     }
 
+    /// Asks the mirror that was asked so far no more, since what it gave was wrong; false: it was
+    /// no mirror.
+    pub(crate) fn leave_mirror(&self) -> bool {
+        let first = self.first.load(Ordering::Relaxed);
+        let is_mirror = self.endpoints.get(first).is_some_and(|endpoint| endpoint.is_mirror);
+        let another = is_mirror && first + 1 < self.endpoints.len();
+        if another {
+            self.first.fetch_max(first + 1, Ordering::Relaxed);
+        }
+        another
+    }
+
     /// The address at `endpoint` of `path` below the repository.
     pub(super) fn url(&self, endpoint: &Endpoint, path: &str) -> Result<Url> {
         endpoint.url(&format!("{}/{path}", self.name.repository()))
@@ -197,8 +209,11 @@ impl Session {
         request: &Request,
         proof: Option<HeaderValue>,
     ) -> Result<Response, Failure> {
-        let mut sent = endpoint
-            .client
+        let client = match request.content {
+            Content::Nothing | Content::Bytes(_) => &endpoint.client,
+            Content::Stream(_) => &endpoint.sender,
+        };
+        let mut sent = client
             .request(request.method.clone(), request.url.clone())
             .headers(request.headers.clone());
         // An upload goes where the registry says; what proves who we are goes to itself alone.

@@ -24,6 +24,8 @@ use crate::image::Digest;
 const PIECE: usize = 256 << 10;
 /// Bytes of one part, where a registry, or what stands before it, doesn't take all at once.
 const PART: u64 = 32 << 20;
+/// How many times the usual patience a registry gets that has all of a blob.
+const MOST_IDLE_AT_END: u32 = 10;
 
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,11 +137,17 @@ impl Session {
         let (mut manner, mut offset, mut attempt) = (Manner::AtOnce, 0, 1);
         loop {
             source.sent.store(offset, Ordering::Relaxed);
-            let sent = match manner {
-                Manner::AtOnce => self.send_at_once(endpoint, &location, source).await,
-                Manner::InParts => {
-                    self.send_parts(endpoint, &mut location, source, &mut offset).await
+            let sending = async {
+                match manner {
+                    Manner::AtOnce => self.send_at_once(endpoint, &location, source).await,
+                    Manner::InParts => {
+                        self.send_parts(endpoint, &mut location, source, &mut offset).await
+                    }
                 }
+            };
+            let sent = tokio::select! {
+                sent = sending => sent,
+                stalled = self.stall(source) => Err(stalled),
             };
             let failure = match sent {
                 Ok(()) => return Ok(()),
@@ -162,6 +170,26 @@ impl Session {
                     ((endpoint, location), offset) = (self.begin().await?, 0);
                 }
             }
+        }
+    }
+
+    /// Comes to an end when an upload goes on no more. A registry that has all of a blob may take
+    /// its time to look at it.
+    async fn stall(&self, source: &Source<'_>) -> Failure {
+        let mut before = None;
+        let mut idle = 0;
+        loop {
+            let sent = source.sent.load(Ordering::Relaxed);
+            idle = if before.replace(sent) == Some(sent) { idle + 1 } else { 0 };
+            let most = if sent >= source.blob.size { MOST_IDLE_AT_END } else { 1 };
+            if idle > most {
+                let text = format!(
+                    "send the blob {}: the registry does not go on: timed out",
+                    source.blob.digest
+                );
+                return Failure::Broken { text, connected: true };
+            }
+            tokio::time::sleep(self.patience().stall).await;
         }
     }
 

@@ -43,6 +43,7 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
             Err(error) => tracing::info!("{id} stays: {error}"),
         }
     }
+    space_reclaimed += api.engine.images.prune_parts().await?;
     let images_deleted = (!deleted.is_empty()).then_some(deleted);
     Ok(Json(Report { images_deleted, space_reclaimed }))
 }

@@ -38,12 +38,13 @@ pub(super) async fn handle(
         credentials,
     };
     let (steps, mut receiver) = mpsc::channel(BUFFERED);
-    let images = Arc::clone(&api.engine.images);
+    let (images, closing) = (Arc::clone(&api.engine.images), api.closing.clone());
     let pulling = tokio::spawn(async move {
         let client = steps.clone();
         tokio::select! {
             done = images.pull(request, steps) => done,
             () = client.closed() => Err(tare_core::Error::system("the client has gone away")),
+            () = closing.wait() => Err(tare_core::Error::system("tared is ending")),
         }
     });
     let Some(first) = receiver.recv().await else {

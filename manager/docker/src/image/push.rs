@@ -32,12 +32,13 @@ pub(super) fn handle(
     };
     let request = Push { name, credentials };
     let (steps, receiver) = mpsc::channel(BUFFERED);
-    let images = Arc::clone(&api.engine.images);
+    let (images, closing) = (Arc::clone(&api.engine.images), api.closing.clone());
     let pushing = tokio::spawn(async move {
         let client = steps.clone();
         tokio::select! {
             done = images.push(request, steps) => done,
             () = client.closed() => Err(tare_core::Error::system("the client has gone away")),
+            () = closing.wait() => Err(tare_core::Error::system("tared is ending")),
         }
     });
     let messages = stream::unfold((receiver, Some(pushing)), async |(mut receiver, pushing)| {

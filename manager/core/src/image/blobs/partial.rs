@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::image::digest::{Digest, Hasher};
 
 /// How long the beginning of a blob is kept that nobody asks for again.
-pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const BUFFER: usize = 256 << 10;
 
 /// A blob that is being fetched. No one else writes it meanwhile.
@@ -68,18 +68,22 @@ impl Blobs {
         if self.place(&blob.path, blob.digest, blob.size)? { Ok(()) } else { remove(&blob.path) }
     }
 
-    /// Deletes the beginnings of blobs that nobody fetches now or has fetched for so long.
-    pub(crate) fn sweep_partial(&self, older: Duration) -> Result<()> {
+    /// Deletes the beginnings of blobs that nobody fetches now or has fetched for so long; gives
+    /// their bytes.
+    pub(crate) fn sweep_partial(&self, older: Duration) -> Result<u64> {
+        let mut freed = 0;
         for path in list(&self.partial)? {
             let Ok(file) = File::open(&path) else { continue };
-            let age = file.metadata().and_then(|there| there.modified()).map(|time| time.elapsed());
+            let Ok(there) = file.metadata() else { continue };
+            let age = there.modified().map(|time| time.elapsed());
             let old = !matches!(age, Ok(Ok(age)) if age < older);
             if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 tracing::info!(path = %path.display(), "deleting a part of a blob");
                 remove(&path)?;
+                freed += there.len();
             }
         }
-        Ok(())
+        Ok(freed)
     }
 }
 

@@ -75,7 +75,13 @@ impl Job {
     async fn run(self, mut writer: Writer) -> Result<()> {
         let closed = |_| Error::system("downloads have ended");
         let _permit = self.permits.acquire().await.map_err(closed)?;
-        let digest = self.blob.digest;
+        let Wanted { digest, size } = self.blob;
+        if self.catalog.blobs.has(digest, size) {
+            // Another image has it, upon other layers.
+            writer.show(&Arc::new(self.catalog.blobs.read(digest)?), size);
+            writer.whole();
+            return Ok(());
+        }
         loop {
             let (partial, began);
             (partial, writer, began) = self.fill(writer).await?;

@@ -71,8 +71,13 @@ impl<T> Flight<T> {
         }
     }
 
+    /// Whether it has ended well.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(&*self.outcome.borrow(), Some(Ok(())))
+    }
+
     fn has_failed(&self) -> bool {
-        self.work.is_finished() && !matches!(&*self.outcome.borrow(), Some(Ok(())))
+        self.work.is_finished() && !self.is_done()
     }
 }
 

@@ -213,7 +213,7 @@ impl Work<'_> {
                 _ = ticks.tick() => {
                     let current = *flight.about().current.borrow();
                     // Until all of it is here, it is told how far it is on its way.
-                    if current != told && download.about().fetched().is_some() {
+                    if current != told && download.is_done() {
                         told = current;
                         let total = planned.wanted.size;
                         self.tell_of(planned, LayerStep::Extracting { current, total }).await?;

@@ -18,9 +18,11 @@ mod tests;
 mod unpack;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::blobs::KEPT;
 use super::catalog::{Catalog, NewImage};
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
@@ -29,7 +31,7 @@ use super::platform::Platform;
 use super::record::{CONFIG, ImageRecord};
 use super::reference::Reference;
 use super::{Images, blocking_with};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::registry::{Access, Credentials, Failure, Received, Session, Wanted};
 use download::Download;
 use flights::Flights;
@@ -40,8 +42,6 @@ use unpack::Unpacking;
 
 /// The longest configuration that is read.
 const LONGEST_CONFIG: u64 = 16 << 20;
-/// How long what came of a layer is kept that nobody asks for again.
-const PARTS_KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 /// What is to be pulled.
 #[derive(Debug, Clone)]
@@ -73,6 +73,11 @@ impl Transfers {
 }
 
 impl Images {
+    /// Deletes what came of layers whose pulls ended early; gives its bytes.
+    pub async fn prune_parts(&self) -> Result<u64> {
+        self.blocking(|catalog| catalog.blobs.sweep_partial(Duration::ZERO)).await
+    }
+
     /// Brings images from a registry, and tells `steps` how it goes.
     ///
     /// # Errors
@@ -81,7 +86,7 @@ impl Images {
     /// that cannot be reached, or that lies. Nothing is told before the manifest is there.
     pub async fn pull(&self, request: Pull, steps: mpsc::Sender<Step>) -> Result<()> {
         let platform = request.platform.as_deref().map(Platform::parse).transpose()?;
-        self.blocking(|catalog| catalog.blobs.sweep_partial(PARTS_KEPT)).await?;
+        self.blocking(|catalog| catalog.blobs.sweep_partial(KEPT)).await?;
         let name = request.name;
         let session = self.registries.session(&name, Access::Pull, request.credentials).await?;
         let work =
@@ -126,13 +131,22 @@ impl Work<'_> {
             _ => name.to_string(),
         };
         self.tell(Step::Begun { repository: name.familiar_name(), tag: shown }).await?;
+        let mut names = vec![name.clone().with_digest(resolved.top)];
+        if name.digest().is_none() {
+            names.push(name.clone());
+        }
+        let before = self.images.catalog.read().named(name);
         let id = match self.have(&resolved) {
-            Some(id) => id,
-            None => self.bring(name, &resolved).await?,
+            Some(id) => {
+                let give = move |catalog: &Catalog| catalog.give_names(id, &names);
+                blocking_with(&self.images.catalog, give).await?;
+                id
+            }
+            None => self.bring_somehow(name, &resolved, &names).await?,
         };
         self.warn_of_platform(name, id).await?;
         self.tell(Step::Digest(resolved.top)).await?;
-        self.give_names(name, resolved.top, id).await
+        Ok(before != Some(id))
     }
 
     /// The image, if it is here already.
@@ -141,8 +155,30 @@ impl Work<'_> {
         self.images.catalog.read().image(ImageId(digest)).map(|image| image.record.id())
     }
 
-    /// Fetches, unpacks and records an image that is not here, without a name yet.
-    async fn bring(&self, name: &Reference, resolved: &Resolved) -> Result<ImageId> {
+    /// Brings an image; where a mirror's blobs are of no use, those of the registry itself.
+    async fn bring_somehow(
+        &self,
+        name: &Reference,
+        resolved: &Resolved,
+        names: &[Reference],
+    ) -> Result<ImageId> {
+        loop {
+            match self.bring(name, resolved, names).await {
+                Err(error) if error.kind() == Kind::System && self.session.leave_mirror() => {
+                    tracing::warn!(%error, "what a mirror gave is of no use");
+                }
+                brought => return brought,
+            }
+        }
+    }
+
+    /// Fetches, unpacks and records an image that is not here.
+    async fn bring(
+        &self,
+        name: &Reference,
+        resolved: &Resolved,
+        names: &[Reference],
+    ) -> Result<ImageId> {
         let config = self.config(resolved).await.map_err(|failure| {
             failure.of_pull(name).while_doing("error pulling image configuration")
         })?;
@@ -150,7 +186,7 @@ impl Work<'_> {
         let catalog = &self.images.catalog;
         let layers = Layers::plan(catalog, &resolved.image, &parsed)?;
         let arrived = layers.bring(self).await?;
-        let names = vec![name.clone().with_digest(resolved.top)];
+        let names = names.to_vec();
         let new = New { config, parsed, names, manifest: resolved.received.clone(), arrived };
         let id = blocking_with(catalog, move |catalog| catalog.record_pulled(new)).await;
         // What another image had already, or a failure leaves, nobody holds now.
@@ -183,20 +219,6 @@ impl Work<'_> {
             name.familiar()
         );
         self.tell(Step::Warning(text)).await
-    }
-
-    async fn give_names(&self, name: &Reference, top: Digest, id: ImageId) -> Result<bool> {
-        let mut names = vec![name.clone().with_digest(top)];
-        if name.digest().is_none() {
-            names.push(name.clone());
-        }
-        let name = name.clone();
-        blocking_with(&self.images.catalog, move |catalog| {
-            let newer = catalog.read().named(&name) != Some(id);
-            catalog.name_pulled(id, names)?;
-            Ok(newer)
-        })
-        .await
     }
 
     /// Tells how it goes; an error: nobody wants to know, so nobody wants the image.
@@ -238,16 +260,5 @@ impl Catalog {
         let id = record.id();
         self.commit(vec![NewImage { record, config: parsed, names }], arrived.new)?;
         Ok(id)
-    }
-
-    /// Gives an image that is here the names that it was pulled by.
-    fn name_pulled(&self, id: ImageId, names: Vec<Reference>) -> Result<()> {
-        let gone = || Error::not_found(format!("No such image: {id}"));
-        let (record, config) = {
-            let index = self.read();
-            let image = index.image(id).ok_or_else(gone)?;
-            (image.record.clone(), Arc::clone(&image.config))
-        };
-        self.commit(vec![NewImage { record, config, names }], Vec::new()).map(drop)
     }
 }

@@ -18,7 +18,7 @@ use crate::image::digest::Digest;
 use crate::image::testing::assert_empty;
 use crate::image::{Images, Reference};
 use crate::registry::testing::{Asked, Ending, Honest, Reply, Scripted, impatient, until};
-use crate::registry::{Credentials, Mirrors, RegistrySettings};
+use crate::registry::{Credentials, RegistrySettings};
 use crate::store::Store;
 
 fn open(root: &Path) -> Arc<Images> {
@@ -74,6 +74,9 @@ async fn refused(registry: &Scripted, name: &str) -> Error {
     let images = open(root.path());
     let error = pull(&images, &registry.image(name)).await.unwrap_err();
     images.blocking(|catalog| catalog.blobs.sweep_partial(Duration::ZERO)).await.unwrap();
+    // What unpacks notices a moment later that nobody waits for it.
+    let snapshots = root.path().join("snapshots");
+    until(|| std::fs::read_dir(&snapshots).unwrap().next().is_none()).await;
     assert_empty(&images, root.path());
     error
 }
@@ -116,7 +119,7 @@ async fn an_image_comes_whole_and_only_once() {
 async fn layers_that_are_here_are_not_asked_for() {
     let mut honest = Honest::default();
     let (base, top) = (layer("base", 1000), layer("top", 1000));
-    honest.image("1", &[base.clone()]);
+    honest.image("1", std::slice::from_ref(&base));
     honest.image("2", &[base, top]);
     let registry = Scripted::start(move |asked| honest.answer(asked)).await;
     let root = tempfile::tempdir().unwrap();
@@ -390,13 +393,46 @@ async fn a_mirror_is_asked_first_and_the_registry_after_it() {
     honest.blobs.clear();
     let mirror = Scripted::start(move |asked| honest.answer(asked)).await;
     let mut settings = impatient();
-    let mut mirrors = Mirrors::default();
     let address = format!("http://{}", mirror.address);
-    mirrors.add(&registry.address.to_string(), address.parse().unwrap());
-    settings.mirrors = mirrors;
+    settings.mirrors.add(&registry.address.to_string(), address.parse().unwrap());
     let root = tempfile::tempdir().unwrap();
     pull(&open_with(root.path(), settings), &registry.image("x:1")).await.unwrap();
     assert_eq!(mirror.asked_for("/manifests/").len(), 1);
     assert!(registry.asked_for("/manifests/").is_empty());
     assert_eq!(registry.asked_for("/blobs/").len(), 2);
+}
+
+#[tokio::test]
+async fn a_mirror_that_lies_is_left() {
+    let mut honest = Honest::default();
+    honest.image("1", &[layer("a", 100_000)]);
+    let all = honest.clone();
+    let registry = Scripted::start(move |asked| all.answer(asked)).await;
+    let mirror = lying(honest, |_, _, mut reply| {
+        let middle = reply.body.len() / 2;
+        reply.body[middle] ^= 1;
+        reply
+    })
+    .await;
+    let mut settings = impatient();
+    let address = format!("http://{}", mirror.address);
+    settings.mirrors.add(&registry.address.to_string(), address.parse().unwrap());
+    let root = tempfile::tempdir().unwrap();
+    pull(&open_with(root.path(), settings), &registry.image("x:1")).await.unwrap();
+    assert!(registry.asked_for("/manifests/").is_empty());
+}
+
+#[tokio::test]
+async fn a_blob_that_another_image_has_is_not_fetched() {
+    let mut honest = Honest::default();
+    let (one, two) = (layer("one", 20_000), layer("two", 20_000));
+    honest.image("1", &[one.clone(), two.clone()]);
+    honest.image("2", &[two, one]);
+    let registry = lying(honest, |_, _, reply| reply).await;
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    pull(&images, &registry.image("x:1")).await.unwrap();
+    let before = registry.asked_for("/blobs/").len();
+    pull(&images, &registry.image("x:2")).await.unwrap();
+    assert_eq!(registry.asked_for("/blobs/").len(), before + 1);
 }

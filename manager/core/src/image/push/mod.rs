@@ -19,13 +19,12 @@ use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::interval;
 
-use super::catalog::NewImage;
 use super::digest::{DiffId, Digest, ImageId};
 use super::image::{Blob, Layer};
 use super::record::ImageRecord;
 use super::reference::Reference;
 use super::{Images, blocking_with};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::registry::{Access, Credentials, Failure, ManifestKind, Session, Upload, Wanted};
 
 /// How often it is told how far a layer is.
@@ -176,7 +175,14 @@ impl Work<'_> {
         let tag = name.tag().unwrap_or_default();
         let put = self.session.put_manifest(tag, prepared.kind, content).await;
         put.map_err(Failure::of_push)?;
-        self.record(record.clone(), name.clone().with_digest(digest)).await?;
+        // Should it be removed meanwhile, it needs no name.
+        let known_by = [name.clone().with_digest(digest)];
+        let named = blocking_with(catalog, move |catalog| catalog.give_names(id, &known_by)).await;
+        if let Err(error) = named
+            && error.kind() != Kind::NotFound
+        {
+            return Err(error);
+        }
         self.tell(PushStep::Done { tag: tag.to_owned(), digest, size }).await
     }
 
@@ -236,19 +242,6 @@ impl Work<'_> {
             .filter(|other| *other != name.repository())
             .collect();
         others.into_iter().take(MOST_SOURCES).map(str::to_owned).collect()
-    }
-
-    /// The image is known by its digest in the registry, too.
-    async fn record(&self, record: ImageRecord, name: Reference) -> Result<()> {
-        let id = record.id();
-        blocking_with(&self.images.catalog, move |catalog| {
-            let config = catalog.read().image(id).map(|image| Arc::clone(&image.config));
-            // Removed meanwhile: then it needs no name.
-            let Some(config) = config else { return Ok(()) };
-            let named = NewImage { record, config, names: vec![name] };
-            catalog.commit(vec![named], Vec::new()).map(drop)
-        })
-        .await
     }
 
     async fn tell(&self, step: PushStep) -> Result<()> {

@@ -234,3 +234,20 @@ async fn what_is_not_allowed_is_said() {
     assert_eq!(error.kind(), Kind::Forbidden);
     assert!(error.to_string().starts_with("denied"), "{error}");
 }
+
+#[tokio::test]
+async fn a_registry_may_take_its_time_with_a_blob() {
+    let (registry, _) = depot(|asked, depot| {
+        let large = asked.method == "PUT" && asked.body.len() > 10_000;
+        let late = Ending::After(3 * impatient().patience.stall);
+        large.then(|| depot.answer(asked).ending(late))
+    })
+    .await;
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let name = registry.image("x:1");
+    import(&images, &tree(), Some(&name.familiar())).await;
+    push(&images, &name).await.unwrap();
+    let sent = registry.asked_for("/v2/up/");
+    assert_eq!(sent.iter().filter(|sent| sent.starts_with("PUT")).count(), 2, "{sent:?}");
+}

@@ -51,6 +51,8 @@ pub(crate) enum Ending {
     Stall(usize),
     /// The body is sent again and again, and no length is told.
     Never,
+    /// As it should, after a while.
+    After(Duration),
 }
 
 impl Reply {
@@ -149,6 +151,9 @@ async fn serve(
     let Some(asked) = read_request(&mut reading).await? else { return Ok(()) };
     log.lock().unwrap().push(asked.clone());
     let reply = script(&asked);
+    if let Ending::After(time) = reply.ending {
+        tokio::time::sleep(time).await;
+    }
     let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\n", reply.status);
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
@@ -162,7 +167,7 @@ async fn serve(
         return Ok(());
     }
     match reply.ending {
-        Ending::Whole => writing.write_all(&reply.body).await,
+        Ending::Whole | Ending::After(_) => writing.write_all(&reply.body).await,
         Ending::Cut(length) => writing.write_all(&reply.body[..length]).await,
         Ending::Stall(length) => {
             writing.write_all(&reply.body[..length]).await?;

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -75,6 +76,19 @@ pub(crate) fn end_with_us(command: &mut Command) {
     // SAFETY: between fork and exec, `ask` makes one system call; it allocates nothing and takes no
     // lock.
     unsafe { command.pre_exec(ask) };
+}
+
+/// Has the program that `command` will run begin with this oom_score_adj instead of ours.
+pub(crate) fn set_oom_score(command: &mut Command, score: &'static str) {
+    let set = move || {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty())?;
+        rustix::io::write(file, score.as_bytes())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec, `set` makes system calls only; it allocates nothing and takes
+    // no lock.
+    unsafe { command.pre_exec(set) };
 }
 
 /// Sends the signal of this number, real-time ones included, to the process that `process` is a

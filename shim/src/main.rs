@@ -23,6 +23,7 @@ mod memory;
 mod metrics;
 mod mount;
 mod noted;
+mod oom;
 mod publish;
 mod reaper;
 mod record;

@@ -17,10 +17,10 @@ use crate::args::Flags;
 use crate::diagnostics::enable_debug;
 use crate::error::{Context, Error, Result};
 use crate::linux::{Fork, fork};
-use crate::noted;
 use crate::scheduling::{be_killed_before, keep_core_to_itself};
 use crate::server;
 use crate::task::Spec;
+use crate::{noted, oom};
 
 /// containerd's way of learning where a shim is and what it speaks.
 #[derive(Serialize)]
@@ -166,8 +166,9 @@ fn detach(bundle: &Path) -> Result<()> {
 
 /// Has the kernel treat the server as the manager wants it for its shims.
 fn adapt(manager: Option<Pid>) -> Result<()> {
-    if let Some(manager) = manager.filter(|_| is_containerd()) {
-        be_killed_before(manager)?;
+    match manager.filter(|_| is_containerd()) {
+        Some(manager) => be_killed_before(manager)?,
+        None => oom::spare(),
     }
     match variable("SCHED_CORE") {
         Some(_) => keep_core_to_itself(),

@@ -18,6 +18,7 @@ use super::take;
 use crate::diagnostics::warn;
 use crate::error::{Context, Error, Result};
 use crate::linux::watch;
+use crate::oom;
 use crate::reaper::{ExitReceiver, Launch};
 
 /// How long it may take to be ready.
@@ -53,6 +54,7 @@ impl Running {
         let mut command = Command::new(&program.path);
         command.args(&program.args).env("CONTAINER_ID", id).env("CONTAINER_NAMESPACE", namespace);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        oom::begin_unspared(&mut command);
         let ends = [(stdout, 3), (stderr, 4), (is_ready, 5)];
         let mappings = ends.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
         command.fd_mappings(mappings.into()).context(what)?;

@@ -13,6 +13,7 @@ use super::{RuntimeConfig, Scratch};
 use crate::error::{Context, Error, Result};
 use crate::io::ChildStdio;
 use crate::linux;
+use crate::oom;
 use crate::reaper::Launch;
 
 /// What every call begins with.
@@ -38,6 +39,7 @@ pub(super) fn command(program: &Path, args: &[OsString]) -> Command {
         command.env_remove(variable);
     }
     linux::end_with_us(&mut command);
+    oom::begin_unspared(&mut command);
     command
 }
 

@@ -104,19 +104,43 @@ fn health_record(health: &Health) -> HealthRecord {
     }
 }
 
+/// Puts `bytes` in the place of the record. They go into the space that was set aside for them, so
+/// that an end can be recorded on a disk that has become full meanwhile.
 fn replace(directory: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
-    let temporary = directory.join(format!("{FILE_NAME}.tmp"));
+    let spare = spare(directory);
     let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&spare)?;
     file.write_all(bytes)?;
+    // What the file has beyond them is overwritten too: JSON may end with white space.
+    let set_aside = usize::try_from(file.metadata()?.len()).unwrap_or(SET_ASIDE);
+    file.write_all(&vec![b' '; set_aside.saturating_sub(bytes.len())])?;
     if durability == Durability::Durable {
         file.sync_all()?;
     }
-    fs::rename(&temporary, directory.join(FILE_NAME))?;
+    fs::rename(&spare, directory.join(FILE_NAME))?;
     if durability == Durability::Durable {
         File::open(directory)?.sync_all()?;
     }
+    // The next time it will have to do without, if there is no room now.
+    let _ = set_aside_space(directory, bytes.len());
     Ok(())
+}
+
+/// Bytes that a record is certain to fit into, unless a failure has much to say: so many at least,
+const SET_ASIDE: usize = 4096;
+/// and so many more than the last one had.
+const MORE: usize = 1024;
+
+/// The file that becomes the record at the next change.
+fn spare(directory: &Path) -> PathBuf {
+    directory.join(format!("{FILE_NAME}.tmp"))
+}
+
+fn set_aside_space(directory: &Path, last: usize) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.create(true).truncate(true).write(true).mode(0o600).open(spare(directory))?;
+    file.write_all(&vec![b' '; SET_ASIDE.max(last + MORE)])
 }
 
 /// The record that a shim left in `directory`, if it left any.
@@ -162,7 +186,26 @@ mod tests {
         assert_eq!((exit.status, exit.oom_killed, exit.dropped_lines), (137, true, 3));
         assert_eq!(exit.exited_at, "1970-01-01T00:00:01Z");
         assert_eq!((read.last_exit, read.restart_at, read.health), (None, None, None));
-        assert_eq!(fs::read_dir(path).unwrap().count(), 1);
+        // The record, and the space for the next one.
+        assert_eq!(fs::read_dir(path).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn an_end_needs_no_more_space() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let size = |file: &Path| fs::metadata(file).unwrap().len();
+        let record = Record::created(Some(path.to_owned()), "web", 42, 2).unwrap();
+        assert_eq!(size(&spare(path)), SET_ASIDE as u64);
+        record.ended(&ending(137, 1), 2, None).unwrap();
+        assert_eq!(size(&path.join(FILE_NAME)), SET_ASIDE as u64);
+        // One with much to say takes more, and one after it is told apart from the rest of that.
+        let error = Some("e".repeat(2 * SET_ASIDE));
+        record.ended(&Ending { error, ..ending(128, 2) }, 2, None).unwrap();
+        assert!(read(path).unwrap().exit.unwrap().error.len() > SET_ASIDE);
+        fs::rename(path.join(FILE_NAME), spare(path)).unwrap();
+        record.ended(&ending(3, 3), 2, None).unwrap();
+        assert_eq!(read(path).unwrap().exit.unwrap().status, 3);
     }
 
     #[test]

@@ -96,6 +96,19 @@ fn read_oom_kills(path: &Path) -> u64 {
     count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
+/// The processes of the cgroup at `path` below the root of whatever hierarchy has any there.
+pub(crate) fn processes(path: &str) -> Vec<u32> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mount_places(&mounts, |kind, _| kind == "cgroup" || kind == "cgroup2")
+        .filter_map(|place| {
+            let list = place.of(&format!("/{path}")).join("cgroup.procs");
+            let pids = fs::read_to_string(list).ok()?;
+            Some(pids.lines().filter_map(|pid| pid.parse().ok()).collect())
+        })
+        .find(|pids: &Vec<u32>| !pids.is_empty())
+        .unwrap_or_default()
+}
+
 /// Removes the cgroup at `path` below the root of each hierarchy, with those below it. The kernel
 /// refuses for any that has a process, so nothing that lives can be harmed.
 pub(crate) fn remove(path: &str) {

@@ -8,6 +8,7 @@ use prost_types::Timestamp;
 use tare_proto::containerd::task::v3::task_client::TaskClient;
 use tare_proto::containerd::task::v3::{DeleteRequest, DeleteResponse, WaitRequest};
 use tare_proto::record::TaskRecord;
+use tare_proto::tare::shim::v1::Log;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
@@ -17,7 +18,7 @@ use crate::diagnostics::warn;
 use crate::error::{Context, Result};
 use crate::mount::unmount_now;
 use crate::noted;
-use crate::task::{Leftovers, Spec};
+use crate::task::{Leftovers, OutputPipes, Salvage, Spec};
 use crate::{cgroup, record, runtime};
 
 /// How a container is said to have ended whose end nobody saw: by SIGKILL.
@@ -41,10 +42,27 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
         warn(format_args!("{error}"));
     }
     let left = Leftovers::read(&bundle);
+    let known = left.as_ref().and_then(|left| record::read(left.state_directory.as_deref()?));
+    let mut salvage = left.as_ref().and_then(|left| {
+        let log = Log::decode(left.log.as_deref()?).ok()?;
+        let init = known.as_ref().map(|record| record.pid).filter(|pid| *pid != 0);
+        let others = spec.cgroup().map(cgroup::processes).unwrap_or_default();
+        let begun = Salvage::begin(&bundle, &log, init.into_iter().chain(others));
+        begun.unwrap_or_else(|error| {
+            warn(format_args!("{error}"));
+            None
+        })
+    });
+    if let Some(salvage) = &mut salvage {
+        salvage.save();
+    }
     if let Some(left) = &left
         && let Err(error) = runtime::delete_by_force(&left.runtime, &flags.id)
     {
         warn(format_args!("{error}"));
+    }
+    if let Some(salvage) = salvage {
+        salvage.finish();
     }
     // A runtime that was killed while it created the container can't tell what it had made.
     if let Some(path) = spec.cgroup() {
@@ -59,7 +77,7 @@ pub(crate) fn delete(flags: &Flags) -> Result<Vec<u8>> {
     } else {
         forget_in_server(&socket, &flags.id);
     }
-    let known = left.and_then(|left| left.state_directory).and_then(|place| record::read(&place));
+    OutputPipes::clear(&bundle);
     Leftovers::clear(&bundle);
     Ok(response(known, runtime::init_pid(&bundle)).encode_to_vec())
 }

@@ -195,16 +195,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let size = |file: &Path| fs::metadata(file).unwrap().len();
-        let record = Record::created(Some(path.to_owned()), "web", 42, 2).unwrap();
+        let ended = |ending| situation(Phase::Ended { ending }, None, 2);
+        let created = situation(Phase::Created { pid: 42 }, None, 2);
+        let record = Record::begin(Some(path.to_owned()), "web", &created).unwrap();
         assert_eq!(size(&spare(path)), SET_ASIDE as u64);
-        record.ended(&ending(137, 1), 2, None).unwrap();
+        record.write(&ended(ending(137, 1))).unwrap();
         assert_eq!(size(&path.join(FILE_NAME)), SET_ASIDE as u64);
-        // One with much to say takes more, and one after it is told apart from the rest of that.
+        // One with much to say takes more, and the next is told apart from the rest of that.
         let error = Some("e".repeat(2 * SET_ASIDE));
-        record.ended(&Ending { error, ..ending(128, 2) }, 2, None).unwrap();
+        record.write(&ended(Ending { error, ..ending(128, 2) })).unwrap();
         assert!(read(path).unwrap().exit.unwrap().error.len() > SET_ASIDE);
-        fs::rename(path.join(FILE_NAME), spare(path)).unwrap();
-        record.ended(&ending(3, 3), 2, None).unwrap();
+        assert!(size(&spare(path)) > 2 * SET_ASIDE as u64);
+        record.write(&ended(ending(3, 3))).unwrap();
         assert_eq!(read(path).unwrap().exit.unwrap().status, 3);
     }
 

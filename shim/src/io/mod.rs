@@ -24,10 +24,12 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::{Context, Error, Result};
 use crate::linux;
 use crate::reaper::Launch;
+use crate::task::{OutputPipes, PipeId};
 use console::Size;
 use endpoint::Endpoint;
 use hub::{Attachment, Channel, Hub, PATIENCE, Wants};
 use log::Log;
+use pipes::Output;
 pub(crate) use pipes::{ChildStdio, Owner};
 use sink::{Copy, Sinks};
 use stdin::Stdin;
@@ -133,6 +135,10 @@ impl ProcessIo {
             self.stdin_endpoint != Endpoint::Null,
             self.stdout_endpoint != Endpoint::Null,
             self.stderr_endpoint != Endpoint::Null,
+            match self.policy.log {
+                Some(_) => Output::Salvageable,
+                None => Output::OurOwn,
+            },
             self.policy.owner,
         )
     }
@@ -319,9 +325,32 @@ fn take<T>(mutex: &Mutex<Option<T>>) -> Option<T> {
     lock(mutex).take()
 }
 
+/// A pipe for output that can be salvaged: our end, and the process's.
+#[cfg(test)]
+pub(crate) fn output_pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+        .context(|| "make a pipe".to_owned())?;
+    Ok((ours, pipes::readable_too(&theirs)?))
+}
+
 /// This shim's ends of a process's pipes, in non-blocking mode.
 pub(crate) struct OurEnds {
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
+}
+
+impl OurEnds {
+    /// The pipes that its output comes through.
+    pub(crate) fn output(&self) -> Result<OutputPipes> {
+        let id = |end: &Option<OwnedFd>| match end {
+            Some(end) => {
+                let what = || "look at a pipe".to_owned();
+                let file = std::fs::File::from(end.try_clone().context(what)?);
+                Ok(PipeId::of(&file.metadata().context(what)?))
+            }
+            None => Ok::<_, Error>(None),
+        };
+        Ok(OutputPipes { stdout: id(&self.stdout)?, stderr: id(&self.stderr)? })
+    }
 }

@@ -1,14 +1,14 @@
 //! The pipes of a process without a terminal.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Stdio;
 
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::OurEnds;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// Who owns the pipes, as a user of the host; the caller where `None`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,11 +40,21 @@ impl ChildStdio {
 /// each line costs.
 pub(super) const CAPACITY: usize = 256 << 10;
 
+/// What becomes of the output when this process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// It is nobody's any more.
+    OurOwn,
+    /// It stays in the pipe for whoever cleans up after us.
+    Salvageable,
+}
+
 /// Makes a pipe for each stream that leads anywhere; the others get /dev/null.
 pub(super) fn open(
     stdin: bool,
     stdout: bool,
     stderr: bool,
+    output: Output,
     owner: Owner,
 ) -> Result<(ChildStdio, OurEnds)> {
     let mut child = ChildStdio::null();
@@ -54,15 +64,23 @@ pub(super) fn open(
         child.stdin = Stdio::from(File::from(theirs));
         ours.stdin = Some(non_blocking(writer)?);
     }
-    if stdout {
+    let output_pipe = || {
         let (reader, theirs) = pipe(owner)?;
-        child.stdout = Stdio::from(File::from(theirs));
-        ours.stdout = Some(non_blocking(enlarge(reader))?);
+        let theirs = match output {
+            Output::OurOwn => theirs,
+            Output::Salvageable => readable_too(&theirs)?,
+        };
+        Ok::<_, Error>((non_blocking(enlarge(reader))?, Stdio::from(File::from(theirs))))
+    };
+    if stdout {
+        let (reader, theirs) = output_pipe()?;
+        child.stdout = theirs;
+        ours.stdout = Some(reader);
     }
     if stderr {
-        let (reader, theirs) = pipe(owner)?;
-        child.stderr = Stdio::from(File::from(theirs));
-        ours.stderr = Some(non_blocking(enlarge(reader))?);
+        let (reader, theirs) = output_pipe()?;
+        child.stderr = theirs;
+        ours.stderr = Some(reader);
     }
     Ok((child, ours))
 }
@@ -82,6 +100,14 @@ fn pipe(owner: Owner) -> Result<(OwnedFd, OwnedFd)> {
 fn enlarge(end: OwnedFd) -> OwnedFd {
     let _ = fcntl_setpipe_size(&end, CAPACITY);
     end
+}
+
+/// The same end of a pipe, such that the pipe has a reader as long as it has this writer: the
+/// writer isn't killed by SIGPIPE when we die, and what it wrote isn't lost.
+pub(super) fn readable_too(writer: &OwnedFd) -> Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let file = File::options().read(true).write(true).open(&path);
+    file.map(OwnedFd::from).context(|| format!("open a pipe's other end at {path}"))
 }
 
 /// The process's own end stays in blocking mode, as programs expect: the mode is each end's own.

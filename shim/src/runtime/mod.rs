@@ -3,6 +3,7 @@
 mod call;
 mod criu;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -201,15 +202,23 @@ impl Runtime {
     }
 }
 
+/// How often a runtime that something killed is called anew.
+const CUT_OFF_RETRIES: u32 = 3;
+
 /// `delete --force`, waited for on the spot: for a process that does nothing else.
 pub(crate) fn delete_by_force(config: &RuntimeConfig, container: &str) -> Result<()> {
     let mut args = global_args(config);
     args.extend(["delete".into(), "--force".into(), container.into()]);
-    let mut command = command(&config.program, &args);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .context(|| format!("run the OCI runtime {}", config.program.display()))?;
+    let what = || format!("run the OCI runtime {}", config.program.display());
+    let run = || command(&config.program, &args).stdin(Stdio::null()).output().context(what);
+    let mut output = run()?;
+    for _ in 0..CUT_OFF_RETRIES {
+        // What a runtime that was killed has left is for the next.
+        if output.status.signal().is_none() {
+            break;
+        }
+        output = run()?;
+    }
     if output.status.success() {
         return Ok(());
     }

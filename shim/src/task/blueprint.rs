@@ -127,6 +127,9 @@ impl Blueprint {
             return Ok((pid, console.receive().await.and_then(|master| io.begin_terminal(master))));
         }
         let (theirs, ours) = io.open_pipes()?;
+        if self.log.is_some() {
+            ours.output()?.note(&self.bundle)?;
+        }
         let pid = self.call(source, launch, theirs, None).await?;
         Ok((pid, io.begin(ours)))
     }

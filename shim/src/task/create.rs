@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use prost::Message;
 use tare_proto::containerd::types::Mount;
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ use super::limits::Limits;
 use super::options::TaskOptions;
 use super::restart::Restarts;
 use super::run::Run;
+use super::salvage::OutputPipes;
 use super::situation::Situation;
 use super::spec::Spec;
 use crate::cgroup;
@@ -68,8 +70,11 @@ impl Task {
             criu_work: options.criu_work,
             environment,
         };
-        let leftovers =
-            Leftovers { runtime: options.runtime, state_directory: Some(state_directory.clone()) };
+        let leftovers = Leftovers {
+            runtime: options.runtime,
+            state_directory: Some(state_directory.clone()),
+            log: options.log.as_ref().map(Message::encode_to_vec),
+        };
         let noted = leftovers.write(&bundle)?;
         let mounted = Rootfs::mount(&bundle, &rootfs).inspect_err(|_| forget(&bundle, noted))?;
         let made = match &checkpoint {
@@ -157,7 +162,10 @@ async fn take_back(rootfs: Option<&Rootfs>) {
 
 fn forget(bundle: &Path, noted: Noted) {
     match noted {
-        Noted::Now => Leftovers::clear(bundle),
+        Noted::Now => {
+            OutputPipes::clear(bundle);
+            Leftovers::clear(bundle);
+        }
         Noted::Before => {}
     }
 }

@@ -28,6 +28,9 @@ pub(crate) struct Leftovers {
     pub(crate) runtime: RuntimeConfig,
     /// Where its record is.
     pub(crate) state_directory: Option<PathBuf>,
+    /// Where the init's output is logged: an encoded tare.shim.v1.Log.
+    #[serde(default)]
+    pub(crate) log: Option<Vec<u8>>,
 }
 
 impl Leftovers {
@@ -77,6 +80,7 @@ mod tests {
                 no_new_keyring: false,
             },
             state_directory: None,
+            log: None,
         };
         assert_eq!(note("first").write(bundle.path()).unwrap(), Noted::Now);
         assert_eq!(note("second").write(bundle.path()).unwrap(), Noted::Before);

@@ -321,13 +321,23 @@ fn a_full_disk() {
 
         // With not a byte left, nothing new is made, and what is there can be listed and removed.
         host.docker("create --name c1 busybox").ok();
+        let shared = host.scratch("shared");
+        let waits = "while [ ! -e /s/end ]; do usleep 10000; done; exit 7";
+        let shared_there = format!("-v {}:/s", shared.display());
+        host.docker(&format!("run -d --name c2 {shared_there} busybox sh -c '{waits}'")).ok();
         host.run("sh", &["-c", &format!("cat /dev/zero > {data}/fill")]);
         for n in 0..3 {
             host.docker(&format!("create --name more{n} busybox"));
         }
         host.docker("ps -a").code(0).stdout_has("c1");
         host.docker("images").code(0).stdout_has("busybox");
+        // An end is told, and is known to the next daemon.
+        std::fs::write(shared.join("end"), "").unwrap();
+        host.docker("wait c2").code(0).stdout("7\n");
+        host.end_daemon(rustix::process::Signal::KILL);
         host.run("rm", &[&format!("{data}/fill")]).ok();
+        host.start_daemon();
+        assert_eq!(host.inspect("c2", "{{.State.Status}} {{.State.ExitCode}}"), "exited 7");
         host.remove_everything();
         host.docker_with_input("load", &busybox_archive()).ok();
         host.docker("run --rm busybox echo works").code(0).stdout("works\n");

@@ -51,6 +51,7 @@ mod stop;
 mod takeover;
 mod top;
 mod undo;
+mod unsaved;
 mod view;
 mod work;
 

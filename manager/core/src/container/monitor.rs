@@ -80,8 +80,9 @@ impl Containers {
             ..(*container).clone()
         });
         if let Err(error) = self.save((*ended).clone()).await {
-            // The shim's own record tells the next manager.
+            // If this manager ends before it can, the shim's own record tells the next one.
             tracing::error!(container = %container.id, %error, "record the exit");
+            self.save_later(container.id.clone());
         }
         if exit.oom_killed {
             announce::announce(&self.events, &ended, "oom");

@@ -1,6 +1,7 @@
 //! Launching shims and cleaning up after those that died, by containerd's shim protocol.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::error::{Error, Kind, Result};
 const NAMESPACE: &str = "tare";
 /// How long a shim may take to start or to clean up.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a clean-up that was killed is begun anew.
+const CLEAN_UP_RETRIES: u32 = 3;
 /// The first descriptor that a program finds if it is given any (`LISTEN_FDS`).
 const FIRST_DESCRIPTOR: i32 = 3;
 
@@ -62,9 +65,18 @@ pub(crate) async fn clean_up(
     bundle: &Path,
     sockets: &Path,
 ) -> Result<()> {
-    let mut command = command(program, id, bundle, sockets);
-    command.arg("-bundle").arg(bundle).arg("delete");
-    run(command, program, "delete").await.map(drop)
+    let mut cut_off = 0;
+    loop {
+        let mut command = command(program, id, bundle, sockets);
+        command.arg("-bundle").arg(bundle).arg("delete");
+        let output = wait(command, program, "delete").await?;
+        // Something killed it, such as a machine without memory: what is left is for the next.
+        if output.status.signal().is_some() && cut_off < CLEAN_UP_RETRIES {
+            cut_off += 1;
+            continue;
+        }
+        return successful(output, program, "delete").map(drop);
+    }
 }
 
 fn command(program: &Path, id: &str, bundle: &Path, sockets: &Path) -> Command {
@@ -80,14 +92,18 @@ fn command(program: &Path, id: &str, bundle: &Path, sockets: &Path) -> Command {
     command
 }
 
-async fn run(mut command: Command, program: &Path, action: &str) -> Result<Output> {
+async fn run(command: Command, program: &Path, action: &str) -> Result<Output> {
+    successful(wait(command, program, action).await?, program, action)
+}
+
+async fn wait(mut command: Command, program: &Path, action: &str) -> Result<Output> {
     let program = program.display();
     let child = command.spawn().map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         let advice = if missing { "; install it or give --shim" } else { "" };
         Error::new(Kind::System, format!("failed to start shim: {program}: {error}{advice}"))
     })?;
-    let output = tokio::time::timeout(PATIENCE, child.wait_with_output())
+    tokio::time::timeout(PATIENCE, child.wait_with_output())
         .await
         .map_err(|_| {
             let seconds = PATIENCE.as_secs();
@@ -96,7 +112,11 @@ async fn run(mut command: Command, program: &Path, action: &str) -> Result<Outpu
                 format!("{program} {action} did not end within {seconds} seconds"),
             )
         })?
-        .map_err(|error| Error::io(format!("wait for {program} {action}"), error))?;
+        .map_err(|error| Error::io(format!("wait for {program} {action}"), error))
+}
+
+fn successful(output: Output, program: &Path, action: &str) -> Result<Output> {
+    let program = program.display();
     if output.status.success() {
         return Ok(output);
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 
 use rustix::process::Signal;
+use tare_integration::footprint::cgroups;
 use tare_integration::wait::until_true;
 use tare_integration::{Host, on_host, peer};
 
@@ -56,6 +57,50 @@ fn a_container_whose_shim_was_killed_ends_at_once() {
         host.docker("start c1").ok();
         host.docker("stop c1").ok();
         assert_eq!(host.inspect("c1", "{{.State.ExitCode}}"), "7");
+    });
+}
+
+#[test]
+fn a_shim_that_was_given_up_on_holds_nothing() {
+    on_host_with_shims(|host| {
+        host.docker(&format!("run -d --name c1 -p 8080:80 {POLITE}")).ok();
+        signal_shim(host, "c1", "-STOP");
+        host.docker("rm -f c1").ok();
+        let shims = host.run("pgrep", &["-f", "containerd-shim-tare-v2"]);
+        assert_eq!(shims.stdout, "", "it is gone for good");
+        host.docker(&format!("run -d --name c2 -p 8080:80 {POLITE}")).ok();
+    });
+}
+
+#[test]
+fn with_a_shim_end_all_of_its_containers_processes_frozen_and_in_cgroups_of_their_own() {
+    on_host_with_shims(|host| {
+        host.docker("run -d --name c1 busybox sh -c 'sleep 1000 & wait'").ok();
+        let id = host.inspect("c1", "{{.Id}}");
+        let places = cgroups(&format!("{}/{id}", host.places().cgroup_parent));
+        let processes = || {
+            let text = std::fs::read_to_string(places[0].join("cgroup.procs")).unwrap();
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        until_true("both processes", || processes().len() == 2);
+        let both = processes();
+        for place in places.iter().filter(|place| place.exists()) {
+            let inner = place.join("inner");
+            std::fs::create_dir(&inner).unwrap();
+            // With version 1, a new cgroup has no processors yet.
+            for file in ["cpuset.cpus", "cpuset.mems"].map(|name| inner.join(name)) {
+                if file.exists() {
+                    std::fs::copy(place.join(file.file_name().unwrap()), file).unwrap();
+                }
+            }
+            std::fs::write(inner.join("cgroup.procs"), &both[1]).unwrap();
+        }
+        host.docker("pause c1").ok();
+        signal_shim(host, "c1", "-KILL");
+        host.docker("wait c1").code(0).stdout("137\n");
+        assert_ne!(host.inspect("c1", "{{.State.Error}}"), "", "it says what happened");
+        let gone = |pid: &String| !std::path::Path::new("/proc").join(pid).exists();
+        until_true("the end of both", || both.iter().all(gone));
     });
 }
 

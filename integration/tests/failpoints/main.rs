@@ -88,12 +88,15 @@ tests! {
     tared_is_killed_during_an_exec: Daemon, Exec;
     tared_is_killed_when_a_container_ends: Daemon, End;
     tared_is_killed_while_it_removes: Daemon, Remove;
+    tared_is_killed_when_a_shim_is_lost: Daemon, Lose;
     the_shim_is_killed_during_a_start: Shim, Start;
     the_shim_is_killed_during_an_exec: Shim, Exec;
     the_shim_is_killed_when_its_container_ends: Shim, End;
     the_shim_is_killed_during_a_removal: Shim, Remove;
+    the_shim_is_killed_cleaning_up_after_another: Shim, Lose;
     the_runtime_is_killed_during_a_start: Runtime, Start;
     the_runtime_is_killed_during_an_exec: Runtime, Exec;
     the_runtime_is_killed_when_a_container_ends: Runtime, End;
     the_runtime_is_killed_during_a_removal: Runtime, Remove;
+    the_runtime_is_killed_when_a_shim_is_lost: Runtime, Lose;
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tare_integration::Host;
 use tare_integration::http::{self, Answer};
 
@@ -22,6 +24,8 @@ pub(crate) enum Operation {
     End,
     /// It removes one that runs.
     Remove,
+    /// It learns that the shim of one has been killed.
+    Lose,
 }
 
 /// The code of a container whose end nobody saw, or that was killed.
@@ -44,8 +48,9 @@ impl Operation {
         witness.writes_on("before");
     }
 
-    /// Asks for it, and waits for the answer: `None` if the connection breaks off.
-    pub(crate) fn perform(self, socket: &Path, witness: &Witness) -> Option<Answer> {
+    /// Asks for it, and waits for the answer: `None` if the connection breaks off. `shims` are
+    /// those of the container.
+    pub(crate) fn perform(self, socket: &Path, witness: &Witness, shims: &[i32]) -> Option<Answer> {
         let answer = match self {
             Self::Create => http::post(socket, "/containers/create?name=web", &witness.body()),
             Self::Start => http::post(socket, "/containers/web/start", ""),
@@ -55,9 +60,16 @@ impl Operation {
                 http::post(socket, "/containers/web/wait", "")
             }
             Self::Remove => http::delete(socket, "/containers/web?force=1"),
+            Self::Lose => {
+                for shim in shims {
+                    let _ = kill(Pid::from_raw(*shim), Signal::SIGKILL);
+                }
+                http::post(socket, "/containers/web/wait", "")
+            }
         };
         // The head of an answer to a wait comes before the wait.
-        let whole = |answer: &Answer| self != Self::End || !answer.body.is_empty();
+        let waited = matches!(self, Self::End | Self::Lose);
+        let whole = |answer: &Answer| !waited || !answer.body.is_empty();
         answer.ok().filter(|answer| answer.status != 0 && whole(answer))
     }
 
@@ -80,6 +92,7 @@ impl Operation {
             // Whoever was killed, the container may not have been yet.
             (Self::Remove, Running) => supervised,
             (Self::Remove, Exited { code, .. }) => *code == KILLED,
+            (Self::Lose, Exited { code, error }) => lost(*code, error),
             _ => false,
         }
     }
@@ -93,7 +106,7 @@ impl Operation {
             Self::Create => *state == State::Created,
             Self::Start => *state == State::Running || !supervised,
             Self::Exec => true,
-            Self::End => {
+            Self::End | Self::Lose => {
                 let told = answer.json()["StatusCode"].as_i64();
                 matches!(state, State::Exited { code, .. } if told == Some(*code))
             }

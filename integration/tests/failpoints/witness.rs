@@ -68,6 +68,15 @@ impl Witness {
     }
 }
 
+/// Requires that no line of a log is there twice, or cut off.
+#[track_caller]
+pub(crate) fn assert_in_order(log: &str, what: &str) {
+    let numbers: Vec<Option<usize>> =
+        log.lines().map(|line| line.strip_prefix("line ")?.parse().ok()).collect();
+    assert!(numbers.iter().all(Option::is_some), "{what}: {log}");
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{what}: the log's order: {numbers:?}");
+}
+
 /// Requires that a log has the lines from 1 on, each once and in order, and at least `count`.
 #[track_caller]
 pub(crate) fn assert_whole(log: &str, count: usize, what: &str) {

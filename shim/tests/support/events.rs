@@ -1,18 +1,13 @@
-//! A containerd, as far as it takes events.
+//! A containerd, as far as it takes events: by ttrpc, each over a connection of its own.
 
 use std::path::Path;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tare_proto::containerd::events as wire;
-use tare_proto::containerd::services::events::v1 as api;
-use tare_proto::containerd::services::events::v1::events_server::{Events, EventsServer};
+use tare_proto::containerd::services::events::v1::ForwardRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tonic::codegen::{Service, http};
-use tonic::{Request, Response, Status};
 
 use super::client::PATIENCE;
 
@@ -24,27 +19,31 @@ pub(crate) enum Event {
     Other(String),
 }
 
+/// What ttrpc calls a Request, as far as it matters here.
+#[derive(Clone, PartialEq, Message)]
+struct Request {
+    #[prost(bytes = "vec", tag = "3")]
+    payload: Vec<u8>,
+}
+
+/// A Response whose status says that all is well, with its header.
+const WELL: [u8; 12] = [0, 0, 0, 2, 0, 0, 0, 1, 2, 0, 0x0a, 0];
+
 /// What has been published.
 pub(crate) struct Published {
     events: mpsc::UnboundedReceiver<Event>,
 }
 
 impl Published {
-    /// Takes events at `socket` from now on.
-    pub(crate) fn listen(socket: &Path) -> Self {
-        let listener = tokio::net::UnixListener::bind(socket).unwrap();
+    /// Takes the events of shims that are told that containerd is at `address`.
+    pub(crate) fn listen(address: &Path) -> Self {
+        let listener = UnixListener::bind(address.with_extension("ttrpc")).unwrap();
         let (sender, events) = mpsc::unbounded_channel();
-        let server = EventsServer::new(Listener { sender });
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let server = server.clone();
-                let service = service_fn(move |request: http::Request<Incoming>| {
-                    let mut server = server.clone();
-                    async move { server.call(request).await }
-                });
-                let connection = http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(connection);
+                if sender.send(take(stream).await).is_err() {
+                    return;
+                }
             }
         });
         Published { events }
@@ -55,27 +54,24 @@ impl Published {
     }
 }
 
-struct Listener {
-    sender: mpsc::UnboundedSender<Event>,
-}
-
-#[tonic::async_trait]
-impl Events for Listener {
-    async fn forward(&self, request: Request<api::ForwardRequest>) -> Result<Response<()>, Status> {
-        let envelope = request.into_inner().envelope.unwrap();
-        let content = envelope.event.unwrap().value;
-        let event = match envelope.topic.as_str() {
-            "/tasks/start" => {
-                Event::Start { pid: wire::TaskStart::decode(&content[..]).unwrap().pid }
-            }
-            "/tasks/exit" => {
-                let exit = wire::TaskExit::decode(&content[..]).unwrap();
-                assert_eq!(exit.id, exit.container_id);
-                Event::Exit { pid: exit.pid, status: exit.exit_status }
-            }
-            other => Event::Other(other.to_owned()),
-        };
-        self.sender.send(event).unwrap();
-        Ok(Response::new(()))
+async fn take(mut stream: UnixStream) -> Event {
+    // The length, the number of the stream, the type and flags.
+    let length = stream.read_u32().await.unwrap();
+    let mut rest = [0; 6];
+    stream.read_exact(&mut rest).await.unwrap();
+    let mut request = vec![0; length as usize];
+    stream.read_exact(&mut request).await.unwrap();
+    stream.write_all(&WELL).await.unwrap();
+    let forwarded = Request::decode(&request[..]).unwrap().payload;
+    let envelope = ForwardRequest::decode(&forwarded[..]).unwrap().envelope.unwrap();
+    let content = envelope.event.unwrap().value;
+    match envelope.topic.as_str() {
+        "/tasks/start" => Event::Start { pid: wire::TaskStart::decode(&content[..]).unwrap().pid },
+        "/tasks/exit" => {
+            let exit = wire::TaskExit::decode(&content[..]).unwrap();
+            assert_eq!(exit.id, exit.container_id);
+            Event::Exit { pid: exit.pid, status: exit.exit_status }
+        }
+        other => Event::Other(other.to_owned()),
     }
 }

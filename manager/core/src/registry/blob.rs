@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::Session;
 use super::failure::{self, Failure};
-use super::session::Request;
+use super::request::Request;
 use crate::error::Error;
 use crate::image::Digest;
 

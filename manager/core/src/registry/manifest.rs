@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Session;
 use super::failure::{self, Failure};
-use super::session::{Request, whole};
+use super::request::{Request, whole};
 use crate::image::{Digest, Reference};
 
 /// The longest manifest that is read, as the specification suggests and others have it.
@@ -133,7 +133,7 @@ impl Session {
             let mut request = Request::new(Method::PUT, url);
             let media_type = HeaderValue::from_static(kind.media_type());
             request.headers.insert(CONTENT_TYPE, media_type);
-            request.content = super::session::Content::Bytes(content.clone());
+            request.content = super::request::Content::Bytes(content.clone());
             Ok(request)
         })
         .await?;

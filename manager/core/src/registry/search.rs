@@ -9,7 +9,7 @@ use super::Registries;
 use super::credentials::Credentials;
 use super::failure::{self, Failure};
 use super::mirrors::HUB;
-use super::session::whole;
+use super::request::whole;
 use crate::error::{Error, Result};
 
 /// Where the Hub is searched.

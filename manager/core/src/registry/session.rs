@@ -4,15 +4,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Body, Method, Response, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Response, StatusCode, Url};
 
 use super::Registries;
 use super::challenge::Challenge;
 use super::endpoint::Endpoint;
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::patience::Patience;
+use super::request::{Content, Request, judged};
 use super::token::{Access, Wanted};
 use crate::error::Result;
 use crate::image::Reference;
@@ -28,35 +28,6 @@ pub(crate) struct Session {
     endpoints: Vec<Endpoint>,
     /// The first endpoint that has not failed yet.
     first: AtomicUsize,
-}
-
-/// A request that can be sent several times.
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) content: Content,
-    /// A repository that must be readable besides the session's own.
-    pub(super) also_read: Option<String>,
-}
-
-/// What a request carries.
-pub(super) enum Content {
-    Nothing,
-    Bytes(Bytes),
-    /// Made anew for each try.
-    Stream(Box<dyn Fn() -> Body + Send + Sync>),
-}
-
-impl Request {
-    pub(super) fn new(method: Method, url: Url) -> Self {
-        let headers = HeaderMap::new();
-        Self { method, url, headers, content: Content::Nothing, also_read: None }
-    }
-
-    pub(super) fn name(&self) -> String {
-        failure::name(self.method.as_str(), &self.url)
-    }
 }
 
 impl Session {
@@ -289,29 +260,6 @@ fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
     Some(value)
-}
-
-async fn judged(answer: Response) -> Result<Response, Failure> {
-    if answer.status().is_success() { Ok(answer) } else { Err(Failure::refused(answer).await) }
-}
-
-/// All of an answer that must not be longer than `limit`.
-pub(super) async fn whole(
-    mut answer: Response,
-    limit: usize,
-    request: &str,
-) -> Result<Vec<u8>, Failure> {
-    let mut content = Vec::new();
-    let broken = |error| Failure::broken(request, &error);
-    while let Some(piece) = answer.chunk().await.map_err(broken)? {
-        if content.len() + piece.len() > limit {
-            return Err(Failure::Wrong(format!(
-                "{request}: the answer is longer than {limit} bytes"
-            )));
-        }
-        content.extend_from_slice(&piece);
-    }
-    Ok(content)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Session;
 use super::failure::Failure;
-use super::session::{Request, whole};
+use super::request::{Request, whole};
 
 /// The longest page of a list that is read.
 const LONGEST_PAGE: usize = 4 << 20;

@@ -229,3 +229,23 @@ async fn a_name_is_described_without_its_layers() {
     assert_eq!(described.media_type, "application/vnd.oci.image.manifest.v1+json");
     assert_eq!(described.platforms[0].architecture, "amd64");
 }
+
+#[tokio::test]
+async fn a_proxy_is_on_the_way() {
+    let honest = honest();
+    let proxy = Scripted::start(move |asked| honest.answer(asked)).await;
+    let mut settings = impatient();
+    settings.insecure.add("registry.invalid:5000").unwrap();
+    settings.proxies.http = Some(format!("http://{}", proxy.address));
+    let name = Reference::parse("registry.invalid:5000/x:1").unwrap();
+    let registries = Registries::new(settings.clone());
+    manifest_with(&registries, &name, Credentials::default()).await.unwrap();
+    let expected = "GET http://registry.invalid:5000/v2/x/manifests/1";
+    assert_eq!(proxy.asked_for("/"), [expected]);
+
+    settings.proxies.without = Some("other.test,registry.invalid".to_owned());
+    let registries = Registries::new(settings);
+    let direct = manifest_with(&registries, &name, Credentials::default()).await;
+    assert!(matches!(direct, Err(Failure::Broken { connected: false, .. })), "{direct:?}");
+    assert_eq!(proxy.asked().len(), 1);
+}

@@ -132,7 +132,7 @@ pub(super) async fn fetch(
     if !response.status().is_success() {
         return Err(Failure::refused(response).await);
     }
-    let body = super::session::whole(response, LONGEST_ANSWER, &name).await?;
+    let body = super::request::whole(response, LONGEST_ANSWER, &name).await?;
     let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
         Failure::Wrong(format!("{name}: unable to decode token response: {error}"))
     })?;

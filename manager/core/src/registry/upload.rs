@@ -16,7 +16,7 @@ use super::Session;
 use super::blob::Wanted;
 use super::endpoint::Endpoint;
 use super::failure::{self, Failure};
-use super::session::{Content, Request};
+use super::request::{Content, Request};
 use crate::error::Error;
 use crate::image::Digest;
 

@@ -16,7 +16,7 @@ use crate::image::{ChainId, DiffId};
 use crate::store::{Store, Transaction};
 
 /// More layers than overlay can stack are refused; docker's limit is about the same.
-const MOST_LAYERS: usize = 250;
+pub(crate) const MOST_LAYERS: usize = 250;
 
 /// The unpacked layers.
 pub(crate) struct Layers {

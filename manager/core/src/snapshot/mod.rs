@@ -33,7 +33,7 @@ use crate::store::Store;
 
 pub(crate) use directory::private_directory;
 pub(crate) use hold::{Hold, Holds};
-pub(crate) use layers::{Layers, NewLayer};
+pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
 
 use directory::Directories;
 use writable::WritableLayers;

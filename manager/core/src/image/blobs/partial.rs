@@ -109,6 +109,11 @@ impl Partial {
         Ok(())
     }
 
+    /// Deletes it.
+    pub(crate) fn discard(self) -> Result<()> {
+        remove(&self.path)
+    }
+
     /// The blob is whole; none: it is not `digest`, and is deleted.
     pub(crate) fn finish(self, digest: Digest) -> Result<Option<Fetched>> {
         if self.hasher.finish() != digest {

@@ -150,7 +150,11 @@ fn write(
     let fresh = partial.size() == 0;
     let file = Arc::new(partial.reader()?);
     while let Some(piece) = pieces.blocking_recv() {
-        partial.write(&piece)?;
+        if let Err(error) = partial.write(&piece) {
+            // What is there already takes the room that is missing.
+            partial.discard()?;
+            return Err(error);
+        }
         if fresh {
             writer.show(&file, partial.size());
         }

@@ -1,47 +1,25 @@
-//! The layers of an image: which of them are here, and how the others come.
+//! The layers of an image that are not here come.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use oci_spec::image::{Descriptor, ImageManifest};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Work;
 use super::download::{Download, Transfer};
 use super::flights::Flight;
+use super::plan::{Layers, Planned};
 use super::steps::{LayerStep, Step};
 use super::unpack::{Place, Unpacked};
 use crate::error::{Error, Result};
 use crate::image::blobs::Fetched;
-use crate::image::catalog::Catalog;
-use crate::image::config::ImageConfig;
-use crate::image::digest::{ChainId, DiffId, Digest};
+use crate::image::digest::{ChainId, Digest};
 use crate::image::image::{Blob, Layer};
-use crate::registry::Wanted;
 use crate::snapshot::{Hold, NewLayer};
 
 /// How often it is told how far a layer is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
-/// More layers than can be stacked are not even asked for.
-const MOST_LAYERS: usize = 250;
-
-/// The layers of one image, before they are here.
-pub(super) struct Layers {
-    planned: Vec<Planned>,
-    blobs: Hold<Digest>,
-    chains: Hold<ChainId>,
-}
-
-/// One layer, and what there is to do for it.
-struct Planned {
-    wanted: Wanted,
-    media_type: &'static str,
-    diff_id: DiffId,
-    chain_id: ChainId,
-    /// The blob that it was unpacked from and that is still here.
-    here: Option<Blob>,
-}
 
 /// All layers of one image, here.
 pub(super) struct Arrived {
@@ -51,7 +29,7 @@ pub(super) struct Arrived {
     /// Whether each has the blob that the manifest says.
     pub(super) as_described: bool,
     downloads: Vec<Option<Arc<Flight<Download>>>>,
-    _blobs: Hold<Digest>,
+    _blobs: Vec<Hold<Digest>>,
     _chains: Hold<ChainId>,
 }
 
@@ -63,45 +41,6 @@ impl Arrived {
 }
 
 impl Layers {
-    /// Looks which layers are here, and keeps them from being collected.
-    pub(super) fn plan(
-        catalog: &Catalog,
-        image: &ImageManifest,
-        config: &ImageConfig,
-    ) -> Result<Self> {
-        let diff_ids = &config.rootfs.diff_ids;
-        if image.layers().len() != diff_ids.len() {
-            return Err(Error::system("layers from manifest don't match image configuration"));
-        }
-        if diff_ids.len() > MOST_LAYERS {
-            return Err(Error::invalid(format!("max depth exceeded: {MOST_LAYERS} layers")));
-        }
-        let mut planned = Vec::new();
-        let mut below = None;
-        for (descriptor, diff_id) in image.layers().iter().zip(diff_ids) {
-            let chain_id = ChainId::extend(below, *diff_id);
-            below = Some(chain_id);
-            let wanted = Wanted {
-                digest: descriptor.digest().to_string().parse()?,
-                size: descriptor.size(),
-            };
-            let media_type = media_type(descriptor)?;
-            planned.push(Planned { wanted, media_type, diff_id: *diff_id, chain_id, here: None });
-        }
-        let chains = catalog.layers.hold(planned.iter().map(|layer| layer.chain_id));
-        let mut blobs: Vec<Digest> = planned.iter().map(|layer| layer.wanted.digest).collect();
-        let held = catalog.blobs.hold(blobs.iter().copied());
-        for layer in &mut planned {
-            if catalog.layers.find(layer.chain_id).is_some() {
-                layer.here = layer.find_blob(catalog);
-                blobs.extend(layer.here.as_ref().map(|blob| blob.digest));
-            }
-        }
-        let blobs = catalog.blobs.hold(blobs);
-        drop(held);
-        Ok(Self { planned, blobs, chains })
-    }
-
     /// Fetches and unpacks those that are not here.
     pub(super) async fn bring(self, work: &Work<'_>) -> Result<Arrived> {
         let Self { planned, blobs, chains } = self;
@@ -126,25 +65,6 @@ impl Layers {
             .zip(&layers)
             .all(|(planned, layer)| planned.wanted.digest == layer.blob.digest);
         Ok(Arrived { layers, new, as_described, downloads, _blobs: blobs, _chains: chains })
-    }
-}
-
-impl Planned {
-    /// A blob of a layer that is unpacked: the one that the manifest names, or another one that it
-    /// was unpacked from.
-    fn find_blob(&self, catalog: &Catalog) -> Option<Blob> {
-        let Wanted { digest, size } = self.wanted;
-        if catalog.blobs.has(digest, size) {
-            return Some(self.described());
-        }
-        let images = catalog.read().list();
-        let mut layers = images.iter().flat_map(|image| &image.layers);
-        layers.find(|layer| layer.diff_id == self.diff_id).map(|layer| layer.blob.clone())
-    }
-
-    fn described(&self) -> Blob {
-        let Wanted { digest, size } = self.wanted;
-        Blob { digest, size, media_type: self.media_type.to_owned() }
     }
 }
 
@@ -268,58 +188,4 @@ fn ticks() -> tokio::time::Interval {
     let mut ticks = interval(TELL_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// The media type, in OCI's words, of what the manifest describes as a layer.
-fn media_type(descriptor: &Descriptor) -> Result<&'static str> {
-    let said = descriptor.media_type().to_string();
-    match said.as_str() {
-        "application/vnd.oci.image.layer.v1.tar"
-        | "application/vnd.docker.image.rootfs.diff.tar" => {
-            Ok("application/vnd.oci.image.layer.v1.tar")
-        }
-        "application/vnd.oci.image.layer.v1.tar+gzip"
-        | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
-            Ok("application/vnd.oci.image.layer.v1.tar+gzip")
-        }
-        "application/vnd.oci.image.layer.v1.tar+zstd"
-        | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
-            Ok("application/vnd.oci.image.layer.v1.tar+zstd")
-        }
-        foreign if foreign.contains("foreign") || foreign.contains("nondistributable") => {
-            Err(Error::unsupported(format!(
-                "the layer {} ({foreign}), which is not kept in registries but at {},",
-                descriptor.digest(),
-                descriptor.urls().as_ref().map_or("no known place".into(), |urls| urls.join(", "))
-            )))
-        }
-        other => Err(Error::invalid(format!("unsupported media type {other}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn layer(media_type: &str) -> Descriptor {
-        let descriptor = json!({
-            "mediaType": media_type,
-            "digest": Digest::of(b"x").to_string(),
-            "size": 1,
-            "urls": ["https://elsewhere.test/x"],
-        });
-        serde_json::from_value(descriptor).unwrap()
-    }
-
-    #[test]
-    fn layers_that_registries_do_not_keep_are_refused() {
-        let foreign = layer("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
-        let error = media_type(&foreign).unwrap_err();
-        assert_eq!(error.kind(), crate::Kind::Unsupported);
-        assert!(error.to_string().contains("https://elsewhere.test/x"), "{error}");
-        let unknown = media_type(&layer("application/x.y")).unwrap_err();
-        assert_eq!(unknown.to_string(), "unsupported media type application/x.y");
-    }
 }

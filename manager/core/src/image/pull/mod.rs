@@ -11,6 +11,7 @@ mod download;
 mod flights;
 mod growing;
 mod layers;
+mod plan;
 mod resolve;
 mod steps;
 #[cfg(test)]
@@ -35,7 +36,8 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::{Access, Credentials, Failure, Received, Session, Wanted};
 use download::Download;
 use flights::Flights;
-use layers::{Arrived, Layers};
+use layers::Arrived;
+use plan::Layers;
 use resolve::{Resolved, resolve};
 pub use steps::{LayerStep, Step};
 use unpack::Unpacking;

@@ -18,7 +18,7 @@ use crate::image::digest::Digest;
 use crate::image::testing::assert_empty;
 use crate::image::{Images, Reference};
 use crate::registry::testing::{Asked, Ending, Honest, Reply, Scripted, impatient, until};
-use crate::registry::{Credentials, RegistrySettings};
+use crate::registry::{Credentials, Patience, RegistrySettings};
 use crate::store::Store;
 
 fn open(root: &Path) -> Arc<Images> {
@@ -435,4 +435,51 @@ async fn a_blob_that_another_image_has_is_not_fetched() {
     let before = registry.asked_for("/blobs/").len();
     pull(&images, &registry.image("x:2")).await.unwrap();
     assert_eq!(registry.asked_for("/blobs/").len(), before + 1);
+}
+
+#[tokio::test]
+async fn every_compression_is_read() {
+    let tree = layer("a", 20_000);
+    let zstd = zstd::encode_all(tree.as_slice(), 1).unwrap();
+    for (packed, expected) in [(tree.clone(), "tar"), (zstd, "tar+zstd")] {
+        let mut honest = Honest::default();
+        honest.packed_image("1", std::slice::from_ref(&tree), &[packed]);
+        let registry = Scripted::start(move |asked| honest.answer(asked)).await;
+        let root = tempfile::tempdir().unwrap();
+        let images = open(root.path());
+        let name = registry.image("x:1");
+        pull(&images, &name).await.unwrap();
+        let blob = &images.resolve(&name.familiar()).unwrap().layers[0].blob;
+        assert!(blob.media_type.ends_with(expected), "{}", blob.media_type);
+    }
+}
+
+#[tokio::test]
+async fn a_pull_that_nobody_waits_for_ends() {
+    let registry =
+        lying(one_large_layer(), |_, _, reply| reply.ending(Ending::Stall(50_000))).await;
+    let settings = RegistrySettings {
+        patience: Patience { stall: Duration::from_secs(60), ..impatient().patience },
+        ..impatient()
+    };
+    let root = tempfile::tempdir().unwrap();
+    let images = open_with(root.path(), settings);
+    let name = registry.image("x:1");
+    let pulling = {
+        let images = Arc::clone(&images);
+        tokio::spawn(async move { pull(&images, &name).await })
+    };
+    let parts = root.path().join("partial");
+    let some = || std::fs::read_dir(&parts).unwrap().count();
+    until(|| some() == 1).await;
+    assert_eq!(images.prune_parts().await.unwrap(), 0, "it is being written");
+    pulling.abort();
+    let ending = async {
+        while some() == 1 {
+            images.prune_parts().await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(20), ending).await.unwrap();
+    let snapshots = root.path().join("snapshots");
+    until(|| std::fs::read_dir(&snapshots).unwrap().next().is_none()).await;
 }

@@ -11,6 +11,7 @@ use super::flights::Flight;
 use super::{Transfers, Work};
 use crate::error::{Error, Result};
 use crate::image::archive::Archive;
+use crate::image::blobs::Fetched;
 use crate::image::digest::{ChainId, DiffId};
 use crate::image::pipeline::decoded;
 use crate::snapshot::{Layers, NewLayer};
@@ -95,14 +96,13 @@ impl Job {
                 if content.is_stopped() {
                     self.download.done().await?;
                 }
+                discard(&self.download)?;
                 return Err(error.while_doing("failed to register layer"));
             }
         };
         self.download.done().await?;
         if DiffId(done.digest) != diff_id {
-            if let Some(fetched) = self.download.about().fetched() {
-                fetched.discard()?;
-            }
+            discard(&self.download)?;
             return Err(Error::system("layers from manifest don't match image configuration"));
         }
         let media_type = done.compression.layer_media_type().ok_or_else(|| {
@@ -111,6 +111,11 @@ impl Job {
         let layer = Arc::new(NewLayer { chain, diff_id, unpacked: done.outcome });
         Ok(Unpacked { layer, media_type })
     }
+}
+
+/// What is no layer, or has no room as one, is not kept for the next pull.
+fn discard(download: &Flight<Download>) -> Result<()> {
+    download.about().fetched().map_or(Ok(()), Fetched::discard)
 }
 
 /// Lets the thread that unpacks stop when nobody waits for it.

@@ -1,6 +1,8 @@
 //! `logs`: what a container wrote, whenever one asks.
 
+use rustix::process::Signal;
 use tare_integration::on_host;
+use tare_integration::peer::is_tared;
 use tare_integration::wait::until_true;
 
 #[test]
@@ -174,5 +176,98 @@ fn where_lines_may_be_dropped_the_container_goes_on() {
         let options = "--log-opt mode=non-blocking --log-opt max-buffer-size=4m";
         host.docker(&format!("run --name c1 {options} busybox seq 1 1000")).ok();
         assert_eq!(host.docker("logs c1").lines().len(), 1000);
+    });
+}
+
+#[test]
+fn a_follower_survives_any_number_of_rotations() {
+    on_host(|host| {
+        for (name, driver, size) in [("c1", "json-file", "20k"), ("c2", "local", "5k")] {
+            let script = "until [ -e /go ]; do sleep 0.1; done; seq 1 30000";
+            host.docker(&format!(
+                "run -d --name {name} --log-driver {driver} --log-opt max-size={size} \
+                 --log-opt max-file=400 --log-opt compress=true busybox sh -c '{script}'"
+            ))
+            .ok();
+            let following = host.docker_running(&format!("logs -f {name}"));
+            let stopped = host.docker_running(&format!("logs -f {name}"));
+            host.docker(&format!("exec {name} touch /go")).ok();
+            stopped.wait_for_stdout("1\n");
+            stopped.signal(Signal::STOP);
+            let all: String = (1..=30_000).map(|number| format!("{number}\n")).collect();
+            assert!(following.wait().code(0).stdout == all, "{driver}");
+            stopped.signal(Signal::CONT);
+            assert!(stopped.wait().code(0).stdout == all, "{driver}, read late");
+            assert!(host.docker(&format!("logs {name}")).stdout == all, "{driver}, read at last");
+            let last = host.docker(&format!("logs --tail 2500 {name}"));
+            assert_eq!(last.lines(), all.lines().skip(27_500).collect::<Vec<_>>(), "{driver}");
+        }
+    });
+}
+
+#[test]
+fn a_full_disk_stops_nobody_and_is_counted() {
+    if !is_tared("dockerd says so in other words") {
+        return;
+    }
+    on_host(|host| {
+        let script = "seq 1 5000; touch /said; until [ -e /go ]; do sleep 0.1; done; echo after";
+        host.docker(&format!("create --name c1 busybox sh -c '{script}'")).ok();
+        let small = host.scratch("small").display().to_string();
+        host.run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", &small]).ok();
+        let (id, root) = (host.inspect("c1", "{{.Id}}"), &host.places().data_root);
+        let log = format!("{}/containers/{id}/{id}-json.log", root.display());
+        let there = format!("{small}/the.log");
+        host.run("ln", &["-s", &there, &log]).ok();
+        host.docker("start c1").ok();
+        until_true("its output", || host.docker("exec c1 ls /said").code == 0);
+        let kept = host.docker("logs c1");
+        let expected: Vec<_> = (1..=kept.lines().len()).map(|n| n.to_string()).collect();
+        assert!(kept.lines() == expected && expected.len() < 5000, "{} lines", expected.len());
+        // Its owner makes room.
+        host.run("truncate", &["-s", "0", &there]).ok();
+        host.docker("exec c1 touch /go").ok();
+        host.docker("wait c1").code(0).stdout("0\n");
+        host.docker("logs c1").code(0).stdout("after\n");
+        let told = format!("dropped={}", 5000 - expected.len());
+        assert!(host.daemon_log().contains(&told), "{told}: {}", host.daemon_log());
+        host.docker("rm c1").ok();
+        host.run("umount", &[&small]).ok();
+    });
+}
+
+#[test]
+fn binary_output_is_shown_as_docker_shows_it() {
+    on_host(|host| {
+        let bytes = r"a\0b\377c\nlast";
+        for (driver, shown) in
+            [("json-file", "a\0b\u{fffd}c\nlast".as_bytes()), ("local", b"a\0b\xffc\nlast")]
+        {
+            host.docker(&format!(
+                "run --name {driver} --log-driver {driver} busybox printf '{bytes}'"
+            ))
+            .ok();
+            let read = host.docker(&format!("logs {driver} | od -An -v -tx1 | tr -d ' \\n'"));
+            let expected: String = shown.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(read.stdout, expected, "{driver}");
+        }
+    });
+}
+
+#[test]
+fn drivers_that_there_are_not_are_named() {
+    on_host(|host| {
+        host.docker("run --log-driver nonsense busybox true")
+            .code(125)
+            .stderr_has(r#"error looking up logging plugin nonsense: plugin "nonsense" not found"#);
+        host.docker("run --log-opt cache-disabled=maybe busybox true")
+            .code(125)
+            .stderr_has("invalid value for option cache-disabled: maybe");
+        host.docker("run --log-opt colour=red busybox true")
+            .code(125)
+            .stderr_has("unknown log opt 'colour' for json-file log driver");
+        if is_tared("dockerd has fluentd") {
+            host.docker("run --log-driver fluentd busybox true").code(125).stderr_has("fluentd");
+        }
     });
 }

@@ -1,8 +1,10 @@
-//! The wire formats that Tare's programs speak to each other and to containerd: types only.
+//! The wire formats that Tare's programs speak to each other and to containerd: types, and the names
+//! that stand in them.
 
 // Generated code has no docs of its own; the .proto files are its documentation.
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
+pub mod log;
 pub mod record;
 
 /// containerd's API.

@@ -31,7 +31,7 @@ fn a_command_that_cannot_run_is_told_apart() {
     let missing = init(&["--", "no-such-command"]);
     assert_eq!(missing.status.code(), Some(127));
     let text = String::from_utf8(missing.stderr).unwrap();
-    assert!(text.starts_with("tare-init: exec no-such-command: No such file"), "{text}");
+    assert!(text.starts_with("tare-init: exec no-such-command failed: No such file"), "{text}");
     assert_eq!(init(&["--", "/etc/passwd"]).status.code(), Some(126));
     assert_eq!(init(&["--", "/"]).status.code(), Some(126));
 }

@@ -35,6 +35,22 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Signals that whoever started this program ignored are as usual again: an ignored signal stays so
+/// across execve(2), and what a container ignores must not depend on how its manager was started.
+/// SIGPIPE is for Rust to see to, here and in the programs that this one runs.
+pub(crate) fn forget_ignored_signals() {
+    for number in (1..=libc::SIGRTMAX()).filter(|number| *number != libc::SIGPIPE) {
+        // SAFETY: all bytes zero are a valid sigaction: no flags, an empty mask, SIG_DFL.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel only writes the present action to a valid place.
+        let known = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } == 0;
+        if known && action.sa_sigaction == libc::SIG_IGN {
+            // SAFETY: SIG_DFL is a valid disposition, and there is no handler that it replaces.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
+    }
+}
+
 /// Closes every descriptor from `first` on, whoever left it open for us: a server that outlives
 /// its caller must not keep the caller's pipes open. To be called once, before this program has
 /// opened anything itself.

@@ -42,6 +42,7 @@ use args::Invocation;
 use error::{Context, Result};
 
 fn main() -> ExitCode {
+    linux::forget_ignored_signals();
     let inherited = inherited_count();
     let reservations = linux::take_inherited(inherited);
     let closed = linux::close_from(3 + i32::from(inherited));

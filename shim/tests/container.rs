@@ -247,3 +247,16 @@ fn bind_mount(path: &Path) -> tare_proto::containerd::types::Mount {
         options: vec!["rbind".into(), "ro".into()],
     }
 }
+
+#[tokio::test]
+async fn what_its_caller_ignores_the_container_does_not() {
+    let home = Home::new("ignoring");
+    bundle::write(&home.bundle(), &home.id, "grep SigIgn /proc/self/status");
+    let socket = home.start_ignoring("HUP,INT,QUIT,USR1,TERM,RTMIN+1");
+    let mut client = Client::connect(home, &socket).await;
+    client.create(&CreateOptions::default()).await.unwrap();
+    client.start_process("").await.unwrap();
+    assert_eq!(client.wait("").await, 0);
+    assert!(client.home.log().contains("SigIgn:\\t0000000000000000\\n"), "{}", client.home.log());
+    client.finish().await;
+}

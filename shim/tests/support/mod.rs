@@ -76,7 +76,21 @@ impl Home {
 
     /// Calls `start`, and returns the path of the server's socket.
     pub(crate) fn start(&self) -> PathBuf {
-        let output = self.shim().arg("start").output().unwrap();
+        Self::start_by(&mut self.shim())
+    }
+
+    /// The same, as somebody calls it who ignores these signals.
+    pub(crate) fn start_ignoring(&self, signals: &str) -> PathBuf {
+        let shim = self.shim();
+        let mut command = Command::new("env");
+        command.arg(format!("--ignore-signal={signals}")).arg(shim.get_program());
+        command.args(shim.get_args()).current_dir(self.bundle()).stdin(Stdio::null());
+        command.envs(shim.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::start_by(&mut command)
+    }
+
+    fn start_by(shim: &mut Command) -> PathBuf {
+        let output = shim.arg("start").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((&printed["version"], &printed["protocol"]), (&3.into(), &"grpc".into()));

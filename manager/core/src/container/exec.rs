@@ -319,7 +319,7 @@ fn active(container: &Container) -> Result<&Life> {
         State::Running(life) => Ok(life),
         State::Paused(_) => Err(Error::conflict(format!(
             "Container {} is paused, unpause the container before exec",
-            container.id
+            container.name
         ))),
         _ => Err(not_running(container)),
     }

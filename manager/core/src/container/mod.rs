@@ -30,6 +30,7 @@ mod failure;
 mod files;
 #[cfg(test)]
 mod fixture;
+mod flag;
 mod index;
 mod linger;
 mod log;
@@ -86,9 +87,9 @@ pub use options::{
 pub use ports::{HostPort, Port, PortBinding, Protocol};
 pub use record::{Container, MountPoint, MountSource, ReadOnlyReach};
 pub use resources::{DeviceMapping, Resources, Ulimit};
-pub use settle::LOG_DRIVERS;
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};
+pub use tare_proto::log::DRIVERS as LOG_DRIVERS;
 
 /// The records of containers, by id.
 const RECORDS: Table<Container> = Table::new("containers");

@@ -58,7 +58,8 @@ impl ExecBody {
         }
         let detach_keys = self.detach_keys.unwrap_or_default();
         if !detach_keys.is_empty() {
-            DetachKeys::parse(Some(&detach_keys))?;
+            let wrong = |_| Error::invalid(format!("Invalid escape keys ({detach_keys}) provided"));
+            DetachKeys::parse(Some(&detach_keys)).map_err(wrong)?;
         }
         Ok(ExecConfig {
             user: self.user.unwrap_or_default(),

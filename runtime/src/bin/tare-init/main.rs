@@ -69,7 +69,7 @@ fn supervise(command: &[&CStr]) -> std::io::Result<i32> {
     sys::adopt_orphans()?;
     let child = sys::start(command, &before, |error| {
         let name = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
-        complain(format_args!("exec {name}: {error}\n"));
+        complain(format_args!("exec {name} failed: {}\n", reason(&error)));
         match error.kind() {
             std::io::ErrorKind::NotFound => NOT_FOUND,
             _ => NOT_EXECUTABLE,
@@ -99,6 +99,12 @@ fn collect(child: sys::ProcessId) -> std::io::Result<Option<i32>> {
         }
     }
     Ok(code)
+}
+
+/// What the C library says, without Rust's "(os error 2)" after it.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 fn complain(text: std::fmt::Arguments<'_>) {

@@ -6,7 +6,7 @@ use tare_proto::tare::shim::v1::Log as LogConfig;
 use super::driver::Driver;
 use super::file::LogFile;
 use super::lines::Line;
-use super::options::{Limits, no_options};
+use super::options::Limits;
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::io::hub::Channel;
@@ -20,7 +20,6 @@ pub(super) struct Cri {
 impl Cri {
     /// Opens the file to append to it.
     pub(super) fn open(config: &LogConfig) -> Result<Self> {
-        no_options("cri", &config.options)?;
         let file = LogFile::open(&config.path, &Limits::NONE)?;
         Ok(Cri { file, clock: Clock::default() })
     }

@@ -15,7 +15,6 @@ use tare_proto::tare::shim::v1::Log as LogConfig;
 
 use super::driver::Driver;
 use super::lines::Line;
-use super::options::check_names;
 use super::piece::{Piece, Pieces};
 use crate::clock::rfc3339;
 use crate::diagnostics::warn;
@@ -47,7 +46,6 @@ impl Journald {
     }
 
     fn open_at(config: &LogConfig, place: &str) -> Result<Self> {
-        check_names("journald", &config.options, &[])?;
         let missing =
             |error| Error::unknown(format!("journald is not enabled on this host: {error}"));
         let socket = UnixDatagram::unbound().map_err(missing)?;

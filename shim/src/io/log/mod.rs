@@ -21,6 +21,7 @@ mod syslog;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use tare_proto::log::check_options;
 use tare_proto::tare::shim::v1::Log as LogConfig;
 
 use super::hub::Channel;
@@ -31,7 +32,7 @@ use journald::Journald;
 use json_file::JsonFile;
 use lines::{Line, Lines};
 use local::Local;
-use options::{Delivery, cache_is_wanted, no_options};
+use options::{Delivery, cache_is_wanted};
 use queue::Queue;
 use syslog::Syslog;
 
@@ -51,11 +52,10 @@ impl Log {
     /// Opens the log that `config` describes; `None` where nothing is to be kept.
     pub(crate) fn open(config: &LogConfig) -> Result<Option<Self>> {
         let delivery = || Delivery::from_options(&config.options);
-        let way = match config.driver.as_str() {
-            "" | "none" => {
-                no_options("none", &config.options)?;
-                return Ok(None);
-            }
+        let driver = if config.driver.is_empty() { "none" } else { config.driver.as_str() };
+        check_options(driver, config.options.keys()).map_err(Error::invalid)?;
+        let way = match driver {
+            "none" => return Ok(None),
             "json-file" => near(JsonFile::open(config)?, delivery()?)?,
             "local" => near(Local::open(config)?, delivery()?)?,
             "cri" => near(Cri::open(config)?, Delivery::Blocking)?,

@@ -27,35 +27,17 @@ pub(super) enum Delivery {
     Dropping(usize),
 }
 
-/// Options that any driver has: those that select attributes, which the caller has evaluated, those
-/// of [`Delivery`], and those of the [cache](Limits::cache).
-const COMMON: [&str; 11] = [
-    "labels",
-    "labels-regex",
-    "env",
-    "env-regex",
-    "tag",
-    "mode",
-    "max-buffer-size",
-    "cache-disabled",
-    "cache-max-size",
-    "cache-max-file",
-    "cache-compress",
-];
-
 impl Limits {
     /// No limits at all.
     pub(super) const NONE: Limits = Limits { max_size: None, max_files: 1, compress: false };
 
     /// Reads the options of `json-file`.
     pub(super) fn json_file(options: &Options) -> Result<Self> {
-        check_names("json-file", options, &["max-size", "max-file", "compress"])?;
         Self::NONE.with("", options)
     }
 
     /// Reads the options of `local`.
     pub(super) fn local(options: &Options) -> Result<Self> {
-        check_names("local", options, &["max-size", "max-file", "compress"])?;
         Self::LOCAL.with("", options)
     }
 
@@ -126,27 +108,6 @@ pub(super) fn cache_is_wanted(options: &Options) -> Result<bool> {
     }
 }
 
-/// Refuses options that the driver `driver` doesn't have: neither [`COMMON`] ones nor its `own`.
-pub(super) fn check_names(driver: &str, options: &Options, own: &[&str]) -> Result<()> {
-    let unknown = |key: &&String| !COMMON.contains(&key.as_str()) && !own.contains(&key.as_str());
-    match options.keys().filter(unknown).min() {
-        None => Ok(()),
-        Some(key) => {
-            Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver")))
-        }
-    }
-}
-
-/// Refuses all options.
-pub(super) fn no_options(driver: &str, options: &Options) -> Result<()> {
-    match options.keys().min() {
-        None => Ok(()),
-        Some(key) => {
-            Err(Error::invalid(format!("unknown log opt '{key}' for {driver} log driver")))
-        }
-    }
-}
-
 /// What a suffix of a size multiplies by, for each of its letters.
 struct Unit(f64);
 
@@ -214,7 +175,6 @@ mod tests {
     #[test]
     fn refuses_what_docker_refuses() {
         let message = |options: &[(&str, &str)]| limits(options).unwrap_err().to_string();
-        assert!(message(&[("colour", "red")]).contains("'colour'"));
         assert!(message(&[("max-size", "0")]).contains("positive"));
         assert!(message(&[("max-size", "ten")]).contains("ten"));
         assert!(message(&[("max-file", "0")]).contains("less than 1"));

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::super::flag::parse_flag;
 use super::super::record::Container;
 use super::format::Format;
 
@@ -35,5 +36,5 @@ impl Place {
 
 fn cache_is_disabled(container: &Container) -> bool {
     let option = container.host.log.options.get("cache-disabled");
-    option.is_some_and(|text| matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+    option.and_then(|text| parse_flag(text)).unwrap_or_default()
 }

@@ -3,32 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use tare_proto::log::{DRIVERS, OTHER_DRIVERS, SYSLOG_TLS, check_options};
+
+use super::super::flag::parse_flag;
 use super::super::host_config::LogConfig;
 use super::super::log::{check_selection, check_tag};
 use crate::error::{Error, Result};
-
-/// Options of every driver that keeps anything.
-const COMMON: [&str; 11] = [
-    "labels",
-    "labels-regex",
-    "env",
-    "env-regex",
-    "tag",
-    "mode",
-    "max-buffer-size",
-    "cache-disabled",
-    "cache-max-size",
-    "cache-max-file",
-    "cache-compress",
-];
-const FILE: [&str; 3] = ["max-size", "max-file", "compress"];
-const SYSLOG: [&str; 3] = ["syslog-address", "syslog-facility", "syslog-format"];
-/// Options of docker's `syslog` that need TLS, which isn't there.
-const SYSLOG_TLS: [&str; 4] =
-    ["syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify"];
-
-/// Log drivers that the shim has.
-pub const LOG_DRIVERS: [&str; 5] = ["journald", "json-file", "local", "none", "syslog"];
 
 /// Fills in the manager's `driver` and its `options`, and refuses what there isn't.
 pub(super) fn settle_log(
@@ -44,24 +24,38 @@ pub(super) fn settle_log(
             log.options.entry(key.clone()).or_insert_with(|| value.clone());
         }
     }
-    let own: &[&str] = match log.driver.as_str() {
-        "json-file" | "local" => &FILE,
-        "syslog" => &SYSLOG,
-        "journald" => &[],
-        "none" => return refuse_all(log),
-        other => return Err(Error::unsupported(format!("the log driver {other}"))),
-    };
-    for option in log.options.keys().map(String::as_str) {
-        if log.driver == "syslog" && SYSLOG_TLS.contains(&option) {
-            return Err(Error::unsupported(format!("the log option {option}")));
-        }
-        if !COMMON.contains(&option) && !own.contains(&option) {
-            return Err(unknown(option, &log.driver));
-        }
+    check_driver(&log.driver)?;
+    check_options(&log.driver, log.options.keys()).map_err(Error::invalid)?;
+    if let Some(option) = SYSLOG_TLS.iter().find(|option| log.options.contains_key(**option)) {
+        return Err(Error::unsupported(format!("the log option {option}")));
     }
     check_tag(log.options.get("tag").map_or("", String::as_str))?;
     check_selection(&log.options)?;
-    check_mode(&log.options)
+    check_mode(&log.options)?;
+    check_cache(log)
+}
+
+fn check_driver(driver: &str) -> Result<()> {
+    if DRIVERS.contains(&driver) {
+        return Ok(());
+    }
+    if OTHER_DRIVERS.contains(&driver) {
+        return Err(Error::unsupported(format!("the log driver {driver}")));
+    }
+    // In docker, any other name is a plugin's.
+    Err(Error::invalid(format!(
+        "error looking up logging plugin {driver}: plugin \"{driver}\" not found"
+    )))
+}
+
+/// What is said about the copy that is kept here of lines that are sent away. Drivers that write
+/// files need none: as with docker, it is no mistake to say how large it may be.
+fn check_cache(log: &LogConfig) -> Result<()> {
+    let disabled = log.options.get("cache-disabled").map_or("", String::as_str);
+    if disabled.is_empty() || parse_flag(disabled).is_some() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("invalid value for option cache-disabled: {disabled}")))
 }
 
 fn check_mode(options: &BTreeMap<String, String>) -> Result<()> {
@@ -73,14 +67,6 @@ fn check_mode(options: &BTreeMap<String, String>) -> Result<()> {
         )),
         other => Err(Error::invalid(format!("logger: logging mode not supported: {other}"))),
     }
-}
-
-fn refuse_all(log: &LogConfig) -> Result<()> {
-    log.options.keys().next().map_or(Ok(()), |option| Err(unknown(option, &log.driver)))
-}
-
-fn unknown(option: &str, driver: &str) -> Error {
-    Error::invalid(format!("unknown log opt '{option}' for {driver} log driver"))
 }
 
 #[cfg(test)]
@@ -109,10 +95,13 @@ mod tests {
         let error = settle("gelf", &[]).unwrap_err();
         assert_eq!(error.kind(), Kind::Unsupported);
         assert!(error.to_string().contains("gelf"));
+        let plugin = settle("nonsense", &[]).unwrap_err();
+        assert!(plugin.to_string().ends_with("plugin \"nonsense\" not found"), "{plugin}");
         let refused = |driver, options| settle(driver, options).unwrap_err().to_string();
         assert!(refused("journald", &[("max-size", "1m")]).contains("max-size"));
         assert!(refused("none", &[("tag", "x")]).contains("tag"));
         assert!(refused("syslog", &[("syslog-tls-key", "x")]).contains("syslog-tls-key"));
+        assert!(refused("local", &[("cache-disabled", "maybe")]).contains("maybe"));
         assert!(refused("local", &[("mode", "lazy")]).contains("lazy"));
         assert!(refused("local", &[("max-buffer-size", "1m")]).contains("non-blocking"));
         assert!(refused("local", &[("labels-regex", "(")]).contains("labels-regex"));

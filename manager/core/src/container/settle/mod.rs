@@ -17,7 +17,6 @@ use crate::host::Cgroups;
 use crate::volume::check_name;
 
 use limits::Means;
-pub use log::LOG_DRIVERS;
 use log::settle_log;
 
 /// The longest host name that the kernel takes.

@@ -1,5 +1,6 @@
 //! `--security-opt`: what it may say, and what it means.
 
+use super::super::flag::parse_flag;
 use crate::error::{Error, Result};
 
 use super::seccomp::Profile;
@@ -68,14 +69,6 @@ impl SecurityOptions {
             _ => return Err(wrong()),
         }
         Ok(())
-    }
-}
-
-fn parse_flag(value: &str) -> Option<bool> {
-    match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

@@ -8,11 +8,11 @@ use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
+use tare_proto::log::SYSLOG_TLS;
 use tare_proto::tare::shim::v1::Log as LogConfig;
 
 use super::driver::Driver;
 use super::lines::Line;
-use super::options::check_names;
 use crate::diagnostics::warn;
 use crate::error::{Error, Result};
 use crate::io::hub::Channel;
@@ -23,10 +23,6 @@ use format::Format;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a server that is away is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Options that only make sense with TLS.
-const TLS: [&str; 4] =
-    ["syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify"];
-
 /// The way of one container's lines to a server.
 pub(super) struct Syslog {
     address: Address,
@@ -47,19 +43,9 @@ enum Connection {
 impl Syslog {
     /// Connects to the server: a container doesn't start without it.
     pub(super) fn open(config: &LogConfig) -> Result<Self> {
-        check_names(
-            "syslog",
-            &config.options,
-            &["syslog-address", "syslog-facility", "syslog-format"],
-        )
-        .map_err(|error| {
-            match TLS.iter().find(|name| config.options.contains_key(**name)) {
-                Some(name) => {
-                    Error::unimplemented(format!("the log option {name} isn't supported"))
-                }
-                None => error,
-            }
-        })?;
+        if let Some(name) = SYSLOG_TLS.iter().find(|name| config.options.contains_key(**name)) {
+            return Err(Error::unimplemented(format!("the log option {name} isn't supported")));
+        }
         let option = |name: &str| config.options.get(name).map_or("", String::as_str);
         let address = Address::parse(option("syslog-address"))?;
         let format =

@@ -136,7 +136,11 @@ impl Containers {
             return Err(Error::invalid("No exec command specified"));
         }
         if !config.user.is_empty() {
-            account_in(life.pid, config.user.clone(), Vec::new()).await?;
+            let account = account_in(life.pid, config.user.clone(), Vec::new()).await;
+            account.map_err(|error| match has_ended(life.pid) {
+                true => not_running(&container),
+                false => error,
+            })?;
         }
         let exec = Arc::new(Exec {
             id: random_hex(),
@@ -225,7 +229,12 @@ impl Containers {
             }
             Err((code, error)) => {
                 exec.end(None, code);
-                Err(error)
+                // The kernel's words for that, and the runtime's, are other ones at every step. No
+                // conflict any more: the client is told where it would have read the output.
+                match has_ended(life.pid) {
+                    true => Err(Error::system(not_running(&container).to_string())),
+                    false => Err(error),
+                }
             }
         }
     }
@@ -268,7 +277,7 @@ impl Containers {
                 };
                 let target = Target::Exec(&exec.id);
                 let attached = shim.attach(target, wanted, Terms::of_exec(), peer).await;
-                entry.clients.carry(attached.map_err(failure::of_preparation)?);
+                entry.clients.carry_exec(attached.map_err(failure::of_preparation)?);
             }
             shim.start(Target::Exec(&exec.id)).await.map_err(failure::of_runtime)
         };
@@ -323,6 +332,11 @@ fn active(container: &Container) -> Result<&Life> {
         ))),
         _ => Err(not_running(container)),
     }
+}
+
+/// Whether a container's first process has ended. A zombie has no root any more.
+fn has_ended(pid: u32) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/root")).is_err()
 }
 
 /// Looks a user up as the container has it now.

@@ -13,11 +13,15 @@ use crate::shim::Listening;
 
 /// How long that may take. The shim holds less than a second's worth.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a client that has read all may wait for the end to be known.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// The clients of one container.
 #[derive(Default)]
 pub(super) struct Clients {
     inner: Mutex<Carried>,
+    /// Says that the container's end is known to whoever asks.
+    settled: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -28,9 +32,30 @@ struct Carried {
 }
 
 impl Clients {
-    /// Carries output to a client from now on.
+    /// Carries output of the container's own process to a client from now on. When the client hears
+    /// of its end, it can ask for the exit code.
     pub(super) fn carry(&self, listening: Listening) {
+        let mut settled = self.settled.subscribe();
+        let open = listening.held_open();
+        self.add(|hurried| {
+            tokio::spawn(async move {
+                listening.carry(hurried).await;
+                tokio::spawn(async move {
+                    let _ = timeout(SETTLING, settled.changed()).await;
+                    drop(open);
+                });
+            })
+        });
+    }
+
+    /// Carries output of an exec'd process to a client from now on.
+    pub(super) fn carry_exec(&self, listening: Listening) {
         self.add(|hurried| tokio::spawn(listening.carry(hurried)));
+    }
+
+    /// The container's end is known.
+    pub(super) fn settled(&self) {
+        self.settled.send_replace(());
     }
 
     fn add(&self, carry: impl FnOnce(watch::Receiver<bool>) -> JoinHandle<()>) {

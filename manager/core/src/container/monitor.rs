@@ -93,6 +93,7 @@ impl Containers {
             .with("execDuration", seconds.to_string());
         self.events.publish(die);
         entry.publish_exit(ended);
+        entry.clients.settled();
     }
 
     /// Removes what is to be removed when it ends.

@@ -92,6 +92,11 @@ impl Shim {
 }
 
 impl Listening {
+    /// As long as this is held, the client doesn't hear of the end.
+    pub(crate) fn held_open(&self) -> mpsc::Sender<Output> {
+        self.output.clone()
+    }
+
     /// Carries output to the client until the process has said all, or the client has gone. Returns
     /// when nothing more comes from the shim; what waits for the client then still reaches it.
     ///

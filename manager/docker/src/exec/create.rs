@@ -23,6 +23,7 @@ pub(super) struct ExecBody {
     attach_stdin: Option<bool>,
     attach_stderr: Option<bool>,
     attach_stdout: Option<bool>,
+    #[serde(alias = "detachKeys")]
     detach_keys: Option<String>,
     env: Option<Vec<String>>,
     working_dir: Option<String>,
@@ -30,6 +31,9 @@ pub(super) struct ExecBody {
     /// Clients up to API 1.41 say it here already; what counts is said at start.
     #[serde(rename = "Detach")]
     _detach: Option<bool>,
+    /// Python's client names the container here too.
+    #[serde(rename = "Container")]
+    _container: Option<String>,
 }
 
 /// The prepared process.
@@ -94,6 +98,16 @@ mod tests {
         .unwrap();
         assert!(config.tty && config.attach_stdin);
         assert_eq!(config.cmd, ["sh", "-c", "id"]);
+    }
+
+    #[test]
+    fn what_the_python_client_sends_is_read() {
+        let config = parse(
+            r#"{"Container":"c1","User":"","Privileged":false,"Tty":false,"AttachStdin":false,
+            "AttachStdout":true,"AttachStderr":true,"Cmd":["true"],"Env":null,"detachKeys":"a,b"}"#,
+        )
+        .unwrap();
+        assert_eq!(config.detach_keys, "a,b");
     }
 
     #[test]

@@ -25,6 +25,12 @@ struct StartBody {
     #[serde(alias = "tty")]
     tty: Option<bool>,
     console_size: Option<[u32; 2]>,
+    /// node's client tells us what it tells itself: to take the connection over,
+    #[serde(rename = "hijack")]
+    _hijack: Option<bool>,
+    /// and to send input on it, which is said when the process is made.
+    #[serde(rename = "stdin")]
+    _stdin: Option<bool>,
 }
 
 pub(super) async fn handle(
@@ -69,4 +75,17 @@ fn input(config: &ExecConfig) -> Result<ClientInput> {
     let detach_keys = config.tty.then(|| DetachKeys::parse(keys)).transpose()?;
     let end = if config.tty { InputEnd::EndsSession } else { InputEnd::ClosesStdin };
     Ok(ClientInput::Stdin { end, detach_keys })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_send_is_read() {
+        let parse = |text: &str| crate::body::parse::<StartBody>(text.as_bytes()).unwrap();
+        assert_eq!(parse(r#"{"Tty":true,"Detach":false,"ConsoleSize":[24,80]}"#).tty, Some(true));
+        assert_eq!(parse(r#"{"hijack":true,"stdin":true,"tty":true}"#).tty, Some(true));
+        assert!(crate::body::parse::<StartBody>(br#"{"Colour":1}"#).is_err());
+    }
 }

@@ -56,6 +56,11 @@ pub(crate) struct CreateBody {
     shell: Option<Vec<String>>,
     host_config: Option<HostConfigBody>,
     networking_config: Option<NetworkingBody>,
+    /// node's client repeats here what it says in the query, where it counts.
+    #[serde(rename = "name")]
+    _name: Option<String>,
+    #[serde(rename = "platform")]
+    _platform: Option<String>,
 }
 
 impl CreateBody {

@@ -222,14 +222,15 @@ fn a_full_disk_stops_nobody_and_is_counted() {
         host.docker("start c1").ok();
         until_true("its output", || host.docker("exec c1 ls /said").code == 0);
         let kept = host.docker("logs c1");
-        let expected: Vec<_> = (1..=kept.lines().len()).map(|n| n.to_string()).collect();
-        assert!(kept.lines() == expected && expected.len() < 5000, "{} lines", expected.len());
+        let kept: Vec<u32> =
+            kept.lines().iter().map(|line| line.parse().expect("a whole line")).collect();
+        assert!(kept.is_sorted() && kept[0] == 1 && kept.len() < 5000, "{kept:?}");
         // Its owner makes room.
         host.run("truncate", &["-s", "0", &there]).ok();
         host.docker("exec c1 touch /go").ok();
         host.docker("wait c1").code(0).stdout("0\n");
         host.docker("logs c1").code(0).stdout("after\n");
-        let told = format!("dropped={}", 5000 - expected.len());
+        let told = format!("dropped={}", 5000 - kept.len());
         assert!(host.daemon_log().contains(&told), "{told}: {}", host.daemon_log());
         host.docker("rm c1").ok();
         host.run("umount", &[&small]).ok();

@@ -190,7 +190,7 @@ mod tests {
     /// A few endpoints that need no domain.
     fn router() -> Router {
         let say = |version: ApiVersion, request: AxumRequest| async move {
-            Channel::of(request).say("hi".to_owned(), Framing::Multiplexed, version)
+            Channel::of(request).say("hi", Framing::Multiplexed, version)
         };
         Router::new()
             .route("/info", get(async |version: ApiVersion| version.to_string()))

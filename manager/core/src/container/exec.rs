@@ -154,18 +154,29 @@ impl Containers {
         Ok(id)
     }
 
-    /// Starts an exec instance; an attachment unless detached.
+    /// Takes an exec instance for a start. Gives its client's end of its streams, which a detached
+    /// one doesn't need, and the start itself, which is to be waited for: a client hears that it is
+    /// connected before there is anything to read.
     ///
     /// # Errors
-    /// Conflict if it was started before; invalid if its program can't be executed, which is then
-    /// said in its exit code too.
-    pub async fn exec_start(
+    /// Conflict if it was started before or its container doesn't run. Of the start: invalid if its
+    /// program can't be executed, which is then said in its exit code too.
+    pub fn exec_start(
         self: &Arc<Self>,
         exec: &str,
         start: ExecStart,
-    ) -> Result<Option<Attachment>> {
-        let (containers, exec) = (Arc::clone(self), self.execs.find(exec)?);
-        to_the_end(async move { containers.exec_start_now(exec, start).await }).await
+    ) -> Result<(Attachment, impl Future<Output = Result<()>> + Send + use<>)> {
+        let exec = self.execs.find(exec)?;
+        let entry = self.index.get(&exec.container)?;
+        let container = entry.container();
+        active(&container)?;
+        exec.begin()?;
+        self.announce_exec(&container, &exec, "exec_start");
+        let (attachment, peer) = attachment::pair(exec.config.tty);
+        let containers = Arc::clone(self);
+        let starting =
+            to_the_end(async move { containers.exec_start_now(entry, exec, start, peer).await });
+        Ok((attachment, starting))
     }
 
     /// What is known of an exec instance.
@@ -208,15 +219,19 @@ impl Containers {
 
     async fn exec_start_now(
         self: Arc<Self>,
+        entry: Arc<Entry>,
         exec: Arc<Exec>,
         start: ExecStart,
-    ) -> Result<Option<Attachment>> {
-        let entry = self.index.get(&exec.container)?;
+        peer: Peer,
+    ) -> Result<()> {
         let container = entry.container();
-        let life = active(&container)?.clone();
-        exec.begin()?;
-        self.announce_exec(&container, &exec, "exec_start");
-        let (attachment, peer) = attachment::pair(exec.config.tty);
+        let life = match active(&container) {
+            Ok(life) => life.clone(),
+            Err(error) => {
+                exec.end(None, KILLED);
+                return Err(error);
+            }
+        };
         // The client must not learn of the end before it can ask for the exit code.
         let open = peer.output.clone();
         let peer = Some(peer).filter(|_| !start.detach);
@@ -225,16 +240,12 @@ impl Containers {
             Ok((shim, pid)) => {
                 exec.set(Stage::Running { pid });
                 tokio::spawn(self.watch_exec(entry, exec, shim, pid, open));
-                Ok(Some(attachment).filter(|_| !start.detach))
+                Ok(())
             }
             Err((code, error)) => {
                 exec.end(None, code);
-                // The kernel's words for that, and the runtime's, are other ones at every step. No
-                // conflict any more: the client is told where it would have read the output.
-                match has_ended(life.pid) {
-                    true => Err(Error::system(not_running(&container).to_string())),
-                    false => Err(error),
-                }
+                // The kernel's words for that, and the runtime's, are other ones at every step.
+                Err(if has_ended(life.pid) { not_running(&container) } else { error })
             }
         }
     }

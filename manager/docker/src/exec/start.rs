@@ -4,14 +4,12 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tare_core::Kind;
 use tare_core::container::{ExecConfig, ExecStart, TerminalSize};
 
 use crate::api::Api;
 use crate::body::OptionalJson;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::stream::detach::DetachKeys;
-use crate::stream::frame::Framing;
 use crate::stream::hijack::Channel;
 use crate::stream::session::{ClientInput, InputEnd};
 use crate::version::ApiVersion;
@@ -45,25 +43,16 @@ pub(super) async fn handle(
     let detach = body.detach.unwrap_or_default();
     let size = body.console_size.filter(|_| body.tty.unwrap_or_default());
     let size = size.map(|[height, width]| TerminalSize { height, width });
-    let started = api.engine.containers.exec_start(&id, ExecStart { detach, size }).await;
+    let input = input(&exec.config)?;
+    let start = ExecStart { detach, size };
+    let (attachment, starting) = api.engine.containers.exec_start(&id, start)?;
     if detach {
-        started?;
+        starting.await?;
         return Ok(StatusCode::OK.into_response());
     }
-    let (attachment, input) = match started {
-        Ok(Some(attachment)) => (attachment, input(&exec.config)?),
-        Ok(None) => return Err(Error::invalid("the process was started without its streams")),
-        Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Conflict) => {
-            return Err(error.into());
-        }
-        // A process that could not be started says so where its output would have been; the client
-        // asks for its exit code.
-        Err(error) => {
-            let framing = Framing::of(exec.config.tty);
-            return Ok(channel.say(format!("{error}\r\n"), framing, version));
-        }
-    };
-    Ok(channel.connect(attachment, input, version, |_| {}))
+    // A process that can't be started says so where its output would have been; the client asks for
+    // its exit code.
+    Ok(channel.connect_when(starting, attachment, input, version).await)
 }
 
 /// What the client may send.

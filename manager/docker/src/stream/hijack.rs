@@ -90,31 +90,80 @@ impl Channel {
         }
     }
 
-    /// Answers with `text` where a process's output would have been.
-    pub(crate) fn say(self, text: String, framing: Framing, version: ApiVersion) -> Response {
+    /// The same for a process that is yet to start, by `starting`. The client gets the answer before
+    /// anything else: some clients lose what comes together with it. A failure is said where the
+    /// process's output would have been.
+    pub(crate) async fn connect_when(
+        self,
+        starting: impl Future<Output = tare_core::Result<()>> + Send + 'static,
+        attachment: Attachment,
+        input: ClientInput,
+        version: ApiVersion,
+    ) -> Response {
+        let framing = Framing::of(attachment.terminal);
         let media_type = media_type(framing, version);
-        let mut said = BytesMut::new();
-        if framing == Framing::Multiplexed {
-            said.extend(frame::head(OutputStream::Stdout, text.len()));
-        }
-        said.extend(text.into_bytes());
         match self {
             Self::Upgrade(upgrade) => {
                 tokio::spawn(async move {
-                    // A client that has left doesn't want to know.
-                    if let Ok(mut client) = take(upgrade).await
-                        && client.writer.write_all(&said).await.is_ok()
-                        && client.writer.shutdown().await.is_ok()
-                    {
-                        session::discard(&mut client.reader).await;
+                    let client = take(upgrade).await;
+                    let started = starting.await;
+                    match (client, started) {
+                        (Ok(client), Ok(())) => drop(session::run(client, attachment, input).await),
+                        (Ok(client), Err(error)) => say(client, failure(&error, framing)).await,
+                        (Err(error), _) => {
+                            tracing::debug!("a client left before its streams: {error}");
+                        }
                     }
                 });
                 upgraded(media_type)
             }
+            Self::Plain(body) => match starting.await {
+                Ok(()) => plain(body, media_type, attachment, input, drop),
+                Err(error) => {
+                    let said = Body::from(failure(&error, framing));
+                    ([(header::CONTENT_TYPE, media_type)], said).into_response()
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+impl Channel {
+    /// Answers with `text` alone, for tests that have no process.
+    pub(crate) fn say(self, text: &str, framing: Framing, version: ApiVersion) -> Response {
+        let (media_type, said) = (media_type(framing, version), framed(text, framing));
+        match self {
+            Self::Upgrade(upgrade) => {
+                tokio::spawn(async move { say(take(upgrade).await.unwrap(), said).await });
+                upgraded(media_type)
+            }
             Self::Plain(_) => {
-                ([(header::CONTENT_TYPE, media_type)], Body::from(said.freeze())).into_response()
+                ([(header::CONTENT_TYPE, media_type)], Body::from(said)).into_response()
             }
         }
+    }
+}
+
+/// A failure as a process's output.
+fn failure(error: &tare_core::Error, framing: Framing) -> Bytes {
+    framed(&format!("{error}\r\n"), framing)
+}
+
+fn framed(text: &str, framing: Framing) -> Bytes {
+    let mut said = BytesMut::new();
+    if framing == Framing::Multiplexed {
+        said.extend(frame::head(OutputStream::Stdout, text.len()));
+    }
+    said.extend(text.as_bytes());
+    said.freeze()
+}
+
+/// Sends what there is to say, and ends the connection.
+async fn say<H>(mut client: Client<ClientSocket, ClientSocket, H>, said: Bytes) {
+    // A client that has left doesn't want to know.
+    if client.writer.write_all(&said).await.is_ok() && client.writer.shutdown().await.is_ok() {
+        session::discard(&mut client.reader).await;
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct CreateBody {
     shell: Option<Vec<String>>,
     host_config: Option<HostConfigBody>,
     networking_config: Option<NetworkingBody>,
+    /// It belongs to the host's part, and was here once.
+    volumes_from: Option<Unset>,
     /// node's client repeats here what it says in the query, where it counts.
     #[serde(rename = "name")]
     _name: Option<String>,

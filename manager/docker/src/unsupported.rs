@@ -18,7 +18,6 @@ const FEATURES: &[(MethodFilter, &str, &str)] = &[
     (MethodFilter::GET, "/containers/{id}/attach/ws", "attaching over a WebSocket"),
     (MethodFilter::GET, "/containers/{id}/changes", "comparing a container with its image"),
     (MethodFilter::GET, "/containers/{id}/stats", "statistics of containers"),
-    (MethodFilter::POST, "/containers/{id}/update", "changing a container's limits"),
     (MethodFilter::GET, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::POST, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::DELETE, "/containers/{id}/checkpoints/{checkpoint}", "checkpoints"),

@@ -1,6 +1,7 @@
 //! What containers tell the world: docker's container events.
 
 use super::record::Container;
+use super::state::Exit;
 use crate::events::{Event, EventType, Events};
 use crate::network::Endpoint;
 
@@ -17,6 +18,18 @@ pub(super) fn event(container: &Container, action: impl Into<String>) -> Event {
 /// Says that `action` happened to `container`.
 pub(super) fn announce(events: &Events, container: &Container, action: &str) {
     events.publish(event(container, action));
+}
+
+/// Says that a run of `container` has ended.
+pub(super) fn ended(events: &Events, container: &Container, exit: &Exit) {
+    if exit.oom_killed {
+        announce(events, container, "oom");
+    }
+    let seconds = exit.finished_at.duration_since(exit.started_at).as_secs().max(0);
+    let die = event(container, "die")
+        .with("exitCode", exit.code.to_string())
+        .with("execDuration", seconds.to_string());
+    events.publish(die);
 }
 
 /// Says that the container's volumes are mounted into it.

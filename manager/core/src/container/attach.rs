@@ -21,7 +21,7 @@ impl Containers {
     /// for its next start and then gets every byte.
     ///
     /// # Errors
-    /// Conflict if the container is paused.
+    /// Conflict if the container is paused, or waits to be started again.
     pub async fn attach(
         self: &Arc<Self>,
         id: &ContainerId,
@@ -29,10 +29,18 @@ impl Containers {
     ) -> Result<Attachment> {
         let entry = self.index.get(id)?;
         let container = entry.container();
-        if matches!(container.state, State::Paused(_)) {
-            return Err(Error::conflict(format!(
-                "container {id} is paused, unpause the container before attach"
-            )));
+        match container.state {
+            State::Paused(_) => {
+                return Err(Error::conflict(format!(
+                    "container {id} is paused, unpause the container before attach"
+                )));
+            }
+            State::Restarting(_) => {
+                return Err(Error::conflict(format!(
+                    "container {id} is restarting, wait until the container is running"
+                )));
+            }
+            _ => {}
         }
         let (attachment, peer) = attachment::pair(container.config.tty);
         let wanted = Wanted {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::ports::Port;
+use crate::image::Healthcheck;
 
 /// The portable settings of a container, by docker's `Config`. An empty string or collection means
 /// "not said"; what the image says is merged in at create.
@@ -53,6 +54,8 @@ pub struct ContainerConfig {
     pub stop_signal: Option<String>,
     /// Seconds that `stop` waits before it kills, -1 for ever; `None`: the manager's default.
     pub stop_timeout: Option<i64>,
-    /// The shell of the image's shell-form commands, kept for `inspect`.
+    /// How to find out whether it is well; `None`: as the image says.
+    pub healthcheck: Option<Healthcheck>,
+    /// The shell of shell-form health checks; `None`: `/bin/sh -c`.
     pub shell: Option<Vec<String>>,
 }

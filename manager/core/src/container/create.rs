@@ -13,6 +13,7 @@ use super::options::{Create, Created};
 use super::record::{Container, MountSource};
 use super::rootfs::Rootfs;
 use super::state::State;
+use super::supervise::probe::Test;
 use super::undo::Undo;
 use super::work::{blocking, to_the_end};
 use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle};
@@ -64,12 +65,11 @@ impl Containers {
             settle::Judge { config: &self.config, facts: &self.facts, cgroups: &self.cgroups };
         let mut warnings = judge.settle_host(&mut request.host)?;
         self.pin_joined(&mut request.host)?;
-        let checked = defaults.healthcheck.as_ref();
-        if checked.is_some_and(|check| check.test.first().is_none_or(|word| word != "NONE")) {
-            warnings.push(
-                "The image has a health check; this version of tared does not run health checks."
-                    .to_owned(),
-            );
+        if let Test::Unknown(kind) = Test::of(request.config.healthcheck.as_ref()) {
+            warnings.push(format!(
+                "Unknown healthcheck type '{kind}' (expected 'CMD' or 'CMD-SHELL'): the health of \
+                 the container is not checked."
+            ));
         }
         Ok(warnings)
     }
@@ -128,6 +128,8 @@ impl Containers {
             network: None,
             mounts: Vec::new(),
             restart_count: 0,
+            stopped_by_user: false,
+            health: None,
             log_path: None,
             directory,
             execs: Vec::new(),

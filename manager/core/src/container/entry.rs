@@ -3,8 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::attachment::Peer;
 use super::linger::Clients;
@@ -12,17 +11,21 @@ use super::options::{ExitOutcome, WaitCondition};
 use super::record::Container;
 use super::rootfs::Rootfs;
 use super::state::State;
+use super::supervise::backoff::Backoff;
 use crate::error::{Error, Kind, Result};
 use crate::shim::{Shim, Wanted};
 
 /// A container in memory.
 pub(super) struct Entry {
-    published: ArcSwap<Container>,
+    published: watch::Sender<Arc<Container>>,
     /// Held by whoever changes the container; never by readers, never while waiting for a process.
     pub(super) doing: tokio::sync::Mutex<()>,
     shim: Mutex<Option<Shim>>,
-    /// Set while it is stopped only to be started again: then its end doesn't remove it.
-    pub(super) restarting: AtomicBool,
+    /// Set while it is stopped only to be started again: then its end doesn't remove it, nor does its
+    /// policy start it.
+    pub(super) coming_back: AtomicBool,
+    /// How long it waits for starts that aren't its shim's.
+    pub(super) backoff: Mutex<Backoff>,
     waiters: Mutex<Vec<Waiter>>,
     waiting: Mutex<Vec<Client>>,
     /// Clients that get output.
@@ -47,10 +50,11 @@ impl Entry {
     /// A container as its record says it is.
     pub(super) fn new(container: Container) -> Self {
         Self {
-            published: ArcSwap::from_pointee(container),
+            published: watch::Sender::new(Arc::new(container)),
             doing: tokio::sync::Mutex::new(()),
             shim: Mutex::new(None),
-            restarting: AtomicBool::new(false),
+            coming_back: AtomicBool::new(false),
+            backoff: Mutex::default(),
             waiters: Mutex::new(Vec::new()),
             waiting: Mutex::new(Vec::new()),
             clients: Clients::default(),
@@ -60,31 +64,52 @@ impl Entry {
 
     /// The container as it is now.
     pub(super) fn container(&self) -> Arc<Container> {
-        self.published.load_full()
+        Arc::clone(&self.published.borrow())
     }
 
     /// Shows readers the container as it is from now on.
     pub(super) fn publish(&self, container: Arc<Container>) {
-        self.published.store(container);
+        self.published.send_replace(container);
     }
 
-    /// The shim of a running container.
+    /// Waits until what readers are shown is so.
+    pub(super) async fn until(&self, so: impl FnMut(&Arc<Container>) -> bool) {
+        // It ends with an error only if the container is no more; then nothing will be so.
+        let _ = self.published.subscribe().wait_for(so).await;
+    }
+
+    /// The shim of a container that has a process.
     ///
     /// # Errors
-    /// Conflict if it doesn't run, unavailable if its shim hasn't answered since this manager came.
+    /// Conflict if it has none, unavailable if its shim hasn't answered since this manager came.
     pub(super) fn shim(&self) -> Result<Shim> {
-        if let Some(shim) = &*lock(&self.shim) {
-            return Ok(shim.clone());
-        }
         let container = self.container();
-        if !container.state.is_running() {
-            return Err(not_running(&container));
+        match &container.state {
+            State::Running(_) | State::Paused(_) => {}
+            State::Restarting(_) => return Err(restarting(&container)),
+            State::Created { .. }
+            | State::Exited(_)
+            | State::Removing { .. }
+            | State::Dead { .. } => return Err(not_running(&container)),
+        }
+        if let Some(shim) = self.any_shim() {
+            return Ok(shim);
         }
         let id = &container.id;
         Err(Error::new(
             Kind::Unavailable,
             format!("the shim of container {id} does not answer; try again later"),
         ))
+    }
+
+    /// The shim, if there is one; the container need not have a process.
+    pub(super) fn any_shim(&self) -> Option<Shim> {
+        lock(&self.shim).clone()
+    }
+
+    /// Whether `shim` is the container's.
+    pub(super) fn has_shim(&self, shim: &Shim) -> bool {
+        lock(&self.shim).as_ref().is_some_and(|own| own.is(shim))
     }
 
     /// Sets or clears the shim.
@@ -98,7 +123,11 @@ impl Entry {
         let mut waiters = lock(&self.waiters);
         // The lock is held over this look, and by those who wake over theirs: none is forgotten.
         let container = self.container();
-        if condition == WaitCondition::NotRunning && !container.state.is_running() {
+        let is_met = match condition {
+            WaitCondition::NotRunning | WaitCondition::AtRest => !container.state.is_running(),
+            WaitCondition::NextExit | WaitCondition::Removed => false,
+        };
+        if is_met {
             let _ = wake.send(outcome(&container.state));
         } else {
             waiters.retain(|waiter| !waiter.wake.is_closed());
@@ -107,11 +136,13 @@ impl Entry {
         woken
     }
 
-    /// Publishes `container`, which has just ended, and wakes those who waited for that.
+    /// Publishes `container`, a run of which has just ended, and wakes those who waited for that.
     pub(super) fn publish_exit(&self, container: Arc<Container>) {
         let outcome = outcome(&container.state);
+        let rests = !container.state.is_running();
         self.publish_and_wake(container, &outcome, |condition| match condition {
             WaitCondition::NotRunning | WaitCondition::NextExit => true,
+            WaitCondition::AtRest => rests,
             WaitCondition::Removed => false,
         });
     }
@@ -166,6 +197,12 @@ pub(super) fn not_running(container: &Container) -> Error {
     Error::conflict(format!("container {} is not running", container.id))
 }
 
+/// The failure of what needs a process where there is none yet again.
+pub(super) fn restarting(container: &Container) -> Error {
+    let id = &container.id;
+    Error::conflict(format!("Container {id} is restarting, wait until the container is running"))
+}
+
 /// Nothing that panics runs under these locks.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -188,7 +225,7 @@ mod tests {
         let entry = Entry::new(container.clone());
         assert_eq!(entry.wait(WaitCondition::NotRunning).await.unwrap().code, 0);
 
-        let life = Life { pid: 1, started_at: Timestamp::now() };
+        let life = Life { pid: 1, started_at: Timestamp::now(), last_finished_at: None };
         entry.publish(with(&container, State::Running(life)));
         let mut stopped = entry.wait(WaitCondition::NotRunning);
         let mut next = entry.wait(WaitCondition::NextExit);
@@ -202,8 +239,12 @@ mod tests {
             oom_killed: false,
             error: String::new(),
         };
-        entry.publish_exit(with(&container, State::Exited(exit)));
+        let mut rests = entry.wait(WaitCondition::AtRest);
+        entry.publish_exit(with(&container, State::Restarting(exit.clone())));
         assert_eq!(stopped.try_recv().unwrap().code, 7);
+        assert!(rests.try_recv().is_err());
+        entry.publish_exit(with(&container, State::Exited(exit)));
+        assert_eq!(rests.try_recv().unwrap().code, 7);
         assert_eq!(next.try_recv().unwrap().code, 7);
         assert!(removed.try_recv().is_err());
         entry.wake_all();

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::attachment::{self, Attachment, Peer};
 use super::backlog::Terms;
-use super::entry::{Entry, lock, not_running};
+use super::entry::{Entry, lock, not_running, restarting};
 use super::host_config::TerminalSize;
 use super::id::{ContainerId, random_hex};
 use super::options::{ExecConfig, ExecStart, ExecState, Output};
@@ -341,6 +341,7 @@ fn active(container: &Container) -> Result<&Life> {
             "Container {} is paused, unpause the container before exec",
             container.name
         ))),
+        State::Restarting(_) => Err(restarting(container)),
         _ => Err(not_running(container)),
     }
 }

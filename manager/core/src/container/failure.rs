@@ -33,6 +33,11 @@ pub(super) fn of_runtime(error: Error) -> (i64, Error) {
     }
 }
 
+/// The code of a run that the shim couldn't start for this reason.
+pub(crate) fn code_of_missed_run(reason: &str) -> i64 {
+    of_runtime(Error::system(reason)).0
+}
+
 /// The code that a failure before the runtime was asked leaves.
 pub(super) fn of_preparation(error: Error) -> (i64, Error) {
     // By now the request has been found good; what is wrong is wrong on this side.

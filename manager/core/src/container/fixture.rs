@@ -33,6 +33,8 @@ pub(super) fn container() -> Container {
         network: None,
         mounts: Vec::new(),
         restart_count: 0,
+        stopped_by_user: false,
+        health: None,
         directory: PathBuf::from("/data/containers").join(id.as_str()),
         log_path: None,
         execs: Vec::new(),

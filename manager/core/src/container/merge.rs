@@ -3,7 +3,7 @@
 use super::config::ContainerConfig;
 use super::spec::environment::name_of;
 use crate::error::{Error, Result};
-use crate::image::Defaults;
+use crate::image::{Defaults, Healthcheck};
 
 /// Fills `config` up from the image's `defaults`.
 ///
@@ -34,6 +34,7 @@ pub(super) fn merge(config: &mut ContainerConfig, defaults: &Defaults) -> Result
     if config.stop_signal.is_none() {
         config.stop_signal.clone_from(&defaults.stop_signal);
     }
+    merge_healthcheck(&mut config.healthcheck, defaults.healthcheck.as_ref());
     if config.shell.is_none() {
         config.shell.clone_from(&defaults.shell);
     }
@@ -68,6 +69,25 @@ fn merge_command(config: &mut ContainerConfig, defaults: &Defaults) {
     {
         config.entrypoint = None;
     }
+}
+
+/// Each part of a health check that its user doesn't say is the image's.
+fn merge_healthcheck(own: &mut Option<Healthcheck>, image: Option<&Healthcheck>) {
+    let (Some(own), Some(image)) = (own.as_mut(), image) else {
+        if own.is_none() {
+            *own = image.cloned();
+        }
+        return;
+    };
+    if own.test.is_empty() {
+        own.test.clone_from(&image.test);
+    }
+    let or = |own: i64, image: i64| if own == 0 { image } else { own };
+    own.interval = or(own.interval, image.interval);
+    own.timeout = or(own.timeout, image.timeout);
+    own.start_period = or(own.start_period, image.start_period);
+    own.start_interval = or(own.start_interval, image.start_interval);
+    own.retries = or(own.retries, image.retries);
 }
 
 fn is_empty(words: Option<&Vec<String>>) -> bool {
@@ -125,5 +145,24 @@ mod tests {
         merge(&mut config, &defaults).unwrap();
         assert_eq!(config.env, ["A=own", "PATH=/bin"]);
         assert_eq!(config.labels["l"], "own");
+    }
+
+    #[test]
+    fn a_health_check_is_taken_over_part_by_part() {
+        let of_image = Healthcheck {
+            test: vec!["CMD".to_owned(), "check".to_owned()],
+            interval: 5,
+            retries: 2,
+            ..Healthcheck::default()
+        };
+        let merged = |mut own: Option<Healthcheck>| {
+            merge_healthcheck(&mut own, Some(&of_image));
+            own.unwrap()
+        };
+        assert_eq!(merged(None), of_image);
+        let own = Healthcheck { interval: 7, ..Healthcheck::default() };
+        assert_eq!(merged(Some(own)), Healthcheck { interval: 7, ..of_image.clone() });
+        let none = Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() };
+        assert_eq!(merged(Some(none)).test, ["NONE"]);
     }
 }

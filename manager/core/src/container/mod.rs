@@ -6,6 +6,7 @@
 
 pub mod attachment;
 pub mod config;
+pub mod health;
 pub mod host_config;
 pub mod id;
 pub mod modes;
@@ -26,7 +27,7 @@ mod create;
 mod entry;
 mod exec;
 mod export;
-mod failure;
+pub(crate) mod failure;
 mod files;
 #[cfg(test)]
 mod fixture;
@@ -49,14 +50,18 @@ mod settle;
 pub(crate) mod spec;
 mod start;
 mod stop;
+mod supervise;
 mod takeover;
 mod top;
 mod undo;
 mod unsaved;
+mod update;
 mod view;
 mod work;
 
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -76,6 +81,7 @@ use work::blocking;
 pub use attachment::{Attachment, InputSender};
 pub use config::ContainerConfig;
 pub use copy::{CopyInto, PathStat};
+pub use health::{Health, HealthStatus, Probe};
 pub use host_config::{HostConfig, LogConfig, RestartPolicy, TerminalSize};
 pub use id::ContainerId;
 pub use modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UtsMode};
@@ -90,6 +96,7 @@ pub use resources::{DeviceMapping, Resources, Ulimit};
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};
 pub use tare_proto::log::DRIVERS as LOG_DRIVERS;
+pub use update::Update;
 
 /// The records of containers, by id.
 const RECORDS: Table<Container> = Table::new("containers");
@@ -108,6 +115,8 @@ pub struct Containers {
     index: Arc<Index>,
     execs: Execs,
     log_watcher: Watcher,
+    /// Whether all that an earlier manager left has been looked at.
+    taken_over: watch::Sender<bool>,
 }
 
 /// What containers are made of.
@@ -143,6 +152,7 @@ impl Containers {
             index: Arc::new(Index::default()),
             execs: Execs::default(),
             log_watcher: Watcher::default(),
+            taken_over: watch::Sender::new(false),
         });
         containers.take_over().await?;
         Ok(containers)

@@ -1,5 +1,5 @@
-//! What happens when a container's process ends: its exit is recorded, what it had is taken down,
-//! and whoever waits is told, in this order.
+//! What happens when a container has ended for its shim: what it had is taken down, its exit is
+//! recorded, and whoever waits is told, in this order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +9,15 @@ use tare_proto::record::ExitRecord;
 
 use super::bundle::Bundle;
 use super::entry::Entry;
+use super::health::Health;
 use super::options::RemoveOptions;
 use super::record::Container;
 use super::state::{Exit, State};
+use super::supervise::{policy, tell_dropped};
 use super::work::blocking;
-use super::{Containers, announce};
+use super::{Containers, announce, failure};
 use crate::error::{Error, Kind, Result};
-use crate::shim::{self, Shim, Target, TaskExit};
+use crate::shim::{self, Ended, Shim, Target};
 
 /// The exit code of a process whose end nobody saw: it was killed.
 const KILLED: i64 = 128 + 9;
@@ -23,7 +25,7 @@ const KILLED: i64 = 128 + 9;
 /// How an end became known.
 pub(super) enum Ending {
     /// The shim told.
-    Told(TaskExit, Shim),
+    Told(Ended, Shim),
     /// The shim has gone.
     Lost(Error),
     /// It ended while no manager ran; the shim may still be there.
@@ -31,32 +33,15 @@ pub(super) enum Ending {
 }
 
 impl Containers {
-    /// Waits for the end of a container's process, and sees to what follows.
-    pub(super) fn watch(self: &Arc<Self>, entry: Arc<Entry>, shim: Shim) {
-        let containers = Arc::clone(self);
-        let watched = entry.container().state.life().cloned();
-        tokio::spawn(async move {
-            let ending = match shim.wait(Target::Init).await {
-                Ok(exit) => Ending::Told(exit, shim),
-                Err(error) if error.kind() == Kind::NotFound => Ending::Found(Some(shim)),
-                Err(error) => Ending::Lost(error),
-            };
-            let doing = entry.doing.lock().await;
-            // It may have been given up on meanwhile, and been started again since.
-            if entry.container().state.life() == watched.as_ref() {
-                containers.settle_exit(&entry, ending).await;
-            }
-            drop(doing);
-            containers.remove_if_wished(&entry).await;
-        });
-    }
-
-    /// Brings a container whose process has ended to rest. Its caller holds the container.
-    pub(super) async fn settle_exit(self: &Arc<Self>, entry: &Entry, ending: Ending) {
+    /// Brings a container that has ended for its shim to rest, or has it started again if that is
+    /// to be and the shim can't. Its caller holds the container.
+    pub(super) async fn settle_exit(self: &Arc<Self>, entry: &Arc<Entry>, ending: Ending) {
         let container = entry.container();
-        let Some(life) = container.state.life().cloned() else { return };
+        if !container.state.is_running() {
+            return;
+        }
         let (told, lost, shim) = match ending {
-            Ending::Told(exit, shim) => (Some(exit), None, Some(shim)),
+            Ending::Told(ended, shim) => (Some(ended), None, Some(shim)),
             Ending::Lost(error) => (None, Some(error), None),
             Ending::Found(shim) => (None, None, shim),
         };
@@ -67,16 +52,24 @@ impl Containers {
         entry.set_shim(None);
         self.end_execs(&container.id);
 
-        // The shim's record is durable before anyone is told, and knows more than the answer.
-        let recorded = self.task_record(&container).await.and_then(|record| record.exit);
-        if let Some(dropped) = recorded.as_ref().map(|exit| exit.dropped_lines).filter(|n| *n > 0) {
-            let id = &container.id;
-            tracing::warn!(container = %id, dropped, "lines are missing in the log: its driver was too slow, or could not keep them");
-        }
-        let exit = exit_of(recorded, told, lost.as_ref(), life.started_at);
+        let ended = match told {
+            Some(ended) => ended,
+            // The shim's record is there for whoever asks after it has gone.
+            None => {
+                let recorded = self.task_record(&container).await.and_then(|record| record.exit);
+                exit_of(&container.state, recorded, lost.as_ref())
+            }
+        };
+        tell_dropped(&container, &ended);
+        let exit = ended.exit;
+        let comes_back = entry.coming_back.load(Ordering::SeqCst);
+        let again = !comes_back && policy::starts_again(&container, exit.code);
+        let state = if again { State::Restarting } else { State::Exited };
         let ended = Arc::new(Container {
-            state: State::Exited(exit.clone()),
+            state: state(exit.clone()),
+            restart_count: container.restart_count.saturating_add(u32::from(again)),
             network: None,
+            health: container.health.clone().map(Health::of_ended),
             ..(*container).clone()
         });
         if let Err(error) = self.save((*ended).clone()).await {
@@ -84,22 +77,21 @@ impl Containers {
             tracing::error!(container = %container.id, %error, "record the exit");
             self.save_later(container.id.clone());
         }
-        if exit.oom_killed {
-            announce::announce(&self.events, &ended, "oom");
+        // One that waited to be started again has ended before.
+        if container.state.life().is_some() {
+            announce::ended(&self.events, &ended, &exit);
         }
-        let seconds = exit.finished_at.duration_since(exit.started_at).as_secs().max(0);
-        let die = announce::event(&ended, "die")
-            .with("exitCode", exit.code.to_string())
-            .with("execDuration", seconds.to_string());
-        self.events.publish(die);
         entry.publish_exit(ended);
         entry.clients.settled();
+        if again {
+            self.start_again_later(entry);
+        }
     }
 
     /// Removes what is to be removed when it ends.
     pub(super) async fn remove_if_wished(self: &Arc<Self>, entry: &Arc<Entry>) {
         let container = entry.container();
-        let comes_back = entry.restarting.load(Ordering::SeqCst);
+        let comes_back = entry.coming_back.load(Ordering::SeqCst);
         if container.host.auto_remove && !comes_back && matches!(container.state, State::Exited(_))
         {
             self.remove_logged(entry, RemoveOptions { force: true, volumes: true }).await;
@@ -164,60 +156,81 @@ fn log(container: &Container, what: &'static str, outcome: Result<()>) {
     }
 }
 
-/// How a container ended, by the best witness there is.
-fn exit_of(
-    recorded: Option<ExitRecord>,
-    told: Option<TaskExit>,
-    lost: Option<&Error>,
-    started_at: Timestamp,
-) -> Exit {
-    let blank = Exit {
+/// How a container in `state` ended of which its shim tells nothing any more.
+fn exit_of(state: &State, recorded: Option<ExitRecord>, lost: Option<&Error>) -> Ended {
+    let started_at = match state {
+        // It had ended before its shim went.
+        State::Restarting(exit) if recorded.is_none() => {
+            return Ended { exit: exit.clone(), dropped_lines: 0 };
+        }
+        State::Restarting(exit) => exit.started_at,
+        state => state.life().map_or_else(Timestamp::now, |life| life.started_at),
+    };
+    if let Some(recorded) = recorded {
+        let dropped_lines = recorded.dropped_lines;
+        return Ended { exit: exit_on_record(recorded, started_at), dropped_lines };
+    }
+    let why = lost.map_or_else(String::new, |error| format!(": {error}"));
+    let error = format!("the shim ended before its container{why}");
+    Ended { exit: Exit { error, ..unseen_exit(started_at) }, dropped_lines: 0 }
+}
+
+/// An end that the shim has put on record.
+fn exit_on_record(recorded: ExitRecord, started_at: Timestamp) -> Exit {
+    let code = match recorded.error.as_str() {
+        "" => i64::from(recorded.status),
+        reason => failure::code_of_missed_run(reason),
+    };
+    Exit {
+        code,
+        started_at,
+        finished_at: recorded.exited_at.parse().unwrap_or_else(|_| Timestamp::now()),
+        oom_killed: recorded.oom_killed,
+        error: recorded.error,
+    }
+}
+
+/// An end that nobody saw.
+pub(super) fn unseen_exit(started_at: Timestamp) -> Exit {
+    Exit {
         code: KILLED,
         started_at,
         finished_at: Timestamp::now(),
         oom_killed: false,
         error: String::new(),
-    };
-    match (recorded, told) {
-        (Some(recorded), _) => Exit {
-            code: i64::from(recorded.status),
-            finished_at: recorded.exited_at.parse().unwrap_or(blank.finished_at),
-            oom_killed: recorded.oom_killed,
-            ..blank
-        },
-        (None, Some(told)) => Exit { code: i64::from(told.status), finished_at: told.at, ..blank },
-        (None, None) => {
-            let why = lost.map_or_else(String::new, |error| format!(": {error}"));
-            Exit { error: format!("the shim ended before its container{why}"), ..blank }
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::state::Life;
 
-    const START: Timestamp = Timestamp::UNIX_EPOCH;
+    fn running() -> State {
+        let started_at = Timestamp::UNIX_EPOCH;
+        State::Running(Life { pid: 1, started_at, last_finished_at: None })
+    }
 
     #[test]
-    fn the_shims_record_is_the_best_witness() {
+    fn the_shims_record_is_a_good_witness() {
         let recorded = ExitRecord {
             status: 3,
             exited_at: "2024-01-02T03:04:05.6Z".to_owned(),
             oom_killed: true,
+            dropped_lines: 7,
             ..ExitRecord::default()
         };
-        let told = TaskExit { status: 4, at: Timestamp::now() };
-        let exit = exit_of(Some(recorded), Some(told), None, START);
-        assert_eq!((exit.code, exit.oom_killed), (3, true));
-        assert_eq!(exit.finished_at.to_string(), "2024-01-02T03:04:05.6Z");
-        assert_eq!(exit_of(None, Some(told), None, START).code, 4);
+        let ended = exit_of(&running(), Some(recorded), None);
+        assert_eq!((ended.exit.code, ended.exit.oom_killed, ended.dropped_lines), (3, true, 7));
+        assert_eq!(ended.exit.finished_at.to_string(), "2024-01-02T03:04:05.6Z");
     }
 
     #[test]
     fn an_end_that_nobody_saw_says_so() {
-        let exit = exit_of(None, None, Some(&Error::system("connection refused")), START);
+        let exit = exit_of(&running(), None, Some(&Error::system("connection refused"))).exit;
         assert_eq!(exit.code, 137);
         assert!(exit.error.contains("connection refused"));
+        let waits = State::Restarting(Exit { code: 5, ..exit });
+        assert_eq!(exit_of(&waits, None, None).exit.code, 5);
     }
 }

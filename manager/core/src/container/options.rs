@@ -42,9 +42,12 @@ pub struct StopOptions {
 /// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitCondition {
-    /// That it doesn't run; it may be so already.
+    /// That it doesn't run; it may be so already. One that is about to be started again counts as one
+    /// that runs, but each end of a run counts too.
     NotRunning,
-    /// Its next end.
+    /// That it doesn't run, nor will be started again; it may be so already.
+    AtRest,
+    /// The next end of a run.
     NextExit,
     /// That it is removed.
     Removed,

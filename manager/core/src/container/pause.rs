@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entry::not_running;
+use super::entry::{not_running, restarting};
 use super::id::ContainerId;
 use super::record::Container;
 use super::state::State;
@@ -26,6 +26,7 @@ impl Containers {
                     let id = &container.id;
                     return Err(Error::conflict(format!("container {id} is already paused")));
                 }
+                State::Restarting(_) => return Err(restarting(&container)),
                 _ => return Err(not_running(&container)),
             };
             entry.shim()?.pause().await.map_err(|error| {

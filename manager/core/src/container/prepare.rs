@@ -2,12 +2,14 @@
 //! files of ours, and a shim that waits. Each step says how it is taken back.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tare_proto::record::FILE_NAME;
 use tare_proto::tare::shim::v1::{Log, Options};
 
 use super::bundle::Bundle;
+use super::entry::restarting;
 use super::log::{Place, attributes_of, tag_of};
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::mount::BindSource;
@@ -15,13 +17,16 @@ use super::record::{Container, MountSource};
 use super::rootfs::Rootfs;
 use super::settle::clean;
 use super::spec::namespaces::NetworkSource;
+use super::spec::user::Account;
 use super::spec::{self, Inputs};
+use super::state::State;
+use super::supervise::{policy, probe};
 use super::undo::Undo;
 use super::work::blocking;
 use super::{Containers, announce, mounting, publishing};
 use crate::error::{Error, Result};
 use crate::network::{Connect, Endpoint};
-use crate::shim::{self, CreateTask, Launch, Shim};
+use crate::shim::{self, CreateTask, Launch, Shim, restart_policy};
 
 /// What stands ready for the runtime.
 pub(super) struct Prepared {
@@ -33,9 +38,16 @@ pub(super) struct Prepared {
 /// What a container joins of others.
 #[derive(Debug, Default)]
 struct Joined {
-    network: Option<u32>,
+    network: Option<JoinedNetwork>,
     pid: Option<u32>,
     ipc: Option<u32>,
+}
+
+/// The network stack of another container. Where it is held outlives that one's process.
+#[derive(Debug)]
+enum JoinedNetwork {
+    Held(PathBuf),
+    Host,
 }
 
 impl Containers {
@@ -46,37 +58,31 @@ impl Containers {
         let (endpoint, reservations) = self.connect(container, undo).await?;
         let bundle = self.make_bundle(container, undo).await?;
         self.write_files(container, endpoint.as_ref()).await?;
-        self.write_spec(container, endpoint.as_ref(), &joined, &bundle).await?;
+        let account = self.account_of(container).await?;
+        self.write_spec(container, endpoint.as_ref(), &joined, &account, &bundle).await?;
         let shim = self.launch_shim(container, &bundle, reservations, undo).await?;
         let task = CreateTask {
             bundle: bundle.path,
             rootfs: self.images.snapshots().mounts(container.id.as_str())?,
             terminal: container.config.tty,
             open_stdin: container.config.open_stdin,
-            options: self.shim_options(container)?,
+            options: self.shim_options(container, &account)?,
         };
         Ok(Prepared { shim, task, endpoint })
     }
 
-    /// The processes whose namespaces the container joins.
+    /// What the container joins of others.
     fn joined(&self, container: &Container) -> Result<Joined> {
-        let running = |name: &str, what: &str| {
-            let other = self.find(name)?;
-            let life = other.state.life().map(|life| life.pid);
-            life.ok_or_else(|| {
-                Error::conflict(format!("cannot join {what} of a non running container: {name}"))
-            })
-        };
         let host = &container.host;
         let mut joined = Joined::default();
         if let NetworkMode::Container(other) = &host.network_mode {
-            joined.network = Some(running(other, "network")?);
+            joined.network = Some(self.joined_network(other)?);
         }
         if let PidMode::Container(other) = &host.pid_mode {
-            joined.pid = Some(running(other, "PID namespace")?);
+            joined.pid = Some(self.joined_process(other, "PID namespace")?);
         }
         if let IpcMode::Container(other) = &host.ipc_mode {
-            joined.ipc = Some(running(other, "IPC")?);
+            joined.ipc = Some(self.joined_process(other, "IPC")?);
             if self.find(other)?.host.ipc_mode != IpcMode::Shareable {
                 return Err(Error::conflict(format!(
                     "container {other}: non-shareable IPC (hint: use IpcMode:shareable for the \
@@ -85,6 +91,29 @@ impl Containers {
             }
         }
         Ok(joined)
+    }
+
+    fn joined_process(&self, name: &str, what: &str) -> Result<u32> {
+        let other = self.find(name)?;
+        match &other.state {
+            State::Running(life) | State::Paused(life) => Ok(life.pid),
+            State::Restarting(_) => Err(restarting(&other)),
+            _ => Err(cannot_join(what, name)),
+        }
+    }
+
+    fn joined_network(&self, name: &str) -> Result<JoinedNetwork> {
+        let other = self.find(name)?;
+        if !other.state.is_running() {
+            return Err(cannot_join("network", name));
+        }
+        match (&other.host.network_mode, &other.network) {
+            // Each can only join one that was there before it.
+            (NetworkMode::Container(next), _) => self.joined_network(next),
+            (_, Some(Endpoint { netns: Some(path), .. })) => Ok(JoinedNetwork::Held(path.clone())),
+            (_, Some(Endpoint { netns: None, .. })) => Ok(JoinedNetwork::Host),
+            (_, None) => Err(restarting(&other)),
+        }
     }
 
     /// Connects the container to its network, unless it shares another container's.
@@ -131,6 +160,13 @@ impl Containers {
     }
 
     async fn write_files(&self, container: &Container, endpoint: Option<&Endpoint>) -> Result<()> {
+        // What the last run recorded must not be taken for this one's.
+        let record = container.directory.join(FILE_NAME);
+        blocking(move || {
+            let _ = std::fs::remove_file(record);
+            Ok(())
+        })
+        .await?;
         if matches!(container.host.network_mode, NetworkMode::Container(_)) {
             return Ok(());
         }
@@ -139,12 +175,14 @@ impl Containers {
         let gateway = interface.as_ref().map(|interface| interface.gateway);
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
         let container = container.clone();
-        blocking(move || {
-            // What the last run recorded must not be taken for this one's.
-            let _ = std::fs::remove_file(container.directory.join(FILE_NAME));
-            files.write(&container, address, gateway, &config)
-        })
-        .await
+        blocking(move || files.write(&container, address, gateway, &config)).await
+    }
+
+    /// Who runs the container's program.
+    async fn account_of(&self, container: &Container) -> Result<Account> {
+        let mounts = self.images.snapshots().mounts(container.id.as_str())?;
+        let accounts = blocking(move || Rootfs::mount(&mounts)?.accounts()).await?;
+        accounts.resolve(&container.config.user, &container.host.group_add)
     }
 
     async fn write_spec(
@@ -152,11 +190,9 @@ impl Containers {
         container: &Container,
         endpoint: Option<&Endpoint>,
         joined: &Joined,
+        account: &Account,
         bundle: &Bundle,
     ) -> Result<()> {
-        let mounts = self.images.snapshots().mounts(container.id.as_str())?;
-        let accounts = blocking(move || Rootfs::mount(&mounts)?.accounts()).await?;
-        let account = accounts.resolve(&container.config.user, &container.host.group_add)?;
         let files = self.files_of(container);
         let own_shm = bundle.shared_memory();
         let other_shm = match &container.host.ipc_mode {
@@ -171,12 +207,12 @@ impl Containers {
         let spec = spec::generate(&Inputs {
             container,
             host: &self.facts,
-            account: &account,
+            account,
             cgroup: self.cgroup_of(container),
-            network: match (joined.network, netns) {
-                (Some(pid), _) => NetworkSource::Process(pid),
+            network: match (&joined.network, netns) {
+                (Some(JoinedNetwork::Held(path)), _) => NetworkSource::Held(path),
                 (None, Some(path)) => NetworkSource::Held(path),
-                (None, None) => NetworkSource::Host,
+                (Some(JoinedNetwork::Host), _) | (None, None) => NetworkSource::Host,
             },
             pid_of: joined.pid,
             ipc_of: joined.ipc,
@@ -214,7 +250,7 @@ impl Containers {
         Ok(shim)
     }
 
-    fn shim_options(&self, container: &Container) -> Result<Options> {
+    fn shim_options(&self, container: &Container, account: &Account) -> Result<Options> {
         let runtime = self.config.runtimes.get(&container.host.runtime).ok_or_else(|| {
             Error::invalid(format!("unknown or invalid runtime name: {}", container.host.runtime))
         })?;
@@ -237,7 +273,9 @@ impl Containers {
                 image_name: container.image_name.clone(),
             }),
             stdin_once: container.config.stdin_once,
-            ..Options::default()
+            restart: Some(restart_policy(policy::of_shim(container))),
+            health: probe::check_of(container, account, &self.facts)?,
+            restarts: container.restart_count,
         })
     }
 
@@ -247,6 +285,10 @@ impl Containers {
         let parent = if own.is_empty() { &self.config.cgroup_parent } else { own };
         format!("{}/{}", clean(parent).trim_end_matches('/'), container.id)
     }
+}
+
+fn cannot_join(what: &str, name: &str) -> Error {
+    Error::conflict(format!("cannot join {what} of a non running container: {name}"))
 }
 
 /// Sources of binds may have gone since the container was made.

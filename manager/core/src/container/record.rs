@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::config::ContainerConfig;
+use super::health::Health;
 use super::host_config::HostConfig;
 use super::id::ContainerId;
 use super::mount::Propagation;
@@ -41,6 +42,12 @@ pub struct Container {
     pub mounts: Vec<MountPoint>,
     /// How often the restart policy started it.
     pub restart_count: u32,
+    /// Its user stopped it; known before it is stopped, and until its user starts it.
+    #[serde(default)]
+    pub stopped_by_user: bool,
+    /// What its health check found, if it has one, and has run.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// Its directory under the data root.
     pub directory: PathBuf,
     /// The log, if its driver writes a file.

@@ -7,7 +7,6 @@ use super::entry::Entry;
 use super::id::ContainerId;
 use super::options::RemoveOptions;
 use super::record::{Container, MountSource};
-use super::signal::Signal;
 use super::state::State;
 use super::work::{blocking, to_the_end};
 use super::{Containers, RECORDS, announce};
@@ -24,7 +23,11 @@ impl Containers {
     }
 
     /// The same for whoever can do nothing about a failure.
-    pub(super) async fn remove_logged(self: &Arc<Self>, entry: &Entry, options: RemoveOptions) {
+    pub(super) async fn remove_logged(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        options: RemoveOptions,
+    ) {
         match self.remove_entry(entry, options).await {
             Err(error) if error.kind() != Kind::NotFound => {
                 tracing::error!(container = %entry.container().id, %error, "remove");
@@ -39,7 +42,11 @@ impl Containers {
         self.remove_logged(&entry, RemoveOptions { force: false, volumes }).await;
     }
 
-    async fn remove_entry(self: &Arc<Self>, entry: &Entry, options: RemoveOptions) -> Result<()> {
+    async fn remove_entry(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        options: RemoveOptions,
+    ) -> Result<()> {
         loop {
             let doing = entry.doing.lock().await;
             let container = entry.container();
@@ -50,20 +57,26 @@ impl Containers {
                     return Err(Error::conflict("container is paused and must be unpaused first")
                         .while_doing(format!("cannot remove container \"{}\"", container.name)));
                 }
-                State::Running(_) if !options.force => {
-                    return Err(Error::conflict(
-                        "container is running: stop the container before removing or force remove",
-                    )
+                State::Running(_) | State::Restarting(_) if !options.force => {
+                    let status = container.state.status();
+                    return Err(Error::conflict(format!(
+                        "container is {status}: stop the container before removing or force remove"
+                    ))
                     .while_doing(format!("cannot remove container \"{}\"", container.name)));
                 }
-                State::Running(_) | State::Paused(_) => {
+                State::Running(_) | State::Paused(_) | State::Restarting(_) => {
                     drop(doing);
-                    self.kill_and_wait(entry, Signal::KILL)
+                    self.kill_and_wait(entry)
                         .await
                         .map_err(|error| error.while_doing("could not kill container"))?;
                     // Its exit is recorded now; it may have been started again since.
                 }
-                _ => return self.remove_stopped(entry, &container, options).await,
+                State::Created { .. }
+                | State::Exited(_)
+                | State::Removing { .. }
+                | State::Dead { .. } => {
+                    return self.remove_stopped(entry, &container, options).await;
+                }
             }
         }
     }

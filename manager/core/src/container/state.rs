@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! Created ──start──> Running <──pause/unpause──> Paused
-//!    │                  │ its process ends
-//!    │                  v
-//!    │               Exited ──start──> Running
+//!    │                 │    ^
+//!    │  its process ends    │ it is started again by its restart policy
+//!    │                 │    │
+//!    │                 ├> Restarting ──stop──┐
+//!    │                 v                     │
+//!    │              Exited <─────────────────┘ ──start──> Running
 //!    └──remove──> Removing <──remove──┘        (Dead: a removal that failed; remove again)
 //! ```
+//!
+//! Docker counts one that waits to be started again as one that runs.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +28,8 @@ pub enum State {
     Running(Life),
     /// Its processes are frozen.
     Paused(Life),
+    /// Its process has ended, and it waits to be started again.
+    Restarting(Exit),
     /// Its process has ended.
     Exited(Exit),
     /// It is being taken away.
@@ -46,6 +53,9 @@ pub struct Life {
     pub pid: u32,
     /// When the shim let it go.
     pub started_at: Timestamp,
+    /// When the run before this one ended, if there was one.
+    #[serde(default)]
+    pub last_finished_at: Option<Timestamp>,
 }
 
 /// Why a container could not be started.
@@ -79,6 +89,7 @@ impl State {
             Self::Created { .. } => "created",
             Self::Running(_) => "running",
             Self::Paused(_) => "paused",
+            Self::Restarting(_) => "restarting",
             Self::Exited(_) => "exited",
             Self::Removing { .. } => "removing",
             Self::Dead { .. } => "dead",
@@ -89,24 +100,39 @@ impl State {
     pub fn life(&self) -> Option<&Life> {
         match self {
             Self::Running(life) | Self::Paused(life) => Some(life),
-            Self::Created { .. } | Self::Exited(_) | Self::Removing { .. } | Self::Dead { .. } => {
-                None
-            }
+            Self::Created { .. }
+            | Self::Restarting(_)
+            | Self::Exited(_)
+            | Self::Removing { .. }
+            | Self::Dead { .. } => None,
         }
     }
 
     /// How it last ended, unless it runs or never ran.
     pub fn exit(&self) -> Option<&Exit> {
         match self {
-            Self::Exited(exit) => Some(exit),
+            Self::Restarting(exit) | Self::Exited(exit) => Some(exit),
             Self::Removing { exit, .. } | Self::Dead { exit } => exit.as_ref(),
             Self::Created { .. } | Self::Running(_) | Self::Paused(_) => None,
         }
     }
 
-    /// Whether there is a process, frozen or not.
+    /// Whether there is a process, frozen or not, or is about to be one again.
     pub fn is_running(&self) -> bool {
-        self.life().is_some()
+        match self {
+            Self::Running(_) | Self::Paused(_) | Self::Restarting(_) => true,
+            Self::Created { .. } | Self::Exited(_) | Self::Removing { .. } | Self::Dead { .. } => {
+                false
+            }
+        }
+    }
+
+    /// When its last run ended, if one has.
+    pub fn last_finished_at(&self) -> Option<Timestamp> {
+        match self.life() {
+            Some(life) => life.last_finished_at,
+            None => self.exit().map(|exit| exit.finished_at),
+        }
     }
 
     /// The code that `inspect` and `wait` give: of the last end, or of a failed start, else 0.

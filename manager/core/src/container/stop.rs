@@ -10,15 +10,16 @@ use super::monitor::Ending;
 use super::options::{StopOptions, WaitCondition};
 use super::record::Container;
 use super::signal::Signal;
-use super::start::check_state;
+use super::start::{Start, check_state};
 use super::state::State;
+use super::supervise::Wish;
 use super::work::to_the_end;
 use super::{Containers, announce};
 use crate::error::{Error, Kind, Result};
 use crate::shim::Target;
 
-/// How long a killed process may take to go.
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a killed process may take to go, and its end to get on a slow disk.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a process may take to go if it couldn't even be sent a signal.
 const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -33,7 +34,7 @@ impl Containers {
             if !entry.container().state.is_running() {
                 return Err(Error::new(Kind::NotModified, "container is already stopped"));
             }
-            containers.stop_running(&entry, options).await
+            containers.stop_running(&entry, Wish::StayDown, options).await
         })
         .await
     }
@@ -45,10 +46,21 @@ impl Containers {
     pub async fn kill(self: &Arc<Self>, id: &ContainerId, signal: Signal) -> Result<()> {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         to_the_end(async move {
+            let container = entry.container();
+            if !container.state.is_running() {
+                return Err(not_running(&container));
+            }
             if signal == Signal::KILL {
-                containers.kill_and_wait(&entry, signal).await
-            } else {
-                containers.signal(&entry, signal).await
+                return containers.kill_and_wait(&entry).await;
+            }
+            // What asks it to end isn't to be answered by another start.
+            if stop_signal(&container).is_ok_and(|stop| stop == signal) {
+                containers.hold(&entry, Wish::StayDown).await?;
+            }
+            match &entry.container().state {
+                // There is no process; docker finds nothing wrong with that either.
+                State::Restarting(_) | State::Exited(_) => Ok(()),
+                _ => containers.signal(&entry, signal).await,
             }
         })
         .await
@@ -58,9 +70,9 @@ impl Containers {
     pub async fn restart(self: &Arc<Self>, id: &ContainerId, options: StopOptions) -> Result<()> {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         to_the_end(async move {
-            entry.restarting.store(true, Ordering::SeqCst);
+            entry.coming_back.store(true, Ordering::SeqCst);
             let outcome = containers.stop_and_start(&entry, options).await;
-            entry.restarting.store(false, Ordering::SeqCst);
+            entry.coming_back.store(false, Ordering::SeqCst);
             if outcome.is_err() {
                 containers.remove_if_wished(&entry).await;
             }
@@ -75,24 +87,44 @@ impl Containers {
         options: StopOptions,
     ) -> Result<()> {
         if entry.container().state.is_running() {
-            self.stop_running(entry, options).await?;
+            self.stop_running(entry, Wish::ComeBack, options).await?;
         }
         let doing = entry.doing.lock().await;
         check_state(&entry.container().state)?;
-        self.start_locked(entry).await?;
+        self.start_locked(entry, Start::ByUser).await?;
         drop(doing);
         announce::announce(&self.events, &entry.container(), "restart");
         Ok(())
     }
 
-    async fn stop_running(self: &Arc<Self>, entry: &Entry, options: StopOptions) -> Result<()> {
+    async fn stop_running(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        wish: Wish,
+        options: StopOptions,
+    ) -> Result<()> {
+        self.hold(entry, wish).await?;
         let container = entry.container();
+        if container.state.is_running() {
+            self.ask_to_end(entry, &container, options).await?;
+        }
+        announce::announce(&self.events, &entry.container(), "stop");
+        Ok(())
+    }
+
+    /// Sends the stop signal, and kills what doesn't end in time.
+    async fn ask_to_end(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        container: &Container,
+        options: StopOptions,
+    ) -> Result<()> {
         let signal = match options.signal {
             Some(signal) => signal,
-            None => stop_signal(&container)?,
+            None => stop_signal(container)?,
         };
-        let patience = self.patience(&container, options.timeout);
-        let stopped = entry.wait(WaitCondition::NotRunning);
+        let patience = self.patience(container, options.timeout);
+        let stopped = entry.wait(WaitCondition::AtRest);
         let asked = self.signal(entry, signal).await;
         let patience = match &asked {
             Ok(()) => patience,
@@ -106,24 +138,21 @@ impl Containers {
             None => stopped.await.is_ok(),
             Some(patience) => tokio::time::timeout(patience, stopped).await.is_ok(),
         };
-        if !ended {
-            self.kill_and_wait(entry, Signal::KILL).await?;
-        }
-        announce::announce(&self.events, &entry.container(), "stop");
-        Ok(())
+        if ended { Ok(()) } else { self.kill_held(entry).await }
     }
 
-    /// Kills, and waits until the exit is recorded. It is no error if it ends by itself meanwhile.
-    pub(super) async fn kill_and_wait(
-        self: &Arc<Self>,
-        entry: &Entry,
-        signal: Signal,
-    ) -> Result<()> {
+    /// Kills for good, and waits until the exit is recorded. It is no error if it ends by itself.
+    pub(super) async fn kill_and_wait(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        self.hold(entry, Wish::StayDown).await?;
+        self.kill_held(entry).await
+    }
+
+    async fn kill_held(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<()> {
+        let stopped = entry.wait(WaitCondition::AtRest);
         if !entry.container().state.is_running() {
-            return Err(not_running(&entry.container()));
+            return Ok(());
         }
-        let stopped = entry.wait(WaitCondition::NotRunning);
-        let sent = self.signal(entry, signal).await;
+        let sent = self.signal(entry, Signal::KILL).await;
         let patience = if sent.is_ok() { KILL_PATIENCE } else { SHORT_PATIENCE };
         if tokio::time::timeout(patience, stopped).await.is_ok() {
             return Ok(());
@@ -141,7 +170,7 @@ impl Containers {
     }
 
     /// Ends a container without its shim, which doesn't answer.
-    async fn give_up_on_shim(self: &Arc<Self>, entry: &Entry, why: Error) {
+    async fn give_up_on_shim(self: &Arc<Self>, entry: &Arc<Entry>, why: Error) {
         let _doing = entry.doing.lock().await;
         self.settle_exit(entry, Ending::Lost(why)).await;
     }

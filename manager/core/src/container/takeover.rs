@@ -15,10 +15,11 @@ use super::monitor::Ending;
 use super::options::RemoveOptions;
 use super::record::Container;
 use super::state::{Life, State};
+use super::supervise::policy;
 use super::work::blocking;
 use super::{Containers, RECORDS};
-use crate::error::{Error, Result};
-use crate::shim::{Address, Shim, clean_up};
+use crate::error::{Error, Kind, Result};
+use crate::shim::{Address, Condition, Conditions, Phase, Shim, clean_up};
 
 /// How long the opening waits for shims. One that needs longer is taken over when it answers.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,8 +28,8 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// What has become of a container that is said to run.
 enum Found {
-    /// It does.
-    Running(Shim),
+    /// Its shim has it, and tells how it is.
+    There(Shim, Condition, Conditions),
     /// It has ended; the shim may still be there.
     Ended(Option<Shim>),
 }
@@ -48,7 +49,7 @@ impl Containers {
         for entry in self.index.all() {
             let containers = Arc::clone(self);
             match &entry.container().state {
-                State::Running(_) | State::Paused(_) => {
+                State::Running(_) | State::Paused(_) | State::Restarting(_) => {
                     takeovers.spawn(async move { containers.take_over_running(entry).await });
                 }
                 // Half-removed: the removal goes on.
@@ -64,8 +65,26 @@ impl Containers {
         }
         takeovers.detach_all();
         self.sweep().await;
+        self.start_with_manager();
         self.remove_ended().await;
+        self.taken_over.send_replace(true);
         Ok(())
+    }
+
+    /// Has those started that are to run when a manager does. Until then they are shown as waiting for
+    /// that.
+    fn start_with_manager(self: &Arc<Self>) {
+        for entry in self.index.all() {
+            let container = entry.container();
+            if let State::Exited(exit) = &container.state
+                && policy::starts_with_manager(&container)
+            {
+                let state = State::Restarting(exit.clone());
+                let waits = Container { state, restart_count: 0, ..(*container).clone() };
+                entry.publish(Arc::new(waits));
+                self.start_again_later(&entry);
+            }
+        }
     }
 
     /// Removes what was to go with its end, or with a start that failed, and whose manager ended in
@@ -92,8 +111,8 @@ impl Containers {
                 break;
             }
             match self.reach(&entry, &container).await {
-                Ok(Found::Running(shim)) => {
-                    self.go_on(&entry, &container, shim).await;
+                Ok(Found::There(shim, condition, conditions)) => {
+                    self.go_on(&entry, shim, condition, conditions).await;
                     break;
                 }
                 Ok(Found::Ended(shim)) => {
@@ -121,38 +140,47 @@ impl Containers {
             let shim = Shim::connect(container.id.as_str(), &address).await?;
             // Whoever wants to kill it needs this, whether it answers us or not.
             entry.set_shim(Some(shim.clone()));
-            let has_task = shim.has_task().await?;
-            Ok((shim, has_task))
+            let followed = shim.follow().await;
+            Ok((shim, followed))
         };
-        match asked.await {
-            Ok((shim, true)) if !self.has_ended(container).await => Ok(Found::Running(shim)),
-            Ok((shim, _)) => Ok(Found::Ended(Some(shim))),
-            Err(error) if is_gone(&address).await => {
-                tracing::warn!(container = %container.id, %error, "the shim has gone");
-                Ok(Found::Ended(None))
+        let outcome = match asked.await {
+            // A start was broken off.
+            Ok((shim, Ok((Condition { phase: Phase::Created, .. }, _)))) => {
+                return Ok(Found::Ended(Some(shim)));
             }
-            Err(error) => Err(error),
+            Ok((shim, Ok((condition, conditions)))) => {
+                return Ok(Found::There(shim, condition, conditions));
+            }
+            Ok((shim, Err(error))) if error.kind() == Kind::NotFound => {
+                return Ok(Found::Ended(Some(shim)));
+            }
+            Ok((_, Err(error))) | Err(error) => error,
+        };
+        if is_gone(&address).await {
+            tracing::warn!(container = %container.id, error = %outcome, "the shim has gone");
+            return Ok(Found::Ended(None));
         }
+        Err(outcome)
     }
 
-    async fn has_ended(&self, container: &Container) -> bool {
-        self.task_record(container).await.is_some_and(|record| record.exit.is_some())
-    }
-
-    /// Goes on where the earlier manager stopped.
-    async fn go_on(self: &Arc<Self>, entry: &Arc<Entry>, container: &Container, shim: Shim) {
-        if let Some(record) = self.task_record(container).await
-            && let Some(started_at) = record.started_at.and_then(|time| time.parse().ok())
-        {
-            let life = Life { pid: record.pid, started_at };
-            let state = match &container.state {
-                State::Paused(_) => State::Paused(life),
-                _ => State::Running(life),
-            };
-            entry.publish(Arc::new(Container { state, ..container.clone() }));
-        }
+    /// Goes on where the earlier manager stopped. What happened since then is shown, but not told: it
+    /// has happened. That manager may have died before it told the shim what it had written down.
+    async fn go_on(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        shim: Shim,
+        condition: Condition,
+        conditions: Conditions,
+    ) {
         entry.set_shim(Some(shim.clone()));
-        self.watch(Arc::clone(entry), shim);
+        let found = found(&entry.container(), &condition);
+        entry.publish(Arc::new(found));
+        let policy = policy::of_shim(&entry.container());
+        if let Err(error) = shim.set_restart_policy(policy).await {
+            let id = &entry.container().id;
+            tracing::warn!(container = %id, %error, "tell the shim when to start it again");
+        }
+        self.follow(Arc::clone(entry), shim, condition, conditions);
     }
 
     /// Takes away what belongs to no container that runs, past whatever fails.
@@ -215,6 +243,32 @@ impl Containers {
             }
         }
         Ok(())
+    }
+}
+
+/// A container as its shim has it now.
+fn found(container: &Container, condition: &Condition) -> Container {
+    let last = condition.last.as_ref().map(|exit| exit.finished_at);
+    // What the shim doesn't know was before its first run.
+    let last_finished_at = last.or_else(|| container.state.last_finished_at());
+    let state = match (&condition.phase, &container.state) {
+        (Phase::Running { pid, started_at }, state) => {
+            let life = Life { pid: *pid, started_at: *started_at, last_finished_at };
+            match state {
+                // Only we freeze it: it is so still, if it is the same.
+                State::Paused(frozen) if frozen.started_at == *started_at => State::Paused(life),
+                _ => State::Running(life),
+            }
+        }
+        (Phase::Waiting(ended), _) => State::Restarting(ended.exit.clone()),
+        // Its end is still to be recorded, and to be told.
+        (Phase::Created | Phase::Ended(_), state) => state.clone(),
+    };
+    Container {
+        state,
+        restart_count: condition.restarts,
+        health: condition.health.clone().or_else(|| container.health.clone()),
+        ..container.clone()
     }
 }
 

@@ -132,7 +132,7 @@ pub struct Defaults {
 }
 
 /// A health check; durations are in nanoseconds, zero means the default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", program, ...]` or `["CMD-SHELL", line]`; empty: the image's.

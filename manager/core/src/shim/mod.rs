@@ -7,12 +7,14 @@ mod address;
 mod launch;
 mod process;
 mod streams;
+mod supervision;
 mod task;
 
 pub(crate) use address::Address;
 pub(crate) use launch::{Launch, clean_up, launch};
 pub(crate) use streams::{Listening, Wanted};
-pub(crate) use task::{CreateTask, ExecTask, Shim, TaskExit};
+pub(crate) use supervision::{Condition, Conditions, Ended, Phase, restart_policy};
+pub(crate) use task::{CreateTask, ExecTask, Shim};
 
 /// The process that a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

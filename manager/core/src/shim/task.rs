@@ -1,6 +1,7 @@
 //! One container's shim as a client of containerd's Task API sees it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
@@ -18,6 +19,7 @@ use tonic::{Code, Request, Status};
 use super::Target;
 use super::{address::Address, process};
 use crate::container::options::Output;
+use crate::container::spec::document as spec;
 use crate::error::{Error, Kind, Result};
 
 /// How long a shim may take for what takes it no time.
@@ -30,12 +32,14 @@ const WINDOW: u32 = 1 << 20;
 /// How the types of a request's `Any` fields are named.
 const OPTIONS_TYPE: &str = "tare.shim.v1.Options";
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 
 /// A connection to a shim. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shim {
-    id: String,
+    id: Arc<str>,
     socket: PathBuf,
+    channel: Channel,
     tasks: TaskClient<Channel>,
 }
 
@@ -82,8 +86,9 @@ impl Shim {
     /// Connects to the shim of the container `id`.
     pub(crate) async fn connect(id: &str, address: &Address) -> Result<Self> {
         let socket = address.socket();
-        let tasks = TaskClient::new(dial(&socket).await?).max_decoding_message_size(usize::MAX);
-        Ok(Self { id: id.to_owned(), socket, tasks })
+        let channel = dial(&socket).await?;
+        let tasks = TaskClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
+        Ok(Self { id: id.into(), socket, channel, tasks })
     }
 
     /// A way to the streams of its processes, on a connection of its own: what a client doesn't
@@ -91,6 +96,16 @@ impl Shim {
     pub(super) async fn streams(&self) -> Result<StreamsClient<Channel>> {
         let channel = dial(&self.socket).await?;
         Ok(StreamsClient::new(channel).max_decoding_message_size(usize::MAX))
+    }
+
+    /// Whether `other` is a clone of this connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.id, &other.id)
+    }
+
+    /// What other services of the shim are reached by.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// The container's id.
@@ -107,7 +122,7 @@ impl Shim {
             options: mount.options,
         });
         let request = api::CreateTaskRequest {
-            id: self.id.clone(),
+            id: self.id.to_string(),
             bundle: task.bundle.to_string_lossy().into_owned(),
             rootfs: rootfs.collect(),
             terminal: task.terminal,
@@ -127,7 +142,7 @@ impl Shim {
 
     /// Lets a process go; gives its pid.
     pub(crate) async fn start(&self, target: Target<'_>) -> Result<u32> {
-        let request = api::StartRequest { id: self.id.clone(), exec_id: target.exec_id() };
+        let request = api::StartRequest { id: self.id.to_string(), exec_id: target.exec_id() };
         let response = self.tasks.clone().start(within(LATER, request)).await;
         Ok(response.map_err(failed)?.into_inner().pid)
     }
@@ -135,7 +150,7 @@ impl Shim {
     /// Makes an exec instance ready to be started.
     pub(crate) async fn exec(&self, task: ExecTask<'_>) -> Result<()> {
         let request = api::ExecProcessRequest {
-            id: self.id.clone(),
+            id: self.id.to_string(),
             exec_id: task.exec.to_owned(),
             terminal: task.terminal,
             stdin: stream(task.stdin),
@@ -151,14 +166,14 @@ impl Shim {
     /// # Errors
     /// [`Kind::Unavailable`] if the shim has gone.
     pub(crate) async fn wait(&self, target: Target<'_>) -> Result<TaskExit> {
-        let request = api::WaitRequest { id: self.id.clone(), exec_id: target.exec_id() };
+        let request = api::WaitRequest { id: self.id.to_string(), exec_id: target.exec_id() };
         let response = self.tasks.clone().wait(request).await.map_err(failed)?.into_inner();
         Ok(TaskExit { status: response.exit_status, at: time(response.exited_at) })
     }
 
     /// Takes a process that has ended away.
     pub(crate) async fn delete(&self, target: Target<'_>) -> Result<TaskExit> {
-        let request = api::DeleteRequest { id: self.id.clone(), exec_id: target.exec_id() };
+        let request = api::DeleteRequest { id: self.id.to_string(), exec_id: target.exec_id() };
         let response = self.tasks.clone().delete(within(LATER, request)).await;
         let response = response.map_err(failed)?.into_inner();
         Ok(TaskExit { status: response.exit_status, at: time(response.exited_at) })
@@ -167,47 +182,44 @@ impl Shim {
     /// Sends a signal to a process; to all of the container's if `all`.
     pub(crate) async fn kill(&self, target: Target<'_>, signal: u32, all: bool) -> Result<()> {
         let exec_id = target.exec_id();
-        let request = api::KillRequest { id: self.id.clone(), exec_id, signal, all };
+        let request = api::KillRequest { id: self.id.to_string(), exec_id, signal, all };
         self.tasks.clone().kill(within(SOON, request)).await.map_err(failed).map(drop)
     }
 
     /// Freezes the container's processes.
     pub(crate) async fn pause(&self) -> Result<()> {
-        let request = api::PauseRequest { id: self.id.clone() };
+        let request = api::PauseRequest { id: self.id.to_string() };
         self.tasks.clone().pause(within(LATER, request)).await.map_err(failed).map(drop)
     }
 
     /// Lets them go on.
     pub(crate) async fn resume(&self) -> Result<()> {
-        let request = api::ResumeRequest { id: self.id.clone() };
+        let request = api::ResumeRequest { id: self.id.to_string() };
         self.tasks.clone().resume(within(LATER, request)).await.map_err(failed).map(drop)
     }
 
     /// Tells a process's terminal its size.
     pub(crate) async fn resize(&self, target: Target<'_>, height: u32, width: u32) -> Result<()> {
         let exec_id = target.exec_id();
-        let request = api::ResizePtyRequest { id: self.id.clone(), exec_id, width, height };
+        let request = api::ResizePtyRequest { id: self.id.to_string(), exec_id, width, height };
         self.tasks.clone().resize_pty(within(SOON, request)).await.map_err(failed).map(drop)
     }
 
     /// The pids of the container's processes.
     pub(crate) async fn pids(&self) -> Result<Vec<u32>> {
-        let request = api::PidsRequest { id: self.id.clone() };
+        let request = api::PidsRequest { id: self.id.to_string() };
         let response = self.tasks.clone().pids(within(LATER, request)).await.map_err(failed)?;
         Ok(response.into_inner().processes.into_iter().map(|process| process.pid).collect())
     }
 
-    /// Whether it has the container.
-    ///
-    /// # Errors
-    /// [`Kind::Unavailable`] if it doesn't answer, or has gone.
-    pub(crate) async fn has_task(&self) -> Result<bool> {
-        let request = api::StateRequest { id: self.id.clone(), exec_id: Target::Init.exec_id() };
-        match self.tasks.clone().state(within(SOON, request)).await.map_err(failed) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == Kind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+    /// Sets the container's limits.
+    pub(crate) async fn update(&self, resources: &spec::Resources) -> Result<()> {
+        let value = serde_json::to_vec(resources)
+            .map_err(|error| Error::system(format!("encode limits: {error}")))?;
+        let resources = Some(prost_types::Any { type_url: RESOURCES_TYPE.to_owned(), value });
+        let request =
+            api::UpdateTaskRequest { id: self.id.to_string(), resources, ..Default::default() };
+        self.tasks.clone().update(within(LATER, request)).await.map_err(failed).map(drop)
     }
 
     /// Kills what runs, takes it away, and ends the shim: what is left of a failed start.
@@ -229,12 +241,12 @@ impl Shim {
     /// Ends the shim, and waits until it has gone: the next one of this container listens at the
     /// same place. A shim that has gone already has nothing to say to it.
     pub(crate) async fn shut_down(&self) -> Result<()> {
-        let connect = api::ConnectRequest { id: self.id.clone() };
+        let connect = api::ConnectRequest { id: self.id.to_string() };
         let server = match self.tasks.clone().connect(within(SOON, connect)).await {
             Ok(response) => process::open(response.into_inner().shim_pid),
             Err(_) => None,
         };
-        let request = api::ShutdownRequest { id: self.id.clone(), now: true };
+        let request = api::ShutdownRequest { id: self.id.to_string(), now: true };
         let asked = self.tasks.clone().shutdown(within(SOON, request)).await.map_err(failed);
         if let Some(server) = server {
             process::wait(server, SOON).await?;
@@ -263,7 +275,7 @@ async fn dial(socket: &Path) -> Result<Channel> {
         .map_err(|error| unreachable(socket, &error.to_string()))
 }
 
-fn within<T>(limit: Duration, message: T) -> Request<T> {
+pub(super) fn within<T>(limit: Duration, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(limit);
     request
@@ -288,7 +300,7 @@ pub(super) fn failed(status: Status) -> Error {
     Error::new(kind, status.message())
 }
 
-fn time(time: Option<prost_types::Timestamp>) -> Timestamp {
+pub(super) fn time(time: Option<prost_types::Timestamp>) -> Timestamp {
     time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
         .unwrap_or_else(Timestamp::now)
 }

@@ -76,7 +76,7 @@ fn inspect(api: &Api, container: &Container) -> Inspect {
         created: rfc3339(container.created),
         path: container.path.clone(),
         args: container.arguments.clone(),
-        state: StateView::from(&container.state),
+        state: StateView::from(container),
         image: container.image_id.clone(),
         resolv_conf_path: file("resolv.conf"),
         hostname_path: file("hostname"),

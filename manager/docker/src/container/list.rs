@@ -145,7 +145,7 @@ impl<'a> Wanted<'a> {
         named
             && filters.allows_prefix("id", container.id.as_str())
             && filters.allows("status", container.state.status())
-            && filters.allows("health", "none")
+            && filters.allows("health", &health(container))
             && filters.allows("isolation", "default")
             && filters.allows_labels("label", &container.config.labels)
             && !self.tasks.unwrap_or_default()
@@ -159,7 +159,9 @@ impl<'a> Wanted<'a> {
     }
 
     fn includes_exit(&self, state: &ContainerState) -> bool {
-        self.exited.is_empty() || state.exit().is_some_and(|exit| self.exited.contains(&exit.code))
+        let rests = !state.is_running();
+        self.exited.is_empty()
+            || state.exit().is_some_and(|exit| rests && self.exited.contains(&exit.code))
     }
 
     fn includes_mounts(&self, container: &Container) -> bool {
@@ -187,6 +189,10 @@ impl<'a> Wanted<'a> {
                 || self.expose.iter().any(|port| found.is(port))
         })
     }
+}
+
+fn health(container: &Container) -> String {
+    container.health.as_ref().map_or_else(|| "none".to_owned(), |health| health.status.to_string())
 }
 
 fn check_words(filters: &Filters, name: &str, known: &[&str]) -> Result<()> {

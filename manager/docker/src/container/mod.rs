@@ -21,6 +21,7 @@ mod status;
 mod stop;
 pub(crate) mod summary;
 mod top;
+mod update;
 mod view;
 mod wait;
 
@@ -47,6 +48,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/{id}/kill", post(kill::handle))
         .route("/containers/{id}/pause", post(pause::pause))
         .route("/containers/{id}/unpause", post(pause::unpause))
+        .route("/containers/{id}/update", post(update::handle))
         .route("/containers/{id}/rename", post(rename::handle))
         .route("/containers/{id}/resize", post(resize::handle))
         .route("/containers/{id}/wait", post(wait::handle))

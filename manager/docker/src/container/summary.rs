@@ -85,7 +85,7 @@ impl Summary {
             size_root_fs: sizes.all,
             labels: container.config.labels.clone(),
             state: container.state.status(),
-            status: status::text(&container.state, now),
+            status: status::text(&container.state, container.health.as_ref(), now),
             host_config: HostConfigSummary {
                 network_mode: network_name(mode).map_or_else(|| mode.to_string(), str::to_owned),
                 annotations: container.host.annotations.clone(),

@@ -233,6 +233,7 @@ impl Counts {
                 ContainerState::Running(_) => counts.containers_running += 1,
                 ContainerState::Paused(_) => counts.containers_paused += 1,
                 ContainerState::Created { .. }
+                | ContainerState::Restarting(_)
                 | ContainerState::Exited(_)
                 | ContainerState::Removing { .. }
                 | ContainerState::Dead { .. } => counts.containers_stopped += 1,

@@ -53,7 +53,7 @@ impl Containers {
             let doing = entry.doing.lock().await;
             let container = entry.container();
             // Nothing starts or removes it while its layer is changed by us.
-            let held = (!container.state.is_running()).then_some(doing);
+            let held = container.state.life().is_none().then_some(doing);
             let looking = containers.looking(&entry)?;
             blocking(move || unpack(&looking, &name, &path, options, archive)).await?;
             drop(held);

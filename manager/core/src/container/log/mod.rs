@@ -35,7 +35,7 @@ const BUFFERED: usize = 256;
 
 impl Containers {
     /// Reads a container's log. A reader that follows gets what is written until the container
-    /// ends.
+    /// ends, and isn't started again by its restart policy.
     ///
     /// # Errors
     /// Invalid if no stream is asked for, unsupported if the log driver keeps nothing.
@@ -55,7 +55,7 @@ impl Containers {
         })?;
         // First the ear, then the eye: nothing is written unheard in between.
         let following = if options.follow && container.state.is_running() {
-            let ended = entry.wait(WaitCondition::NotRunning);
+            let ended = entry.wait(WaitCondition::AtRest);
             Some((self.log_watcher.listen(&container.directory)?, ended))
         } else {
             None

@@ -68,6 +68,21 @@ impl Means {
 /// # Errors
 /// Invalid, in docker's words, for what makes no sense.
 pub(super) fn settle(resources: &mut Resources, means: &Means) -> Result<Vec<String>> {
+    let warnings = settle_update(resources, means)?;
+    if resources.memory_swap > 0 && resources.memory == 0 {
+        return Err(Error::invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
+    }
+    // As much swap again as there is memory.
+    if resources.memory > 0 && resources.memory_swap == 0 {
+        resources.memory_swap = resources.memory.saturating_mul(2);
+    }
+    Ok(warnings)
+}
+
+/// The same for what is to be changed of a container: what isn't said is as it was.
+pub(super) fn settle_update(resources: &mut Resources, means: &Means) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     settle_memory(resources, means, &mut warnings)?;
     settle_cpu(resources, means, &mut warnings)?;
@@ -140,11 +155,6 @@ fn settle_memory(
         );
         resources.memory_swap = -1;
     }
-    if resources.memory_swap > 0 && resources.memory == 0 {
-        return Err(Error::invalid(
-            "You should always set the Memory limit when using Memoryswap limit, see usage",
-        ));
-    }
     if resources.memory_swap > 0 && resources.memory_swap < resources.memory {
         return Err(Error::invalid(
             "Minimum memoryswap limit should be larger than memory limit, see usage",
@@ -191,10 +201,6 @@ fn settle_memory(
             warnings,
             "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
         );
-    }
-    // As much swap again as there is memory.
-    if resources.memory > 0 && resources.memory_swap == 0 {
-        resources.memory_swap = resources.memory.saturating_mul(2);
     }
     Ok(())
 }

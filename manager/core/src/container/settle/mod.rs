@@ -8,12 +8,14 @@ use super::config::ContainerConfig;
 use super::host_config::{HostConfig, RestartPolicy};
 use super::modes::{CgroupnsMode, IpcMode, NetworkMode};
 use super::mount::{MountKind, MountRequest};
+use super::resources::Resources;
 use super::signal::Signal;
 use super::spec::security::SecurityOptions;
 use super::spec::{HostFacts, capabilities, devices, paths};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::host::Cgroups;
+use crate::image::Healthcheck;
 use crate::volume::check_name;
 
 use limits::Means;
@@ -21,6 +23,8 @@ use log::settle_log;
 
 /// The longest host name that the kernel takes.
 const LONGEST_HOSTNAME: usize = 64;
+/// The shortest time of a health check, in nanoseconds.
+const SHORTEST: i64 = 1_000_000;
 
 /// What the host must be asked for before a request can be judged.
 pub(super) struct Judge<'a> {
@@ -55,7 +59,7 @@ pub(super) fn settle_config(config: &mut ContainerConfig) -> Result<()> {
     if config.env.iter().any(|env| env.contains('\0')) {
         return Err(Error::invalid("invalid environment variable: it contains a zero byte"));
     }
-    Ok(())
+    config.healthcheck.as_ref().map_or(Ok(()), check_health)
 }
 
 impl Judge<'_> {
@@ -102,6 +106,12 @@ impl Judge<'_> {
         Ok(warnings)
     }
 
+    /// Checks limits that a container is to get which is there already; gives what its user should
+    /// know.
+    pub(super) fn settle_update(&self, resources: &mut Resources) -> Result<Vec<String>> {
+        limits::settle_update(resources, &Means::of(self.cgroups))
+    }
+
     fn check_runtime(&self, host: &mut HostConfig) -> Result<()> {
         if host.runtime.is_empty() {
             host.runtime.clone_from(&self.config.default_runtime);
@@ -139,15 +149,31 @@ impl Judge<'_> {
 fn check_policy(host: &HostConfig) -> Result<()> {
     match host.restart_policy {
         RestartPolicy::No => Ok(()),
-        _ if host.auto_remove => {
-            Err(Error::invalid("can't create 'AutoRemove' container with restart policy"))
+        RestartPolicy::Always | RestartPolicy::UnlessStopped | RestartPolicy::OnFailure { .. } => {
+            if host.auto_remove {
+                Err(Error::invalid("can't create 'AutoRemove' container with restart policy"))
+            } else {
+                Ok(())
+            }
         }
-        RestartPolicy::Always => Err(Error::unsupported("the restart policy always")),
-        RestartPolicy::UnlessStopped => {
-            Err(Error::unsupported("the restart policy unless-stopped"))
-        }
-        RestartPolicy::OnFailure { .. } => Err(Error::unsupported("the restart policy on-failure")),
     }
+}
+
+fn check_health(check: &Healthcheck) -> Result<()> {
+    for (name, nanoseconds) in [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ] {
+        if nanoseconds != 0 && nanoseconds < SHORTEST {
+            return Err(Error::invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
+        }
+    }
+    if check.retries < 0 {
+        return Err(Error::invalid("Retries in Healthcheck cannot be negative"));
+    }
+    Ok(())
 }
 
 fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
@@ -241,11 +267,36 @@ mod tests {
 
     #[test]
     fn what_is_not_done_is_refused_by_name() {
-        let error = settle(|host| host.restart_policy = RestartPolicy::Always).unwrap_err();
-        assert_eq!(error.kind(), Kind::Unsupported);
-        assert!(error.to_string().contains("always"));
         let error = settle(|host| host.runtime = "kata".to_owned()).unwrap_err();
         assert_eq!(error.to_string(), "unknown or invalid runtime name: kata");
+    }
+
+    #[test]
+    fn what_removes_itself_is_not_started_again() {
+        let policy = RestartPolicy::OnFailure { maximum_retries: 1 };
+        assert!(settle(|host| host.restart_policy = policy).is_ok());
+        let error = settle(|host| {
+            host.restart_policy = policy;
+            host.auto_remove = true;
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.to_string().contains("can't create 'AutoRemove' container"));
+    }
+
+    #[test]
+    fn a_health_checks_times_make_sense() {
+        let refused = |check: Healthcheck| {
+            let mut config =
+                ContainerConfig { healthcheck: Some(check), ..ContainerConfig::default() };
+            settle_config(&mut config).unwrap_err().to_string()
+        };
+        let short = Healthcheck { interval: 999_999, ..Healthcheck::default() };
+        assert_eq!(refused(short), "Interval in Healthcheck cannot be less than 1ms");
+        let negative = Healthcheck { start_period: -1, ..Healthcheck::default() };
+        assert_eq!(refused(negative), "StartPeriod in Healthcheck cannot be less than 1ms");
+        let negative = Healthcheck { retries: -1, ..Healthcheck::default() };
+        assert_eq!(refused(negative), "Retries in Healthcheck cannot be negative");
     }
 
     #[test]

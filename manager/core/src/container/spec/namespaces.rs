@@ -6,7 +6,7 @@ use super::document::{Namespace, NamespaceKind};
 use crate::container::modes::{CgroupnsMode, IpcMode, PidMode, UtsMode};
 
 /// Where a container's namespaces come from, with names of other containers already turned into
-/// the pids of their processes.
+/// what is joined of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources<'a> {
     pub(crate) network: NetworkSource<'a>,
@@ -23,8 +23,6 @@ pub(crate) struct Sources<'a> {
 pub(crate) enum NetworkSource<'a> {
     /// It is held here.
     Held(&'a Path),
-    /// It is the one of this process.
-    Process(u32),
     /// It is the host's.
     Host,
 }
@@ -42,9 +40,6 @@ pub(crate) fn list(sources: &Sources<'_>) -> Vec<Namespace> {
             kind: NamespaceKind::Network,
             path: Some(path.to_string_lossy().into_owned()),
         }),
-        NetworkSource::Process(pid) => {
-            namespaces.push(join(NamespaceKind::Network, Some(pid), "net"));
-        }
         NetworkSource::Host => {}
     }
     match sources.uts {

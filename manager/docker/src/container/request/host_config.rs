@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tare_core::container::{
-    HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, RestartPolicy, TerminalSize,
+    HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, TerminalSize,
 };
 
 use super::lenient::{Unset, check_mode};
 use super::mounts::MountBody;
 use super::resources::{DeviceBody, PortBindingBody, UlimitBody, ip};
+use super::restart_policy::RestartBody;
 use crate::error::{Error, Result};
 
 /// All fields of `HostConfig`, past ones too.
@@ -106,13 +107,6 @@ struct LogBody {
     config: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
-struct RestartBody {
-    name: Option<String>,
-    maximum_retry_count: Option<i64>,
-}
-
 impl HostConfigBody {
     pub(super) fn into_domain(mut self) -> Result<HostConfig> {
         check_mode("UsernsMode", self.userns_mode.as_deref(), "host")?;
@@ -137,7 +131,11 @@ impl HostConfigBody {
             mac_address: None,
             port_bindings: port_bindings(self.port_bindings.unwrap_or_default())?,
             publish_all_ports: self.publish_all_ports.unwrap_or_default(),
-            restart_policy: self.restart_policy.unwrap_or_default().into_domain()?,
+            restart_policy: self
+                .restart_policy
+                .unwrap_or_default()
+                .into_domain()?
+                .unwrap_or_default(),
             auto_remove: self.auto_remove.unwrap_or_default(),
             console_size: TerminalSize { height, width },
             annotations: self.annotations.unwrap_or_default(),
@@ -226,35 +224,5 @@ fn shm_size(bytes: Option<i64>) -> Result<Option<u64>> {
             Ok(bytes) => Ok(Some(bytes)),
             Err(_) => Err(Error::invalid("SHM size can not be less than 0")),
         },
-    }
-}
-
-impl RestartBody {
-    fn into_domain(self) -> Result<RestartPolicy> {
-        let count = self.maximum_retry_count.unwrap_or_default();
-        let name = self.name.unwrap_or_default();
-        let policy = match name.as_str() {
-            "" | "no" => RestartPolicy::No,
-            "always" => RestartPolicy::Always,
-            "unless-stopped" => RestartPolicy::UnlessStopped,
-            "on-failure" => {
-                let maximum_retries = u32::try_from(count).map_err(|_| {
-                    Error::invalid("invalid restart policy: maximum retry count cannot be negative")
-                })?;
-                return Ok(RestartPolicy::OnFailure { maximum_retries });
-            }
-            other => {
-                return Err(Error::invalid(format!(
-                    "invalid restart policy: unknown policy '{other}'; use one of 'no', 'always', \
-                     'on-failure', or 'unless-stopped'"
-                )));
-            }
-        };
-        if count != 0 && !name.is_empty() {
-            return Err(Error::invalid(
-                "invalid restart policy: maximum retry count can only be used with 'on-failure'",
-            ));
-        }
-        Ok(policy)
     }
 }

@@ -44,23 +44,6 @@ pub(super) fn check_mode(field: &str, mode: Option<&str>, only: &str) -> crate::
     }
 }
 
-/// A health check that doesn't check: empty, or `{"Test": ["NONE"]}`.
-#[derive(Debug)]
-pub(super) struct NoHealthcheck;
-
-impl<'de> Deserialize<'de> for NoHealthcheck {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Value::Object(fields) = Value::deserialize(deserializer)? else {
-            return Err(D::Error::custom("not an object"));
-        };
-        let none = Value::from(["NONE"].map(str::to_owned).to_vec());
-        let checks_nothing = |(name, value): (&String, &Value)| {
-            is_unset(value) || (name == "Test" && *value == none)
-        };
-        if fields.iter().all(checks_nothing) { Ok(Self) } else { Err(D::Error::custom(REFUSED)) }
-    }
-}
-
 /// A list of words, or one word alone.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]

@@ -5,10 +5,13 @@
 //! them with an empty value, and that is fine; any other value is refused, with the field's name.
 
 mod endpoints;
+mod healthcheck;
 mod host_config;
 mod lenient;
 mod mounts;
 mod resources;
+mod restart_policy;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +20,10 @@ use serde::de::IgnoredAny;
 use tare_core::container::{ContainerConfig, HostConfig, IpcMode};
 
 use self::endpoints::NetworkingBody;
+use self::healthcheck::HealthcheckBody;
 use self::host_config::HostConfigBody;
-use self::lenient::{NoHealthcheck, Unset, Words};
+use self::lenient::{Unset, Words};
+pub(crate) use self::update::UpdateBody;
 use crate::error::{Error, Result};
 use crate::version::ApiVersion;
 
@@ -41,7 +46,7 @@ pub(crate) struct CreateBody {
     stdin_once: Option<bool>,
     env: Option<Vec<String>>,
     cmd: Option<Words>,
-    healthcheck: Option<NoHealthcheck>,
+    healthcheck: Option<HealthcheckBody>,
     args_escaped: Option<Unset>,
     image: Option<String>,
     volumes: Option<Keys>,
@@ -106,6 +111,7 @@ impl CreateBody {
             labels: self.labels.unwrap_or_default(),
             stop_signal: self.stop_signal.filter(|signal| !signal.is_empty()),
             stop_timeout: self.stop_timeout,
+            healthcheck: self.healthcheck.map(|check| check.into_domain(version)),
             shell: self.shell.filter(|shell| !shell.is_empty()),
         };
         Ok((config, host))
@@ -213,8 +219,8 @@ mod tests {
         assert_eq!(unknown, "invalid request body: HostConfig.Memroy: unknown field");
         let top = parse(r#"{"Image":"bb","Imagine":1}"#).unwrap_err().to_string();
         assert_eq!(top, "invalid request body: Imagine: unknown field");
-        let health = r#"{"Image":"bb","Healthcheck":{"Test":["CMD-SHELL","true"]}}"#;
-        assert!(parse(health).unwrap_err().to_string().contains("Healthcheck: not supported"));
+        let health = r#"{"Image":"bb","Healthcheck":{"Tset":["CMD-SHELL","true"]}}"#;
+        assert!(parse(health).unwrap_err().to_string().contains("Healthcheck.Tset: unknown field"));
     }
 
     #[test]
@@ -244,6 +250,21 @@ mod tests {
         assert!(error(r#"{"Image":"bb","ExposedPorts":{"x/tcp":{}}}"#).contains("invalid port"));
         let cut = PLAIN.get(..600).unwrap();
         assert!(error(cut).starts_with("invalid JSON: EOF"));
+    }
+
+    #[test]
+    fn a_health_check_arrives() {
+        let text = r#"{"Image":"bb","Healthcheck":{"Test":["CMD","a"],"Interval":5,"Retries":2,
+            "StartInterval":7,"Timeout":null}}"#;
+        let read = |version| {
+            let body = crate::body::parse::<CreateBody>(text.as_bytes()).unwrap();
+            body.into_domain(version).unwrap().0.healthcheck.unwrap()
+        };
+        let check = read(ApiVersion::NEWEST);
+        assert_eq!(check.test, ["CMD", "a"]);
+        assert_eq!((check.interval, check.timeout, check.retries), (5, 0, 2));
+        assert_eq!(check.start_interval, 7);
+        assert_eq!(read(ApiVersion::new(1, 43)).start_interval, 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tare_core::container::{Container, ContainerConfig};
+use tare_core::image::Healthcheck;
 
 use crate::wire::{Set, null_if_empty, set};
 
@@ -41,6 +42,8 @@ pub(in crate::container) struct ConfigView {
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_timeout: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Healthcheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     shell: Option<Vec<String>>,
 }
 
@@ -70,6 +73,7 @@ impl From<&Container> for ConfigView {
             labels: config.labels,
             stop_signal: config.stop_signal,
             stop_timeout: config.stop_timeout,
+            healthcheck: config.healthcheck,
             shell: config.shell,
         }
     }

@@ -1,0 +1,32 @@
+//! `POST /containers/{id}/update`: other limits, another restart policy.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use super::request::UpdateBody;
+use crate::api::Api;
+use crate::body;
+use crate::error::Result;
+use crate::version::ApiVersion;
+use crate::wire::null_if_empty;
+
+/// What its user should know.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Updated {
+    #[serde(serialize_with = "null_if_empty")]
+    warnings: Vec<String>,
+}
+
+pub(super) async fn handle(
+    State(api): State<Api>,
+    version: ApiVersion,
+    Path(name): Path<String>,
+    body::Json(body): body::Json<UpdateBody>,
+) -> Result<Json<Updated>> {
+    let update = body.into_domain(version)?;
+    let container = api.engine.containers.find(&name)?;
+    let warnings = api.engine.containers.update(&container.id, update).await?;
+    Ok(Json(Updated { warnings }))
+}

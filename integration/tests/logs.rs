@@ -214,7 +214,7 @@ fn a_full_disk_stops_nobody_and_is_counted() {
         let script = "seq 1 5000; touch /said; until [ -e /go ]; do sleep 0.1; done; echo after";
         host.docker(&format!("create --name c1 busybox sh -c '{script}'")).ok();
         let small = host.scratch("small").display().to_string();
-        host.run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs", &small]).ok();
+        host.run("mount", &["-t", "tmpfs", "-o", "size=200k", "tmpfs", &small]).ok();
         let (id, root) = (host.inspect("c1", "{{.Id}}"), &host.places().data_root);
         let log = format!("{}/containers/{id}/{id}-json.log", root.display());
         let there = format!("{small}/the.log");

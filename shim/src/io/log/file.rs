@@ -11,6 +11,9 @@ use super::rotation::Rotation;
 use crate::diagnostics::warn;
 use crate::error::{Context, Error, Result};
 
+/// Bytes that are written at once, or lost at once on a full disk.
+const AT_ONCE: usize = 64 << 10;
+
 /// A file that entries are appended to. Each is in it whole, or not at all.
 pub(super) struct LogFile {
     path: PathBuf,
@@ -64,6 +67,8 @@ impl LogFile {
             self.write_buffer();
             self.rotation.rotate(self.last_time);
             self.reopen();
+        } else if self.buffer.len() >= AT_ONCE {
+            self.write_buffer();
         }
         self.last_time = time;
         self.entries += 1;

@@ -12,6 +12,7 @@ mod exec;
 mod filter;
 mod image;
 mod network;
+mod prune;
 mod query;
 mod registry;
 mod registry_auth;

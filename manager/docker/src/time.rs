@@ -1,6 +1,8 @@
 //! Points in time and durations as docker's clients write and read them.
 
-use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Result};
 use crate::query::Query;
@@ -26,6 +28,46 @@ fn unix(text: &str) -> Option<Timestamp> {
     }
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     Timestamp::new(seconds, digits.parse().ok()?).ok()
+}
+
+/// A point in time as people write it in a filter: `10m` or `1h30m` before now, a date with or without
+/// a time and a zone, or seconds since 1970.
+pub(crate) fn point(text: &str, now: Timestamp) -> Result<Timestamp> {
+    let ago = || now.checked_sub(go_duration(text)?).ok();
+    let zoned = || text.parse::<Timestamp>().ok();
+    let local = || {
+        let midnight = || text.parse::<Date>().map(|date| date.at(0, 0, 0, 0));
+        let date = text.parse::<DateTime>().or_else(|_| midnight()).ok()?;
+        Some(date.to_zoned(TimeZone::system()).ok()?.timestamp())
+    };
+    ago().or_else(|| unix(text)).or_else(zoned).or_else(local).ok_or_else(|| {
+        Error::invalid(format!("failed to parse value {text:?} as a time or a duration"))
+    })
+}
+
+/// Go's durations: `1h30m`, `1.5s`, `300ms`.
+fn go_duration(text: &str) -> Option<SignedDuration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits =
+            rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let end = after.find(|character: char| character.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, onward) = after.split_at(end);
+        let unit = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * unit;
+        rest = onward;
+    }
+    (!text.is_empty()).then(|| SignedDuration::try_from_secs_f64(seconds).ok())?
 }
 
 /// Docker's shape of a time: RFC 3339 in UTC with as many decimals as it needs.
@@ -106,6 +148,22 @@ mod tests {
         ];
         for (seconds, text) in expected {
             assert_eq!(words(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn points_in_time_have_many_forms() {
+        let now = Timestamp::new(1_700_000_000, 0).unwrap();
+        let at = |text: &str| point(text, now).unwrap().as_second();
+        assert_eq!(at("10m"), 1_700_000_000 - 600);
+        assert_eq!(at("1h30m"), 1_700_000_000 - 5400);
+        assert_eq!(at("1500ms"), 1_700_000_000 - 2);
+        assert_eq!(at("1136073600"), 1_136_073_600);
+        assert_eq!(at("2006-01-02T00:00:00Z"), 1_136_160_000);
+        assert_eq!(at("2006-01-02T02:00:00+02:00"), 1_136_160_000);
+        assert!((at("2006-01-02") - 1_136_160_000).abs() < 86_400);
+        for wrong in ["", "soon", "10", "h", "10x"].iter().filter(|text| **text != "10") {
+            assert!(point(wrong, now).is_err(), "{wrong}");
         }
     }
 }

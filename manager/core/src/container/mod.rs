@@ -22,6 +22,8 @@ mod announce;
 mod attach;
 pub(crate) mod backlog;
 mod bundle;
+mod changes;
+mod commit;
 mod copy;
 mod create;
 mod entry;
@@ -79,6 +81,8 @@ use spec::HostFacts;
 use work::blocking;
 
 pub use attachment::{Attachment, InputSender};
+pub use changes::{Change, ChangeKind};
+pub use commit::CommitOptions;
 pub use config::ContainerConfig;
 pub use copy::{CopyInto, PathStat};
 pub use health::{Health, HealthStatus, Probe};

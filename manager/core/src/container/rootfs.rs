@@ -47,6 +47,22 @@ impl Rootfs {
         Ok(Self { root })
     }
 
+    /// What the directories `lowers`, joined by `:` and uppermost first, are together, to be read
+    /// only. Blocks.
+    pub(crate) fn of_layers(lowers: &str) -> Result<Self> {
+        let failed = |error: Errno| Error::io("mount an image", error.into());
+        // Overlay wants two.
+        let root = match lowers.contains(':') {
+            true => mount_detached(&Mount {
+                kind: "overlay".to_owned(),
+                source: "overlay".to_owned(),
+                options: vec![format!("lowerdir={lowers}")],
+            }),
+            false => open_tree_root(Path::new(lowers)),
+        };
+        Ok(Self { root: root.map_err(failed)? })
+    }
+
     /// What a shim has mounted at `path`, for as long as this lives, whatever becomes of the
     /// container; none if nothing is mounted there. Mounts upon it are not seen.
     pub(crate) fn of_bundle(path: &Path) -> Result<Option<Self>> {

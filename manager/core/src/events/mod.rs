@@ -40,6 +40,8 @@ pub enum EventType {
     Volume,
     /// The manager itself.
     Daemon,
+    /// What builds images.
+    Builder,
 }
 
 /// The stream of events.
@@ -77,6 +79,7 @@ impl fmt::Display for EventType {
             Self::Network => "network",
             Self::Volume => "volume",
             Self::Daemon => "daemon",
+            Self::Builder => "builder",
         })
     }
 }

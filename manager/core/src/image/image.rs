@@ -26,6 +26,8 @@ pub struct Image {
     pub tagged_at: Option<Timestamp>,
     /// The manifest that it came with, if it came with one; a blob of the store.
     pub manifest: Option<Digest>,
+    /// The image that it was made of here, by a commit.
+    pub parent: Option<ImageId>,
 }
 
 /// One layer of an image.

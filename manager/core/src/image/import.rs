@@ -25,10 +25,10 @@ use crate::snapshot::NewLayer;
 const BUFFER: usize = 256 << 10;
 
 /// A layer that has come in whole: its blob, and what is unpacked of it.
-struct Received {
-    blob: Ingested,
-    media_type: &'static str,
-    layer: NewLayer,
+pub(super) struct Received {
+    pub(super) blob: Ingested,
+    pub(super) media_type: &'static str,
+    pub(super) layer: NewLayer,
 }
 
 impl Catalog {
@@ -41,7 +41,7 @@ impl Catalog {
             None => Platform::host(),
         };
         let name = request.reference.map(taggable).transpose()?;
-        let received = self.receive(archive)?;
+        let received = self.receive(archive, None)?;
         let config = configuration(received.layer.diff_id, &platform, defaults, &request.message);
         let imported = self.record(received, config, name.clone());
         self.collect();
@@ -53,13 +53,19 @@ impl Catalog {
         Ok(id)
     }
 
-    fn receive(&self, archive: impl Read + Send) -> Result<Received> {
+    /// Takes in the archive of a layer upon `below`.
+    pub(super) fn receive(
+        &self,
+        archive: impl Read + Send,
+        below: Option<ChainId>,
+    ) -> Result<Received> {
+        let stack = self.layers.stack(below)?;
         let mut ingest = self.blobs.create()?;
         let source = Tee { source: storable(archive)?, copy: &mut ingest, begun: false };
         let done =
-            decoded(source, |chunks| self.layers.unpack(None, &[], &mut Archive::new(chunks)))?;
+            decoded(source, |chunks| self.layers.unpack(below, &stack, &mut Archive::new(chunks)))?;
         let diff_id = DiffId(done.digest);
-        let chain = ChainId::extend(None, diff_id);
+        let chain = ChainId::extend(below, diff_id);
         Ok(Received {
             // Uncompressed, the blob is the layer.
             blob: ingest.finish_hashed(done.digest),
@@ -94,6 +100,7 @@ impl Catalog {
                 size: layer.unpacked.size,
             }],
             manifest: None,
+            parent: None,
         };
         let id = record.id();
         let names = name.into_iter().collect();

@@ -70,6 +70,7 @@ fn show(
         size: record.layers.iter().map(|layer| layer.size).sum(),
         tagged_at: names.values().max().copied(),
         manifest: record.manifest.as_ref().map(|manifest| manifest.digest),
+        parent: record.parent,
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod archive;
 mod blobs;
 mod catalog;
 mod changes;
+mod commit;
 pub(crate) mod compression;
 mod config;
 mod digest;
@@ -14,6 +15,7 @@ mod import;
 mod index;
 mod load;
 mod manifest;
+mod pipe;
 mod pipeline;
 mod platform;
 mod pull;
@@ -41,6 +43,7 @@ use crate::snapshot::Snapshots;
 use crate::store::Store;
 use catalog::Catalog;
 
+pub(crate) use commit::{Commit, Layering};
 pub use config::{Defaults, Healthcheck, HistoryStep, ImageConfig, RootFs};
 pub use digest::{ChainId, DiffId, Digest, ImageId};
 pub use image::{Blob, Image, Layer};
@@ -185,6 +188,21 @@ impl Images {
     {
         let archive = stream::incoming(archive);
         self.blocking(move |catalog| catalog.import(archive, request)).await
+    }
+
+    /// `defaults` with these Dockerfile instructions applied.
+    pub(crate) fn changed(defaults: Defaults, changes: &[String]) -> Result<Defaults> {
+        changes::apply(defaults, changes)
+    }
+
+    /// Makes an image upon another one. `pack` writes the layer between them and says how many
+    /// members it has.
+    pub(crate) async fn commit(
+        &self,
+        commit: Commit,
+        pack: impl FnOnce(&mut Layering) -> Result<u64> + Send + 'static,
+    ) -> Result<ImageId> {
+        self.blocking(move |catalog| catalog.commit_layer(commit, pack)).await
     }
 
     /// Every image.

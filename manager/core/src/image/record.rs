@@ -25,6 +25,9 @@ pub(super) struct ImageRecord {
     pub(super) layers: Vec<Layer>,
     /// The manifest that it came with.
     pub(super) manifest: Option<Blob>,
+    /// The image that a commit made it of.
+    #[serde(default)]
+    pub(super) parent: Option<ImageId>,
 }
 
 /// A name of an image.

@@ -16,6 +16,7 @@ mod layers;
 pub(crate) mod pack;
 mod record;
 pub(crate) mod unpack;
+mod upper;
 pub(crate) mod usage;
 mod writable;
 
@@ -34,6 +35,7 @@ use crate::store::Store;
 pub(crate) use directory::private_directory;
 pub(crate) use hold::{Hold, Holds};
 pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
+pub(crate) use upper::Upper;
 
 use directory::Directories;
 use writable::WritableLayers;
@@ -131,6 +133,14 @@ impl Snapshots {
     pub async fn usage(&self, key: &str) -> Result<Usage> {
         let key = key.to_owned();
         self.blocking(move |writable| writable.usage(&key)).await
+    }
+
+    /// The layer of the container `key`. Blocks.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if there is no such writable layer.
+    pub(crate) fn upper(&self, key: &str) -> Result<Upper> {
+        self.writable.upper(key)
     }
 
     /// The directories of the container `key`.

@@ -22,7 +22,7 @@ const NOTHING: &str = "nothing";
 
 /// All writable layers.
 pub(super) struct WritableLayers {
-    directories: Arc<Directories>,
+    pub(super) directories: Arc<Directories>,
     store: Arc<Store>,
     pub(super) layers: Arc<Layers>,
     records: Mutex<HashMap<String, Writable>>,
@@ -146,7 +146,7 @@ impl WritableLayers {
         paths.join(":")
     }
 
-    fn record(&self, key: &str) -> Result<WritableRecord> {
+    pub(super) fn record(&self, key: &str) -> Result<WritableRecord> {
         let records = self.lock();
         let writable = records
             .get(key)
@@ -185,12 +185,23 @@ fn imitate_root(original: &Path, made: &Path) -> Result<()> {
         .map_err(|errno| Error::io(doing(), errno.into()))
 }
 
-/// A host may have overlay's index on for all mounts; lower directories shared by many
-/// containers can't be mounted with it.
+/// What a host may have on for all overlays and is not wanted here. With an index, lower directories
+/// that many containers share can't be mounted; with redirects and files that hold only what is
+/// said of them, a container's own layer doesn't say what it changed.
 fn overlay_options() -> Vec<String> {
-    if Path::new("/sys/module/overlay/parameters/index").exists() {
-        vec!["index=off".to_owned()]
-    } else {
-        Vec::new()
+    let parameters = Path::new("/sys/module/overlay/parameters");
+    let is_on = |name: &str| {
+        std::fs::read_to_string(parameters.join(name)).is_ok_and(|value| value.trim() == "Y")
+    };
+    let mut options = Vec::new();
+    if parameters.join("index").exists() {
+        options.push("index=off".to_owned());
     }
+    options.extend(
+        ["redirect_dir", "metacopy"]
+            .into_iter()
+            .filter(|name| is_on(name))
+            .map(|name| format!("{name}=off")),
+    );
+    options
 }

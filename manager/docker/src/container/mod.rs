@@ -2,6 +2,8 @@
 
 mod archive;
 mod attach;
+mod changes;
+mod commit;
 mod create;
 mod export;
 pub(crate) mod graph_driver;
@@ -52,6 +54,8 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/{id}/rename", post(rename::handle))
         .route("/containers/{id}/resize", post(resize::handle))
         .route("/containers/{id}/wait", post(wait::handle))
+        .route("/commit", post(commit::handle))
+        .route("/containers/{id}/changes", get(changes::handle))
         .route("/containers/{id}/export", get(export::handle))
         .route("/containers/{id}/attach", post(attach::handle))
         .route("/containers/{id}/archive", get(archive::get).head(archive::head).put(archive::put))

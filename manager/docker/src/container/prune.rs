@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use tare_core::container::RemoveOptions;
+use tare_core::events::EventType;
 
 use crate::api::Api;
 use crate::error::Result;
-use crate::filter::Filters;
+use crate::prune::{self, Prune};
 use crate::query::Query;
 
 /// What was taken away.
@@ -19,12 +20,12 @@ pub(super) struct Report {
 }
 
 pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<Report>> {
-    let filters = Filters::of(&query, &["label"])?;
+    let prune = Prune::of(&query, &[])?;
     let (mut deleted, mut space_reclaimed) = (Vec::new(), 0);
     let snapshots = api.engine.images.snapshots();
     for container in api.engine.containers.list() {
         let stays = container.state.is_running()
-            || !filters.allows_labels("label", &container.config.labels);
+            || !prune.includes(Some(container.created), &container.config.labels);
         if stays {
             continue;
         }
@@ -38,6 +39,7 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
             Err(error) => tracing::info!("{} stays: {error}", container.name),
         }
     }
+    prune::announce(&api, EventType::Container, space_reclaimed);
     let containers_deleted = (!deleted.is_empty()).then_some(deleted);
     Ok(Json(Report { containers_deleted, space_reclaimed }))
 }

@@ -40,7 +40,7 @@ pub(super) async fn handle(
 }
 
 /// The name that a repository and a tag make; none if there is no repository.
-pub(super) fn reference(repository: Option<&str>, tag: Option<&str>) -> Result<Option<Reference>> {
+pub(crate) fn reference(repository: Option<&str>, tag: Option<&str>) -> Result<Option<Reference>> {
     let Some(repository) = repository else { return Ok(None) };
     let name = match tag {
         Some(tag) => format!("{repository}:{tag}"),

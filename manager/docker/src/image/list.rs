@@ -114,10 +114,10 @@ fn glob(pattern: &str) -> Result<Regex> {
 }
 
 /// How often each layer is used, by all images.
-struct Shared(HashMap<ChainId, (u64, usize)>);
+pub(crate) struct Shared(HashMap<ChainId, (u64, usize)>);
 
 impl Shared {
-    fn of(images: &[Arc<Image>]) -> Self {
+    pub(crate) fn of(images: &[Arc<Image>]) -> Self {
         let mut layers = HashMap::new();
         for layer in images.iter().flat_map(|image| &image.layers) {
             layers.entry(layer.chain_id).or_insert((layer.size, 0)).1 += 1;
@@ -126,7 +126,7 @@ impl Shared {
     }
 
     /// Bytes of the layers of `image` that others have too.
-    fn with(&self, image: &Image) -> i64 {
+    pub(crate) fn with(&self, image: &Image) -> i64 {
         let layers = image.layers.iter().filter_map(|layer| self.0.get(&layer.chain_id));
         let shared: u64 = layers.filter(|(_, users)| *users > 1).map(|(size, _)| *size).sum();
         i64::try_from(shared).unwrap_or(i64::MAX)

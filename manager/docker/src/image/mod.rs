@@ -2,7 +2,7 @@
 //! and not by the router.
 
 mod history;
-mod import;
+pub(crate) mod import;
 mod inspect;
 pub(crate) mod list;
 mod load;

@@ -1,15 +1,18 @@
 //! `POST /images/prune`: takes away images that no container uses: those without a name, or all.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tare_core::image::RemoveImage;
+use tare_core::events::EventType;
+use tare_core::image::{Image, RemoveImage, Removed};
 
 use super::list::{is_used, users};
 use super::remove::Item;
 use crate::api::Api;
 use crate::error::Result;
-use crate::filter::Filters;
+use crate::prune::{self, Prune};
 use crate::query::Query;
 
 /// What was taken away.
@@ -21,14 +24,14 @@ pub(super) struct Report {
 }
 
 pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<Report>> {
-    let filters = Filters::of(&query, &["dangling", "label"])?;
-    let nameless_only = filters.truth("dangling")?.unwrap_or(true);
+    let prune = Prune::of(&query, &["dangling"])?;
+    let nameless_only = prune.truth("dangling")?.unwrap_or(true);
     let users = users(&api);
     let (mut deleted, mut space_reclaimed) = (Vec::new(), 0);
     for image in api.engine.images.list() {
         let goes = !is_used(&users, image.id)
-            && (!nameless_only || image.references.is_empty())
-            && filters.allows_labels("label", &image.config.defaults.labels);
+            && (!nameless_only || image.repo_tags().is_empty())
+            && prune.includes(image.config.created, &image.config.defaults.labels);
         if !goes {
             continue;
         }
@@ -37,13 +40,25 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
         // One that has just come into use stays.
         match api.engine.images.remove(&id, options, &*api.engine.containers).await {
             Ok(removed) => {
+                space_reclaimed += freed(&image, &removed);
                 deleted.extend(removed.into_iter().map(Item::from));
-                space_reclaimed += image.size;
             }
             Err(error) => tracing::info!("{id} stays: {error}"),
         }
     }
     space_reclaimed += api.engine.images.prune_parts().await?;
+    prune::announce(&api, EventType::Image, space_reclaimed);
     let images_deleted = (!deleted.is_empty()).then_some(deleted);
     Ok(Json(Report { images_deleted, space_reclaimed }))
+}
+
+/// Bytes of those layers of an image that went with it: others may have the rest.
+fn freed(image: &Image, removed: &[Removed]) -> u64 {
+    let layers = image.layers.iter().map(|layer| (layer.chain_id.to_string(), layer.size));
+    let sizes: HashMap<String, u64> = layers.collect();
+    let gone = removed.iter().filter_map(|removed| match removed {
+        Removed::Deleted(layer) => sizes.get(layer),
+        Removed::Untagged(_) => None,
+    });
+    gone.sum()
 }

@@ -17,7 +17,7 @@ pub(crate) struct Summary {
     id: String,
     #[serde(serialize_with = "null_if_empty")]
     labels: BTreeMap<String, String>,
-    parent_id: &'static str,
+    parent_id: String,
     repo_digests: Vec<String>,
     repo_tags: Vec<String>,
     shared_size: i64,
@@ -49,7 +49,7 @@ impl Summary {
             created: image.config.created.map_or(0, |created| created.as_second()),
             id: image.id.to_string(),
             labels: image.config.defaults.labels.clone(),
-            parent_id: "",
+            parent_id: image.parent.map_or_else(String::new, |parent| parent.to_string()),
             repo_digests,
             repo_tags,
             shared_size: counted.shared_size,

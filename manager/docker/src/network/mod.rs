@@ -2,10 +2,11 @@
 
 mod inspect;
 mod list;
+mod prune;
 mod view;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::api::Api;
 
@@ -13,5 +14,6 @@ use crate::api::Api;
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/networks", get(list::handle))
+        .route("/networks/prune", post(prune::handle))
         .route("/networks/{id}", get(inspect::handle))
 }

@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::container::list::{Shown, summary};
 use crate::container::summary::Summary as ContainerSummary;
 use crate::error::{Error, Result};
-use crate::image::list::users;
+use crate::image::list::{Shared, users};
 use crate::image::summary::{Counted, Summary as ImageSummary};
 use crate::query::Query;
 use crate::version::ApiVersion;
@@ -75,9 +75,11 @@ fn add_images(api: &Api, version: ApiVersion, usage: &mut Usage) {
         .map(|layer| (layer.chain_id, layer.size))
         .collect();
     usage.layers_size = layers.values().sum();
+    let shared = Shared::of(&images);
     let summaries = images.iter().map(|image| {
         let containers = users.get(&image.id.to_string()).copied().unwrap_or_default();
-        ImageSummary::of(image, Counted { containers, shared_size: 0 }, version)
+        let counted = Counted { containers, shared_size: shared.with(image) };
+        ImageSummary::of(image, counted, version)
     });
     usage.images = Some(summaries.collect());
 }

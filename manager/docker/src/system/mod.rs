@@ -1,5 +1,6 @@
 //! Endpoints about the manager itself.
 
+mod build_prune;
 mod df;
 mod events;
 mod info;
@@ -8,7 +9,7 @@ mod registries;
 mod version;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::api::Api;
 
@@ -25,4 +26,5 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/info", get(info::handle))
         .route("/events", get(events::handle))
         .route("/system/df", get(df::handle))
+        .route("/build/prune", post(build_prune::handle))
 }

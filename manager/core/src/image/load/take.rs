@@ -75,6 +75,7 @@ impl Found {
             config: self.config.describe(CONFIG),
             layers,
             manifest: manifest.map(|manifest| manifest.blob.describe(&manifest.media_type)),
+            parent: None,
         };
         NewImage { record, config, names: self.names.clone() }
     }

@@ -257,8 +257,12 @@ impl Catalog {
             size: manifest_blob.size,
             media_type: manifest.kind.media_type().to_owned(),
         });
-        let record =
-            ImageRecord { config: config.describe(CONFIG), layers: arrived.layers, manifest };
+        let record = ImageRecord {
+            config: config.describe(CONFIG),
+            layers: arrived.layers,
+            manifest,
+            parent: None,
+        };
         let id = record.id();
         self.commit(vec![NewImage { record, config: parsed, names }], arrived.new)?;
         Ok(id)

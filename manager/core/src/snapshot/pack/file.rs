@@ -7,7 +7,7 @@ use rustix::fs::{FileType, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use super::walk::{failed, is_gone, reopen};
-use super::{Packer, Tree, marks};
+use super::{Made, Packer, Tree, marks};
 use crate::error::Result;
 use crate::image::archive::{Entry, EntryKind, ModifiedAt, Segment};
 use crate::snapshot::unpack::metadata;
@@ -23,10 +23,15 @@ impl<W: Write> Packer<'_, W> {
     /// Packs what `handle` is of, alone, as `shown`.
     pub(super) fn member(&mut self, handle: &OwnedFd, stat: &Stat, shown: &[u8]) -> Result<()> {
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if matches!(self.tree, Tree::Upper) {
+        let mut made = Made::Container;
+        if let Tree::Upper(made_by) = self.tree {
             marks::check_name(shown)?;
             if marks::is_whiteout(stat) {
                 return self.whiteout(shown, stat);
+            }
+            made = made_by(shown, stat);
+            if made == Made::Start {
+                return Ok(());
             }
         }
         if kind != FileType::Directory && stat.st_nlink > 1 {
@@ -34,13 +39,13 @@ impl<W: Write> Packer<'_, W> {
                 self.seen.entry((stat.st_dev, stat.st_ino)).or_insert_with(|| shown.to_vec());
             if first != shown {
                 let target = first.clone();
-                return self.archive.append(&entry(stat, shown, EntryKind::HardLink { target }));
+                return self.append(&entry(stat, shown, EntryKind::HardLink { target }));
             }
         }
         let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let kind = match kind {
             FileType::RegularFile => return self.file(handle, stat, shown),
-            FileType::Directory => return self.directory(handle, stat, shown),
+            FileType::Directory => return self.directory(handle, stat, shown, made),
             FileType::Symlink => match rustix::fs::readlinkat(handle, "", Vec::new()) {
                 Ok(target) => EntryKind::Symlink { target: target.into_bytes() },
                 Err(errno) => return Err(failed(shown, errno)),
@@ -51,10 +56,10 @@ impl<W: Write> Packer<'_, W> {
             // A socket means nothing without the process that listens on it, and tar has none.
             FileType::Socket | FileType::Unknown => return Ok(()),
         };
-        self.archive.append(&entry(stat, shown, kind))
+        self.append(&entry(stat, shown, kind))
     }
 
-    fn directory(&mut self, handle: &OwnedFd, stat: &Stat, shown: &[u8]) -> Result<()> {
+    fn directory(&mut self, handle: &OwnedFd, stat: &Stat, shown: &[u8], made: Made) -> Result<()> {
         let attributes = match reopen(handle) {
             Ok(directory) => self.attributes(directory.as_fd())?,
             Err(errno) if is_gone(errno) => return Ok(()),
@@ -65,7 +70,11 @@ impl<W: Write> Packer<'_, W> {
             shown.push(b'/');
         }
         let entry = Entry { attributes, ..entry(stat, &shown, EntryKind::Directory) };
-        self.archive.append(&entry)
+        if made == Made::StartAround {
+            self.around = Some(entry);
+            return Ok(());
+        }
+        self.append(&entry)
     }
 
     fn file(&mut self, handle: &OwnedFd, stat: &Stat, shown: &[u8]) -> Result<()> {
@@ -78,7 +87,7 @@ impl<W: Write> Packer<'_, W> {
         let segments = segments(&file, stat, size).map_err(|errno| failed(shown, errno))?;
         let kind = EntryKind::File { size, segments: segments.clone() };
         let attributes = self.attributes(file.as_fd())?;
-        self.archive.append(&Entry { attributes, ..entry(stat, shown, kind) })?;
+        self.append(&Entry { attributes, ..entry(stat, shown, kind) })?;
         let all = [Segment { offset: 0, length: size }];
         for segment in segments.as_deref().unwrap_or(&all) {
             self.copy(&file, *segment).map_err(|error| {
@@ -123,13 +132,13 @@ impl<W: Write> Packer<'_, W> {
     /// The mark of something deleted.
     fn whiteout(&mut self, shown: &[u8], stat: &Stat) -> Result<()> {
         let kind = EntryKind::File { size: 0, segments: None };
-        self.archive.append(&Entry { mode: 0o600, ..entry(stat, &marks::whiteout(shown), kind) })
+        self.append(&Entry { mode: 0o600, ..entry(stat, &marks::whiteout(shown), kind) })
     }
 
     /// The mark of a directory that hides what lies below it.
     pub(super) fn opaque_mark(&mut self, directory: &[u8]) -> Result<()> {
         let kind = EntryKind::File { size: 0, segments: None };
-        self.archive.append(&Entry {
+        self.append(&Entry {
             path: marks::opaque(directory),
             kind,
             mode: 0o600,

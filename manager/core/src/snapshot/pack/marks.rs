@@ -14,12 +14,12 @@ const PREFIX: &[u8] = b".wh.";
 const HIDES: &[u8] = b".wh..wh..opq";
 
 /// Whether it is overlay's mark of something deleted.
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// Whether the upper directory hides what lies below it.
-pub(super) fn is_opaque(directory: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_opaque(directory: BorrowedFd<'_>) -> bool {
     let mut value = [0_u8; 1];
     rustix::fs::fgetxattr(directory, OPAQUE, &mut value) == Ok(1) && value == *b"y"
 }

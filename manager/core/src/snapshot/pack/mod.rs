@@ -17,8 +17,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::Stat;
 
+pub(crate) use marks::{is_opaque, is_whiteout};
+
 use crate::error::Result;
-use crate::image::archive::Writer;
+use crate::image::archive::{Entry, Writer, path};
 
 /// What the tree is.
 pub(crate) enum Tree<'a> {
@@ -27,8 +29,19 @@ pub(crate) enum Tree<'a> {
     /// What is seen of one file system.
     Merged,
     /// Overlay's upper directory: its marks become those of an image's layer.
-    #[cfg_attr(not(test), expect(dead_code, reason = "commit is to come"))]
-    Upper,
+    /// What is said of a directory or file there decides whether it is packed.
+    Upper(&'a dyn Fn(&[u8], &Stat) -> Made),
+}
+
+/// Who made something of an upper directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// The container: it is packed.
+    Container,
+    /// The start of the container: it is left out.
+    Start,
+    /// The start of the container, which put something in it: it is packed if the container did, too.
+    StartAround,
 }
 
 /// An archive that trees are packed into.
@@ -37,13 +50,40 @@ pub(crate) struct Packer<'a, W> {
     tree: Tree<'a>,
     /// The names of files that have several: by device and inode.
     seen: HashMap<(u64, u64), Vec<u8>>,
+    /// A directory that is packed only if something in it is.
+    around: Option<Entry>,
+    members: u64,
     buffer: Vec<u8>,
 }
 
 impl<'a, W: Write> Packer<'a, W> {
     /// An empty archive on `to`, which should have a buffer.
     pub(crate) fn new(to: W, tree: Tree<'a>) -> Self {
-        Self { archive: Writer::new(to), tree, seen: HashMap::new(), buffer: vec![0; file::BUFFER] }
+        Self {
+            archive: Writer::new(to),
+            tree,
+            seen: HashMap::new(),
+            around: None,
+            members: 0,
+            buffer: vec![0; file::BUFFER],
+        }
+    }
+
+    /// How many members the archive has.
+    pub(crate) fn members(&self) -> u64 {
+        self.members
+    }
+
+    /// Adds a member; the data of a file is to follow.
+    fn append(&mut self, entry: &Entry) -> Result<()> {
+        if let Some(around) = self.around.take()
+            && path::is_within(&entry.path, around.path.strip_suffix(b"/").unwrap_or_default())
+        {
+            self.members += 1;
+            self.archive.append(&around)?;
+        }
+        self.members += 1;
+        self.archive.append(entry)
     }
 
     /// Ends the archive.

@@ -85,12 +85,12 @@ fn marks_of_overlay_become_those_of_a_layer() {
     rustix::fs::setxattr(root.join("d/new"), "trusted.overlay.opaque", b"y", XattrFlags::empty())
         .unwrap();
     write(root.join("d/new/file"), "").unwrap();
-    let entries = packed(root, Tree::Upper, None);
+    let entries = packed(root, Tree::Upper(&|_, _| Made::Container), None);
     let expected = ["d/", "d/.wh.gone", "d/new/", "d/new/.wh..wh..opq", "d/new/file", ".wh.gone"];
     assert_eq!(paths(&entries), expected);
     assert!(entries.iter().all(|entry| entry.attributes.is_empty()));
     write(root.join(".wh.evil"), "").unwrap();
-    let mut packer = Packer::new(Vec::new(), Tree::Upper);
+    let mut packer = Packer::new(Vec::new(), Tree::Upper(&|_, _| Made::Container));
     let error = packer.pack(open(root), None).unwrap_err().to_string();
     assert!(error.starts_with("/.wh.evil can't be part of an image"), "{error}");
 }
@@ -122,4 +122,22 @@ fn depth_is_no_matter_up_to_the_longest_path() {
     let entries = packed(directory.path(), Tree::Merged, None);
     assert_eq!(entries.len(), 101);
     assert_eq!(entries[100].path.len(), 100 * "directory/".len() + "file".len());
+}
+
+#[test]
+fn what_a_start_made_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    for name in ["dev", "etc", "proc"] {
+        create_dir_all(root.join(name)).unwrap();
+    }
+    write(root.join("etc/hosts"), "").unwrap();
+    let made = |path: &[u8], _: &Stat| match path {
+        b"dev" | b"etc" | b"proc" => Made::StartAround,
+        b"etc/hosts" => Made::Start,
+        _ => Made::Container,
+    };
+    assert_eq!(paths(&packed(root, Tree::Upper(&made), None)), <[&str; 0]>::default());
+    write(root.join("etc/own"), "").unwrap();
+    assert_eq!(paths(&packed(root, Tree::Upper(&made), None)), ["etc/", "etc/own"]);
 }

@@ -69,7 +69,7 @@ impl<W: Write> Packer<'_, W> {
         let mut stat = stat(&handle)?;
         let mounted = match self.tree {
             Tree::Seen(mounted) => mounted(&stat),
-            Tree::Merged | Tree::Upper => None,
+            Tree::Merged | Tree::Upper(_) => None,
         };
         let is_base = mounted.is_some() || next.depth >= DEEP;
         if let Some(mounted) = mounted {
@@ -95,7 +95,7 @@ impl<W: Write> Packer<'_, W> {
             Err(errno) if is_gone(errno) => return Ok(()),
             Err(errno) => return Err(failed(&of.shown, errno)),
         };
-        if matches!(self.tree, Tree::Upper) && marks::is_opaque(directory.as_fd()) {
+        if matches!(self.tree, Tree::Upper(_)) && marks::is_opaque(directory.as_fd()) {
             self.opaque_mark(&of.shown)?;
         }
         let mut names = Vec::new();

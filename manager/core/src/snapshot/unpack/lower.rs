@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::image::archive::path;
 
 /// The unpacked layers below the one that is unpacked, uppermost first.
-pub(super) struct Lowers(Vec<OwnedFd>);
+pub(crate) struct Lowers(Vec<OwnedFd>);
 
 /// What the lower layers together have at a path.
-pub(super) enum Below {
+pub(crate) enum Below {
     /// A directory, open for reading.
     Directory(OwnedFd),
     /// A symbolic link and its target.
@@ -30,7 +30,7 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLI
 
 impl Lowers {
     /// These layers.
-    pub(super) fn new(layers: Vec<OwnedFd>) -> Self {
+    pub(crate) fn new(layers: Vec<OwnedFd>) -> Self {
         Self(layers)
     }
 
@@ -50,7 +50,7 @@ impl Lowers {
     }
 
     /// What they have at the plain path `path`.
-    pub(super) fn find(&self, path: &[u8]) -> Result<Below> {
+    pub(crate) fn find(&self, path: &[u8]) -> Result<Below> {
         for layer in self.iter() {
             let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match rustix::fs::openat2(layer, path, handle, Mode::empty(), RESOLVE) {

@@ -8,7 +8,7 @@
 mod apply;
 mod copy_up;
 pub(crate) mod file;
-mod lower;
+pub(crate) mod lower;
 pub(crate) mod metadata;
 mod tree;
 mod walk;

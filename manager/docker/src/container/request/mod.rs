@@ -71,6 +71,13 @@ pub(crate) struct CreateBody {
 }
 
 impl CreateBody {
+    /// What it says of a container alone, whatever its image is.
+    pub(crate) fn into_config(self, version: ApiVersion) -> Result<ContainerConfig> {
+        let image = self.image.filter(|image| !image.is_empty()).or_else(|| Some("-".to_owned()));
+        let (config, _) = Self { image, ..self }.into_domain(version)?;
+        Ok(config)
+    }
+
     /// What it asks of the domain, if all of it makes sense.
     pub(crate) fn into_domain(self, version: ApiVersion) -> Result<(ContainerConfig, HostConfig)> {
         let Some(image) = self.image.filter(|image| !image.is_empty()) else {

@@ -1,0 +1,49 @@
+//! What a start makes in a container's own layer: places for mounts that every container has. They
+//! are nobody's changes. A place of a volume or of another mount of the user's is, as in docker.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, Stat};
+
+use crate::snapshot::pack::Made;
+use crate::snapshot::unpack::lower::{Below, Lowers};
+
+/// Empty files that are covered while the container runs, or that say that it is one.
+const FILES: [&[u8]; 4] = [b".dockerenv", b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
+/// Directories that are covered, and the one in which files are.
+const DIRECTORIES: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
+
+/// Tells what a start made.
+pub(in crate::container) struct MadeByStart {
+    lowers: Lowers,
+}
+
+impl MadeByStart {
+    /// For a layer upon these, uppermost first.
+    pub(in crate::container) fn new(lowers: Vec<OwnedFd>) -> Self {
+        Self { lowers: Lowers::new(lowers) }
+    }
+
+    /// Who made what the container's layer has at `path`.
+    pub(in crate::container) fn tell(&self, path: &[u8], stat: &Stat) -> Made {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if stat.st_size == 0 && FILES.contains(&path) => Made::Start,
+            FileType::Directory if DIRECTORIES.contains(&path) && self.is_as_it_was(path, stat) => {
+                Made::StartAround
+            }
+            _ => Made::Container,
+        }
+    }
+
+    /// Whether a directory has the owner and mode of the image's, or of a new one of root's.
+    fn is_as_it_was(&self, path: &[u8], stat: &Stat) -> bool {
+        let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
+        match self.lowers.find(path) {
+            Ok(Below::Directory(below)) => {
+                rustix::fs::fstat(below).is_ok_and(|below| facts(&below) == facts(stat))
+            }
+            Ok(Below::Nothing) => facts(stat) == (FileType::Directory.as_raw_mode() | 0o755, 0, 0),
+            Ok(Below::Symlink(_) | Below::File(_)) | Err(_) => false,
+        }
+    }
+}

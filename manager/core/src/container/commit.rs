@@ -1,0 +1,193 @@
+//! `commit`: an image of a container.
+
+use std::sync::Arc;
+
+use super::changes::MadeByStart;
+use super::config::ContainerConfig;
+use super::entry::Entry;
+use super::export::check_not_going;
+use super::id::ContainerId;
+use super::state::State;
+use super::work::to_the_end;
+use super::{Containers, announce, merge};
+use crate::error::Result;
+use crate::image::{Commit, Defaults, ImageId, Images, Layering, Reference};
+use crate::snapshot::Upper;
+use crate::snapshot::pack::{Packer, Tree};
+
+/// How an image is made of a container.
+#[derive(Debug, Clone)]
+pub struct CommitOptions {
+    /// The name that it gets.
+    pub reference: Option<Reference>,
+    /// Who makes it.
+    pub author: String,
+    /// What is said about it.
+    pub message: String,
+    /// Dockerfile instructions that change what its containers do.
+    pub changes: Vec<String>,
+    /// Settings that count more than the container's.
+    pub config: Option<ContainerConfig>,
+    /// Freeze the container meanwhile, if it runs.
+    pub pause: bool,
+}
+
+impl Containers {
+    /// Makes an image of a container. It is durable when this returns.
+    ///
+    /// # Errors
+    /// Conflict if the container is being removed, or its image is gone; invalid for instructions
+    /// that aren't right, and for files that no image can have.
+    pub async fn commit_image(
+        self: &Arc<Self>,
+        id: &ContainerId,
+        options: CommitOptions,
+    ) -> Result<ImageId> {
+        let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
+        to_the_end(async move {
+            let container = entry.container();
+            check_not_going(&container, "commit")?;
+            let commit = containers.commit_of(&entry, &options)?;
+            let upper = containers.images.snapshots().upper(container.id.as_str())?;
+            let commit = Commit { below: upper.below, ..commit };
+            let paused = options.pause && containers.pause_for_commit(&entry).await;
+            let made = containers.images.commit(commit, move |to| pack(upper, to)).await;
+            if paused && let Err(error) = containers.unpause(&container.id).await {
+                // It may have ended, or somebody else let it go on.
+                tracing::info!(container = %container.id, %error, "let a committed container go on");
+            }
+            let image = made?;
+            let named = options.reference.map(|name| name.or_latest().familiar());
+            let event = announce::event(&container, "commit")
+                .with("comment", options.message)
+                .with("imageID", image.to_string())
+                .with("imageRef", named.unwrap_or_default());
+            containers.events.publish(event);
+            Ok(image)
+        })
+        .await
+    }
+
+    /// What is to be made, but for the layer.
+    fn commit_of(&self, entry: &Entry, options: &CommitOptions) -> Result<Commit> {
+        let container = entry.container();
+        let parent: ImageId = container.image_id.parse()?;
+        let config = options.config.as_ref().unwrap_or(&container.config);
+        let changed = Images::changed(defaults(config), &options.changes)?;
+        Ok(Commit {
+            parent,
+            below: None,
+            reference: options.reference.clone(),
+            author: options.author.clone(),
+            message: options.message.clone(),
+            created_by: container.config.cmd.clone().unwrap_or_default().join(" "),
+            defaults: filled_up(changed, &container.config)?,
+        })
+    }
+
+    /// Freezes a running container; whether it did.
+    async fn pause_for_commit(self: &Arc<Self>, entry: &Entry) -> bool {
+        let container = entry.container();
+        matches!(container.state, State::Running(_)) && self.pause(&container.id).await.is_ok()
+    }
+}
+
+/// Packs what a container wrote, and says how many members that has.
+fn pack(upper: Upper, to: &mut Layering) -> Result<u64> {
+    let Upper { own, lowers, .. } = upper;
+    let made = MadeByStart::new(lowers);
+    let tell = |path: &[u8], stat: &rustix::fs::Stat| made.tell(path, stat);
+    let mut packer = Packer::new(to, Tree::Upper(&tell));
+    packer.pack(own, None).map_err(|error| error.while_doing("commit"))?;
+    let members = packer.members();
+    packer.finish()?;
+    Ok(members)
+}
+
+/// A container's settings as an image has them.
+fn defaults(config: &ContainerConfig) -> Defaults {
+    Defaults {
+        user: config.user.clone(),
+        exposed_ports: config.exposed_ports.iter().map(ToString::to_string).collect(),
+        env: config.env.clone(),
+        entrypoint: config.entrypoint.clone(),
+        cmd: config.cmd.clone(),
+        volumes: config.volumes.clone(),
+        working_dir: config.working_dir.clone(),
+        labels: config.labels.clone(),
+        stop_signal: config.stop_signal.clone(),
+        healthcheck: config.healthcheck.clone(),
+        shell: config.shell.clone(),
+        on_build: config.on_build.clone(),
+        args_escaped: false,
+    }
+}
+
+/// What the instructions left unsaid is the container's: a new entrypoint takes its command away,
+/// and nothing else does.
+fn filled_up(changed: Defaults, container: &ContainerConfig) -> Result<Defaults> {
+    let mut config = ContainerConfig {
+        user: changed.user.clone(),
+        env: changed.env.clone(),
+        entrypoint: changed.entrypoint.clone(),
+        cmd: changed.cmd.clone(),
+        volumes: changed.volumes.clone(),
+        working_dir: changed.working_dir.clone(),
+        labels: changed.labels.clone(),
+        stop_signal: changed.stop_signal.clone(),
+        healthcheck: changed.healthcheck.clone(),
+        shell: changed.shell.clone(),
+        on_build: changed.on_build.clone(),
+        ..ContainerConfig::default()
+    };
+    for port in &changed.exposed_ports {
+        config.exposed_ports.insert(port.parse()?);
+    }
+    merge::merge(&mut config, &defaults(container))?;
+    Ok(defaults(&config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Option<Vec<String>> {
+        Some(text.split(' ').map(str::to_owned).collect())
+    }
+
+    fn committed(changes: &[&str]) -> Defaults {
+        let container = ContainerConfig {
+            cmd: words("sleep 1"),
+            env: vec!["A=1".to_owned(), "B=2".to_owned()],
+            labels: [("l".to_owned(), "1".to_owned())].into(),
+            working_dir: "/work".to_owned(),
+            exposed_ports: ["80/tcp".parse().unwrap()].into(),
+            ..ContainerConfig::default()
+        };
+        let changes: Vec<String> = changes.iter().map(|change| (*change).to_owned()).collect();
+        let changed = Images::changed(defaults(&container), &changes);
+        filled_up(changed.unwrap(), &container).unwrap()
+    }
+
+    #[test]
+    fn an_image_does_what_its_container_did() {
+        let image = committed(&[]);
+        assert_eq!(image.cmd, words("sleep 1"));
+        assert_eq!(image.env, ["A=1", "B=2"]);
+        assert_eq!(image.working_dir, "/work");
+        assert!(image.exposed_ports.contains("80/tcp"));
+    }
+
+    #[test]
+    fn changes_count_more() {
+        let image = committed(&["ENV A=3", "LABEL m=2", "EXPOSE 81/udp", "WORKDIR deep", "USER 7"]);
+        assert_eq!(image.env, ["A=3", "B=2"]);
+        assert_eq!(image.labels.len(), 2);
+        assert_eq!(image.exposed_ports.len(), 2);
+        assert_eq!((image.working_dir.as_str(), image.user.as_str()), ("/work/deep", "7"));
+        let image = committed(&["ENTRYPOINT [\"/start\"]"]);
+        assert_eq!((image.entrypoint, image.cmd), (words("/start"), None));
+        let image = committed(&["CMD [\"ls\", \"-l\"]"]);
+        assert_eq!((image.entrypoint, image.cmd), (None, words("ls -l")));
+    }
+}

@@ -1,0 +1,182 @@
+//! `commit`: an image of another one's layers and one more, which is packed while it is taken in.
+
+use std::io::{ErrorKind, Write};
+use std::sync::Arc;
+use std::thread;
+
+use jiff::Timestamp;
+
+use super::catalog::{Catalog, NewImage};
+use super::config::{HistoryStep, ImageConfig};
+use super::digest::{ChainId, ImageId};
+use super::image::Layer;
+use super::import::Received;
+use super::pipe::{PipeWriter, pipe};
+use super::record::{CONFIG, ImageRecord};
+use super::reference::Reference;
+use super::{Defaults, taggable};
+use crate::error::{Error, Result};
+
+/// What a commit makes.
+pub(crate) struct Commit {
+    /// The image that it is based on.
+    pub(crate) parent: ImageId,
+    /// The uppermost of that image's layers.
+    pub(crate) below: Option<ChainId>,
+    /// The name that the new one gets.
+    pub(crate) reference: Option<Reference>,
+    /// Who makes it.
+    pub(crate) author: String,
+    /// What is said about it.
+    pub(crate) message: String,
+    /// The command line of the container that it is made from.
+    pub(crate) created_by: String,
+    /// What its containers do unless told otherwise.
+    pub(crate) defaults: Defaults,
+}
+
+/// Where a layer is packed to.
+pub(crate) struct Layering(PipeWriter);
+
+impl Write for Layering {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Catalog {
+    /// Makes an image upon `commit.parent`. `pack` writes the layer's archive and says how many
+    /// members it has; a layer without any is left out.
+    pub(super) fn commit_layer(
+        &self,
+        commit: Commit,
+        pack: impl FnOnce(&mut Layering) -> Result<u64> + Send,
+    ) -> Result<ImageId> {
+        let name = commit.reference.clone().map(taggable).transpose()?;
+        // Nobody takes what the new image stands on away meanwhile.
+        let _layers = self.layers.hold(commit.below);
+        let (record, config) = self.parent(commit.parent)?;
+        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
+        self.parent(commit.parent)?;
+        let (members, received) = self.pack(commit.below, pack)?;
+        let received = (members > 0).then_some(received);
+        let made = self.record_commit(&commit, record, &config, received, name.clone());
+        self.collect();
+        let id = made?;
+        if let Some(name) = name {
+            self.tell("tag", id, &name.familiar());
+        }
+        Ok(id)
+    }
+
+    fn parent(&self, id: ImageId) -> Result<(ImageRecord, Arc<ImageConfig>)> {
+        let index = self.read();
+        let parent = index.image(id).ok_or_else(|| {
+            Error::conflict(format!(
+                "the image {id} that the container was made from has been removed, and a commit needs \
+                 its layers: bring it in again"
+            ))
+        })?;
+        Ok((parent.record.clone(), Arc::clone(&parent.config)))
+    }
+
+    /// Packs in one thread what others hash, store and unpack.
+    fn pack(
+        &self,
+        below: Option<ChainId>,
+        pack: impl FnOnce(&mut Layering) -> Result<u64> + Send,
+    ) -> Result<(u64, Received)> {
+        let (writer, reader) = pipe();
+        let packing = move || -> Result<u64> {
+            let mut to = Layering(writer);
+            let members = pack(&mut to)?;
+            to.0.end().map_err(|error| Error::io("write the archive", error))?;
+            Ok(members)
+        };
+        let (packed, received) = thread::scope(|scope| {
+            let packing = scope.spawn(packing);
+            let received = self.receive(reader, below);
+            let packed = packing.join();
+            (packed.unwrap_or_else(|_| Err(Error::system("the packing thread died"))), received)
+        });
+        match (packed, received) {
+            (Ok(members), Ok(received)) => Ok((members, received)),
+            // Who packs fails too when nobody takes what is packed.
+            (Err(error), Err(cause)) if is_broken_pipe(&error) => Err(cause),
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+        }
+    }
+
+    fn record_commit(
+        &self,
+        commit: &Commit,
+        parent: ImageRecord,
+        parent_config: &ImageConfig,
+        received: Option<Received>,
+        name: Option<Reference>,
+    ) -> Result<ImageId> {
+        let layer = received.as_ref().map(|received| Layer {
+            diff_id: received.layer.diff_id,
+            chain_id: received.layer.chain,
+            blob: received.blob.describe(received.media_type),
+            size: received.layer.unpacked.size,
+        });
+        let config = configuration(commit, parent_config, layer.as_ref());
+        let content = serde_json::to_vec(&config)
+            .map_err(|error| Error::system(format!("encode the configuration: {error}")))?;
+        let config_blob = self.blobs.add(&content)?;
+        let layers: Vec<Layer> = parent.layers.into_iter().chain(layer).collect();
+        let record = ImageRecord {
+            config: config_blob.describe(CONFIG),
+            layers,
+            manifest: None,
+            parent: Some(commit.parent),
+        };
+        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
+        let _layers = self.layers.hold(record.layers.iter().map(|layer| layer.chain_id));
+        self.blobs.adopt(&config_blob)?;
+        let new_layer = match received {
+            Some(received) => {
+                self.blobs.adopt(&received.blob)?;
+                Some(Arc::new(received.layer))
+            }
+            None => None,
+        };
+        let id = record.id();
+        let names = name.into_iter().collect();
+        let image = NewImage { record, config: Arc::new(config), names };
+        self.commit(vec![image], new_layer.into_iter().collect())?;
+        Ok(id)
+    }
+}
+
+fn configuration(commit: &Commit, parent: &ImageConfig, layer: Option<&Layer>) -> ImageConfig {
+    let created = Some(Timestamp::now());
+    let step = HistoryStep {
+        created,
+        created_by: commit.created_by.clone(),
+        author: commit.author.clone(),
+        comment: commit.message.clone(),
+        empty_layer: layer.is_none(),
+    };
+    let mut config = ImageConfig {
+        created,
+        author: commit.author.clone(),
+        comment: commit.message.clone(),
+        docker_version: String::new(),
+        defaults: commit.defaults.clone(),
+        ..parent.clone()
+    };
+    config.rootfs.diff_ids.extend(layer.map(|layer| layer.diff_id));
+    config.history.push(step);
+    config
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &std::io::Error| cause.kind() == ErrorKind::BrokenPipe)
+}

@@ -143,7 +143,7 @@ fn each_run_has_to_show_its_health_anew() {
         .ok();
         until_health(host, "c1", "healthy");
         let before = host.inspect("c1", "{{.State.Pid}}");
-        host.docker("exec c1 kill -USR1 1").ok();
+        host.run("kill", &["-USR1", &before]).ok();
         until_true("another run", || {
             let now = host.inspect("c1", "{{.State.Status}} {{.State.Pid}}");
             now.starts_with("running") && !now.ends_with(&before)

@@ -6,7 +6,7 @@ use tare_integration::{Host, on_host, peer};
 
 /// Ends with 3 as soon as it runs.
 const FAILS: &str = "busybox sh -c 'echo run; exit 3'";
-/// Ends with 3 when it is told to by [`end_from_inside`].
+/// Ends with 3 when it is told to by [`end_run`].
 const LASTS: &str = r#"busybox sh -c 'trap "exit 3" USR1; trap "exit 0" TERM; echo run; while :; do sleep 0.1; done'"#;
 
 fn status(host: &Host, name: &str) -> String {
@@ -26,9 +26,17 @@ fn runs(host: &Host, name: &str) -> usize {
     host.docker(&format!("logs {name}")).lines().len()
 }
 
-/// Ends a container that lasts, without its user having stopped it.
-fn end_from_inside(host: &Host, name: &str) {
-    host.docker(&format!("exec {name} kill -USR1 1")).ok();
+/// Ends the run of a container that lasts, without its user having stopped it.
+fn end_run(host: &Host, name: &str) {
+    end_process(host, &pid(host, name));
+}
+
+fn end_process(host: &Host, process: &str) {
+    until_true("the end of a run", || {
+        // The first may come too early, when it isn't listening yet.
+        host.run("kill", &["-USR1", process]);
+        host.run("test", &["-e", &format!("/proc/{process}")]).code != 0
+    });
 }
 
 /// Waits until it runs as another process than `before`.
@@ -105,7 +113,7 @@ fn each_run_is_shown_as_it_is() {
         host.docker(&format!("run -d --name c1 --restart always {LASTS}")).ok();
         let (first, began) = (pid(host, "c1"), host.inspect("c1", "{{.State.StartedAt}}"));
         assert!(host.inspect("c1", "{{.State.FinishedAt}}").starts_with("0001-"));
-        end_from_inside(host, "c1");
+        end_run(host, "c1");
         until_again(host, "c1", &first);
         assert_ne!(host.inspect("c1", "{{.State.StartedAt}}"), began);
         assert!(!host.inspect("c1", "{{.State.FinishedAt}}").starts_with("0001-"));
@@ -185,30 +193,24 @@ fn each_end_is_told_and_the_log_is_followed_over_all_runs() {
 fn waiting_ends_with_each_run() {
     on_host(|host| {
         host.docker(&format!("run -d --name c1 --restart always {LASTS}")).ok();
-        let first = pid(host, "c1");
-        let waiter = host.docker_running("wait c1");
-        until_true("the waiter being there", || {
-            end_from_inside_if_running(host, "c1", &first);
-            status(host, "c1") == "running" && pid(host, "c1") != first
+        let mut waiter = host.docker_running("wait c1");
+        // It may come after the first end, or the second; then another is its.
+        until_true("the end of the wait", || {
+            let before = pid(host, "c1");
+            end_run(host, "c1");
+            until_again(host, "c1", &before);
+            !waiter.is_running()
         });
-        // It may have come after the first end; then the next is its.
-        let second = pid(host, "c1");
-        end_from_inside(host, "c1");
         waiter.wait().code(0).stdout("3\n");
-        until_again(host, "c1", &second);
-        let attached = host.docker_running("attach c1");
-        host.docker("exec c1 true").ok();
-        let third = pid(host, "c1");
-        end_from_inside(host, "c1");
-        until_again(host, "c1", &third);
-        attached.wait();
-    });
-}
 
-fn end_from_inside_if_running(host: &Host, name: &str, process: &str) {
-    if pid(host, name) == process {
-        host.docker(&format!("exec {name} kill -USR1 1"));
-    }
+        let mut attached = host.docker_running("attach c1");
+        until_true("the end of the attachment", || {
+            let before = pid(host, "c1");
+            end_run(host, "c1");
+            until_again(host, "c1", &before);
+            !attached.is_running()
+        });
+    });
 }
 
 #[test]
@@ -237,10 +239,10 @@ fn a_policy_can_be_changed_while_it_runs() {
         let first = pid(host, "c1");
         host.docker("update --restart unless-stopped c1").code(0).stdout("c1\n");
         assert_eq!(host.inspect("c1", "{{.HostConfig.RestartPolicy.Name}}"), "unless-stopped");
-        end_from_inside(host, "c1");
+        end_run(host, "c1");
         until_again(host, "c1", &first);
         host.docker("update --restart no c1").ok();
-        end_from_inside(host, "c1");
+        end_run(host, "c1");
         until_true("its end", || status(host, "c1") == "exited");
         time_passes(host);
         assert_eq!(status(host, "c1"), "exited");
@@ -263,7 +265,7 @@ fn limits_can_be_changed_and_last_over_restarts() {
             "100663296 50"
         );
         let first = pid(host, "c1");
-        end_from_inside(host, "c1");
+        end_run(host, "c1");
         until_again(host, "c1", &first);
         assert_eq!(limits(host), "100663296 50");
         host.docker("update -m 1g c1").code(1).stderr_has("update the memoryswap at the same time");
@@ -278,12 +280,12 @@ fn a_restart_by_its_user_is_no_end_of_its_policy() {
     on_host(|host| {
         host.docker(&format!("run -d --name c1 --restart always {LASTS}")).ok();
         let first = pid(host, "c1");
-        end_from_inside(host, "c1");
+        end_run(host, "c1");
         until_again(host, "c1", &first);
         host.docker("restart c1").ok();
         assert_eq!(restarts(host, "c1"), 0);
         let now = pid(host, "c1");
-        end_from_inside(host, "c1");
+        end_run(host, "c1");
         until_again(host, "c1", &now);
         assert_eq!(restarts(host, "c1"), 1);
     });
@@ -304,7 +306,7 @@ fn a_network_that_is_shared_outlives_the_processes_on_both_sides() {
         until_true("the page", fetches);
         for end in ["web", "side", "web"] {
             let before = pid(host, end);
-            end_from_inside(host, end);
+            end_run(host, end);
             until_again(host, end, &before);
             until_true("the page", fetches);
         }
@@ -319,7 +321,7 @@ fn one_that_shares_processes_comes_back_after_the_one_that_has_them() {
             .ok();
         let before = [pid(host, "main"), pid(host, "side")];
         // The first process of their namespace takes all with it.
-        end_from_inside(host, "main");
+        end_run(host, "main");
         until_again(host, "main", &before[0]);
         until_again(host, "side", &before[1]);
         assert!(restarts(host, "side") >= 1);
@@ -336,9 +338,9 @@ fn containers_are_started_again_while_the_daemon_is_away() {
         host.docker(&format!("run -d --name c1 --restart on-failure:3 {FAILS}")).ok();
         host.docker(&format!("run -d --name c2 --restart always {LASTS}")).ok();
         let log = host.inspect("c1", "{{.LogPath}}");
-        let (first, process) = (pid(host, "c2"), host.inspect("c2", "{{.State.Pid}}"));
+        let first = pid(host, "c2");
         host.end_daemon(Signal::KILL);
-        host.run("kill", &["-USR1", &process]).ok();
+        end_process(host, &first);
         until_true("four runs", || {
             std::fs::read_to_string(&log).is_ok_and(|log| log.lines().count() == 4)
         });
@@ -376,7 +378,7 @@ fn a_stop_is_never_undone_and_a_policy_never_forgotten() {
             host.docker("start loops lasts").ok();
             let (counted, before) = (runs(host, "loops"), pid(host, "lasts"));
             until_true("more runs", || runs(host, "loops") > counted);
-            end_from_inside(host, "lasts");
+            end_run(host, "lasts");
             until_again(host, "lasts", &before);
         }
         host.docker("stop -t 0 loops lasts").ok();

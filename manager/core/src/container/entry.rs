@@ -67,6 +67,13 @@ impl Entry {
         Arc::clone(&self.published.borrow())
     }
 
+    /// The container when whoever changes it now is done: one that is being started runs then. Its
+    /// first output is seen before that.
+    pub(super) async fn container_in_turn(&self) -> Arc<Container> {
+        let _doing = self.doing.lock().await;
+        self.container()
+    }
+
     /// Shows readers the container as it is from now on.
     pub(super) fn publish(&self, container: Arc<Container>) {
         self.published.send_replace(container);

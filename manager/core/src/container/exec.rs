@@ -130,7 +130,7 @@ impl Containers {
         config: ExecConfig,
     ) -> Result<String> {
         let entry = self.index.get(id)?;
-        let container = entry.container();
+        let container = entry.container_in_turn().await;
         let life = active(&container)?;
         if config.cmd.is_empty() {
             return Err(Error::invalid("No exec command specified"));

@@ -46,7 +46,7 @@ impl Containers {
     pub async fn kill(self: &Arc<Self>, id: &ContainerId, signal: Signal) -> Result<()> {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         to_the_end(async move {
-            let container = entry.container();
+            let container = entry.container_in_turn().await;
             if !container.state.is_running() {
                 return Err(not_running(&container));
             }

@@ -14,7 +14,7 @@ fn status(host: &Host, name: &str) -> String {
 }
 
 fn restarts(host: &Host, name: &str) -> u32 {
-    host.inspect(name, "{{.RestartCount}}").parse().unwrap()
+    host.inspect(name, "{{.RestartCount}}").parse().expect("a number of restarts")
 }
 
 fn pid(host: &Host, name: &str) -> String {

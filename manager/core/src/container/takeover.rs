@@ -29,7 +29,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What has become of a container that is said to run.
 enum Found {
     /// Its shim has it, and tells how it is.
-    There(Shim, Condition, Conditions),
+    There(Shim, Box<Condition>, Conditions),
     /// It has ended; the shim may still be there.
     Ended(Option<Shim>),
 }
@@ -112,7 +112,7 @@ impl Containers {
             }
             match self.reach(&entry, &container).await {
                 Ok(Found::There(shim, condition, conditions)) => {
-                    self.go_on(&entry, shim, condition, conditions).await;
+                    self.go_on(&entry, shim, *condition, conditions).await;
                     break;
                 }
                 Ok(Found::Ended(shim)) => {
@@ -149,7 +149,7 @@ impl Containers {
                 return Ok(Found::Ended(Some(shim)));
             }
             Ok((shim, Ok((condition, conditions)))) => {
-                return Ok(Found::There(shim, condition, conditions));
+                return Ok(Found::There(shim, Box::new(condition), conditions));
             }
             Ok((shim, Err(error))) if error.kind() == Kind::NotFound => {
                 return Ok(Found::Ended(Some(shim)));

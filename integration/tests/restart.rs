@@ -13,8 +13,8 @@ fn status(host: &Host, name: &str) -> String {
     host.inspect(name, "{{.State.Status}}")
 }
 
-fn restarts(host: &Host, name: &str) -> u32 {
-    host.inspect(name, "{{.RestartCount}}").parse().expect("a number of restarts")
+fn restarts(host: &Host, name: &str) -> Option<u32> {
+    host.inspect(name, "{{.RestartCount}}").parse().ok()
 }
 
 fn pid(host: &Host, name: &str) -> String {
@@ -49,7 +49,7 @@ fn until_again(host: &Host, name: &str, before: &str) {
 
 /// Waits until it has been started again for the `count`th time, or is about to be.
 fn until_restarted(host: &Host, name: &str, count: u32) {
-    until_true("restarts", || restarts(host, name) >= count);
+    until_true("restarts", || restarts(host, name) >= Some(count));
 }
 
 /// Passes at least the time in which a container that isn't held back is started again.
@@ -79,11 +79,11 @@ fn failures_are_tried_again_as_often_as_was_said() {
 
         host.docker("start c1").ok();
         until_true("the last end", || runs(host, "c1") == 6 && status(host, "c1") == "exited");
-        assert_eq!(restarts(host, "c1"), 2, "its user's start begins to count anew");
+        assert_eq!(restarts(host, "c1"), Some(2), "its user's start begins to count anew");
 
         host.docker("run -d --name c2 --restart on-failure busybox true").ok();
         until_true("its end", || status(host, "c2") == "exited");
-        assert_eq!(restarts(host, "c2"), 0, "that was no failure");
+        assert_eq!(restarts(host, "c2"), Some(0), "that was no failure");
     });
 }
 
@@ -283,11 +283,11 @@ fn a_restart_by_its_user_is_no_end_of_its_policy() {
         end_run(host, "c1");
         until_again(host, "c1", &first);
         host.docker("restart c1").ok();
-        assert_eq!(restarts(host, "c1"), 0);
+        assert_eq!(restarts(host, "c1"), Some(0));
         let now = pid(host, "c1");
         end_run(host, "c1");
         until_again(host, "c1", &now);
-        assert_eq!(restarts(host, "c1"), 1);
+        assert_eq!(restarts(host, "c1"), Some(1));
     });
 }
 
@@ -324,7 +324,7 @@ fn one_that_shares_processes_comes_back_after_the_one_that_has_them() {
         end_run(host, "main");
         until_again(host, "main", &before[0]);
         until_again(host, "side", &before[1]);
-        assert!(restarts(host, "side") >= 1);
+        assert!(restarts(host, "side") >= Some(1));
         host.docker("stop -t 0 side").ok();
         host.docker("stop -t 0 main").ok();
         time_passes(host);
@@ -348,7 +348,7 @@ fn containers_are_started_again_while_the_daemon_is_away() {
         until_true("the end of the last", || status(host, "c1") == "exited");
         assert_eq!(host.inspect("c1", "{{.RestartCount}} {{.State.ExitCode}}"), "3 3");
         until_again(host, "c2", &first);
-        assert_eq!(restarts(host, "c2"), 1);
+        assert_eq!(restarts(host, "c2"), Some(1));
         assert!(!host.inspect("c2", "{{.State.FinishedAt}}").starts_with("0001-"));
         host.docker("stop c2").ok();
         assert_eq!(status(host, "c2"), "exited");
@@ -404,7 +404,7 @@ fn what_the_shim_cannot_do_the_daemon_does() {
         let (id, first) = (host.inspect("c1", "{{.Id}}"), pid(host, "c1"));
         signal_shim(host, &id, "-KILL");
         until_again(host, "c1", &first);
-        assert_eq!(restarts(host, "c1"), 1);
+        assert_eq!(restarts(host, "c1"), Some(1));
         host.docker("stop c1").ok();
         assert_eq!(status(host, "c1"), "exited");
     });

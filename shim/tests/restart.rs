@@ -586,14 +586,16 @@ async fn two_hundred_restarts_leave_nothing() {
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     };
-    let mut early = (0, 0);
+    let bundle = client.home.bundle();
+    let files = || std::fs::read_dir(&bundle).unwrap().count();
+    let mut early = (0, 0, 0);
     let mut restarts = 0;
     while restarts < 200 {
         restarts = watch.until(|it| it.restarts > restarts && is_waiting(it)).await.restarts;
         // The waits begin anew.
         client.set_policy(policy(When::Always, 0)).await.unwrap();
         if restarts == 20 {
-            early = (descriptors(), memory());
+            early = (descriptors(), memory(), files());
         }
     }
     stop(&mut client).await;
@@ -604,7 +606,7 @@ async fn two_hundred_restarts_leave_nothing() {
     }
     assert!(descriptors() <= early.0, "{} descriptors, then {}", early.0, descriptors());
     assert!(memory() < early.1 + 200, "{} kB, then {} kB", early.1, memory());
-    let scratch = std::fs::read_dir(client.home.bundle()).unwrap().count();
-    assert!(scratch <= 6, "{scratch} files in the bundle");
+    // One that is being written may be beside those that stay.
+    assert!(files() <= early.2 + 1, "{} files in the bundle, then {}", early.2, files());
     finish(client).await;
 }

@@ -27,6 +27,15 @@ fn load(host: &Host, name: &str, size: usize) {
     host.docker_with_input("load", &archive.bytes()).ok();
 }
 
+/// An image with a layer of `size` bytes that is in `registry` alone.
+fn keep_elsewhere(host: &Host, registry: &Registry, size: usize) -> String {
+    let name = registry.image("x:1");
+    load(host, &name, size);
+    host.docker(&format!("push {name}")).ok();
+    host.docker(&format!("rmi {name}")).ok();
+    name
+}
+
 #[test]
 fn what_is_pushed_is_pulled_and_runs() {
     on_host(|host| {
@@ -172,10 +181,7 @@ fn a_mirror_of_any_registry() {
 fn a_registry_that_goes_away_and_comes_back() {
     on_host(|host| {
         let mut registry = Registry::start(host, Access::Open);
-        let name = registry.image("x:1");
-        load(host, &name, 60 << 20);
-        host.docker(&format!("push {name}")).ok();
-        host.docker(&format!("rmi {name}")).ok();
+        let name = keep_elsewhere(host, &registry, 60 << 20);
         let pulling = host.docker_running(&format!("pull {name}"));
         pulling.wait_for_stdout("Pulling fs layer");
         registry.stop();
@@ -189,10 +195,7 @@ fn a_registry_that_goes_away_and_comes_back() {
 fn a_pull_that_is_given_up_or_cut_off_leaves_an_image_that_is_pulled_again() {
     on_host(|host| {
         let registry = Registry::start(host, Access::Open);
-        let name = registry.image("x:1");
-        load(host, &name, 60 << 20);
-        host.docker(&format!("push {name}")).ok();
-        host.docker(&format!("rmi {name}")).ok();
+        let name = keep_elsewhere(host, &registry, 60 << 20);
 
         let pulling = host.docker_running(&format!("pull {name}"));
         pulling.wait_for_stdout("Pulling fs layer");
@@ -212,10 +215,7 @@ fn a_pull_that_is_given_up_or_cut_off_leaves_an_image_that_is_pulled_again() {
 fn pulls_of_the_same_image_at_once() {
     on_host(|host| {
         let registry = Registry::start(host, Access::Open);
-        let name = registry.image("x:1");
-        load(host, &name, 20 << 20);
-        host.docker(&format!("push {name}")).ok();
-        host.docker(&format!("rmi {name}")).ok();
+        let name = keep_elsewhere(host, &registry, 20 << 20);
         let pulls: Vec<_> = (0..4).map(|_| host.docker_running(&format!("pull {name}"))).collect();
         for pull in pulls {
             pull.wait().code(0);

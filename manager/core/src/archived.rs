@@ -1,17 +1,11 @@
 //! An archive that a thread writes while a client reads it.
 
-use std::io::{self, Write};
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-
-/// Bytes of one piece.
-const PIECE: usize = 256 << 10;
-/// Pieces that may wait.
-const DEPTH: usize = 8;
+use crate::pieces::{DEPTH, Pieces};
 
 /// An archive that is being written. Dropped, the writing ends.
 pub struct Archived {
@@ -19,19 +13,15 @@ pub struct Archived {
     work: Option<JoinHandle<Result<()>>>,
 }
 
-/// What the thread writes to.
-pub(crate) struct Pieces {
-    to: mpsc::Sender<Bytes>,
-    piece: BytesMut,
-}
-
 /// Begins to write an archive in a thread of its own.
-pub(crate) fn archived(work: impl FnOnce(&mut Pieces) -> Result<()> + Send + 'static) -> Archived {
+pub(crate) fn archived(
+    work: impl FnOnce(&mut Pieces<mpsc::Sender<Bytes>>) -> Result<()> + Send + 'static,
+) -> Archived {
     let (to, pieces) = mpsc::channel(DEPTH);
     let work = tokio::task::spawn_blocking(move || {
-        let mut pieces = Pieces { to, piece: BytesMut::with_capacity(PIECE) };
+        let mut pieces = Pieces::new(to);
         work(&mut pieces)?;
-        pieces.flush().map_err(|error| Error::io("send the archive", error))
+        pieces.finish().map(drop).map_err(|error| Error::io("send the archive", error))
     });
     Archived { pieces, work: Some(work) }
 }
@@ -53,28 +43,10 @@ impl Archived {
     }
 }
 
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..count]);
-        if self.piece.len() == PIECE {
-            self.flush()?;
-        }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.piece, BytesMut::with_capacity(PIECE)).freeze();
-        self.to.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[tokio::test]
     async fn all_pieces_come_and_then_what_went_wrong() {

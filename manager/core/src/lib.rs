@@ -12,6 +12,7 @@ pub mod events;
 pub mod host;
 pub mod image;
 pub mod network;
+mod pieces;
 pub mod registry;
 pub mod shim;
 pub mod snapshot;

@@ -3,16 +3,10 @@
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Bytes of one piece.
-const PIECE: usize = 256 << 10;
-/// Pieces that may wait.
-const DEPTH: usize = 8;
+use crate::pieces::{DEPTH, Pieces, SendPiece};
 
 /// The end that is written to. What isn't ended by [`PipeWriter::end`] isn't whole.
-pub(super) struct PipeWriter {
-    to: SyncSender<Vec<u8>>,
-    piece: Vec<u8>,
-}
+pub(super) struct PipeWriter(Pieces<SyncSender<Vec<u8>>>);
 
 /// The end that is read from.
 pub(super) struct PipeReader {
@@ -25,34 +19,24 @@ pub(super) struct PipeReader {
 /// A new pipe.
 pub(super) fn pipe() -> (PipeWriter, PipeReader) {
     let (to, from) = sync_channel(DEPTH);
-    let writer = PipeWriter { to, piece: Vec::with_capacity(PIECE) };
-    (writer, PipeReader { from, piece: Vec::new(), position: 0, ended: false })
+    let reader = PipeReader { from, piece: Vec::new(), position: 0, ended: false };
+    (PipeWriter(Pieces::new(to)), reader)
 }
 
 impl PipeWriter {
     /// Says that this was all.
-    pub(super) fn end(mut self) -> io::Result<()> {
-        self.flush()?;
-        self.to.send(Vec::new()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    pub(super) fn end(self) -> io::Result<()> {
+        self.0.finish()?.send_piece(Vec::new())
     }
 }
 
 impl Write for PipeWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..count]);
-        if self.piece.len() == PIECE {
-            self.flush()?;
-        }
-        Ok(count)
+        self.0.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        self.to.send(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.0.flush()
     }
 }
 

@@ -14,15 +14,20 @@ use std::path::Path;
 
 type Way = fn(BorrowedFd<'_>, Depth, Change<'_>) -> io::Result<()>;
 
-/// Runs `act` in a mount namespace that is gone afterwards.
-fn apart<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    let thread = std::thread::spawn(|| {
+/// Runs `act` on a directory, in a mount namespace that is gone afterwards. The directory goes when
+/// nothing is mounted in it any more.
+fn apart<T: Send + 'static>(act: impl FnOnce(&Path) -> T + Send + 'static) -> T {
+    let directory = tempfile::tempdir().unwrap();
+    let place = std::fs::canonicalize(directory.path()).unwrap();
+    let thread = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS).unwrap();
         let private = Change { propagation: PRIVATE, ..Change::default() };
         remount::apply(open_host(Path::new("/")).unwrap().as_fd(), Depth::Tree, private).unwrap();
-        act()
+        act(&place)
     });
-    thread.join().unwrap()
+    let outcome = thread.join().unwrap();
+    directory.close().unwrap();
+    outcome
 }
 
 /// A new tmpfs at `place`.
@@ -58,9 +63,8 @@ fn outcome(
     depth: Depth,
     change: Change<'static>,
 ) -> Vec<(String, String)> {
-    apart(move || {
-        let directory = tempfile::tempdir().unwrap();
-        let top = std::fs::canonicalize(directory.path()).unwrap().join("top");
+    apart(move |place| {
+        let top = place.join("top");
         let held = mount(&top, attributes);
         let below = mount(&top.join("a b"), attributes);
         std::fs::write(top.join("file"), "").unwrap();
@@ -109,18 +113,16 @@ fn both_ways_lead_to_the_same_mounts() {
 
 #[test]
 fn what_mount_2_cannot_do_is_refused_with_its_reason() {
-    let error = apart(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let held = mount(&directory.path().join("top"), 0);
+    let error = apart(|place| {
+        let held = mount(&place.join("top"), 0);
         let user = std::fs::File::open("/proc/self/ns/user").unwrap();
         let change = Change { id_map: Some(user.as_fd()), ..Change::default() };
         remount::apply(held.as_fd(), Depth::One, change).unwrap_err()
     });
     assert!(error.to_string().contains("id-mapped mounts need Linux 5.12"), "{error}");
 
-    let error = apart(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let top = directory.path().join("top");
+    let error = apart(|place| {
+        let top = place.join("top");
         let held = mount(&top, 0);
         let _covered = mount(&top.join("below"), 0);
         let _cover = mount(&top.join("below"), 0);
@@ -140,9 +142,8 @@ fn a_read_only_tree_becomes_writable_again() {
     for way in [setattr::apply as Way, remount::apply] {
         let change = Change { set: RDONLY, ..Change::default() };
         let back = Change { clear: RDONLY, ..Change::default() };
-        apart(move || {
-            let directory = tempfile::tempdir().unwrap();
-            let top = directory.path().join("top");
+        apart(move |place| {
+            let top = place.join("top");
             let held = mount(&top, NOEXEC);
             let _below = mount(&top.join("below"), 0);
             way(held.as_fd(), Depth::Tree, change).unwrap();

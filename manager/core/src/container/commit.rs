@@ -12,8 +12,8 @@ use super::work::to_the_end;
 use super::{Containers, announce, merge};
 use crate::error::Result;
 use crate::image::{Commit, Defaults, ImageId, Images, Layering, Reference};
-use crate::snapshot::Upper;
 use crate::snapshot::pack::{Packer, Tree};
+use crate::snapshot::{Upper, Written};
 
 /// How an image is made of a container.
 #[derive(Debug, Clone)]
@@ -94,8 +94,8 @@ impl Containers {
 
 /// Packs what a container wrote, and says how many members that has.
 fn pack(upper: Upper, to: &mut Layering) -> Result<u64> {
-    let Upper { own, lowers, .. } = upper;
-    let made = MadeByStart::new(lowers);
+    let Upper { own: Written::Changes(own), lowers, .. } = upper;
+    let made = MadeByStart::new(&lowers);
     let tell = |path: &[u8], stat: &rustix::fs::Stat| made.tell(path, stat);
     let mut packer = Packer::new(to, Tree::Upper(&tell));
     packer.pack(own, None).map_err(|error| error.while_doing("commit"))?;

@@ -152,16 +152,10 @@ impl Containers {
         })
     }
 
-    /// Leaves the file by which programs find out that they run in a container. The layer is empty
-    /// still: nothing of the image's is written through.
+    /// Leaves the file by which programs find out that they run in a container.
     async fn mark_root(&self, container: &Container) -> Result<()> {
-        let upper = self.images.snapshots().directories(container.id.as_str())?.upper;
-        let path = upper.join(MARK);
-        blocking(move || {
-            std::fs::write(&path, "")
-                .map_err(|error| Error::io(format!("write {}", path.display()), error))
-        })
-        .await
+        let (images, id) = (Arc::clone(&self.images), container.id.clone());
+        blocking(move || images.snapshots().upper(id.as_str())?.own.place(MARK)).await
     }
 
     /// Provides what the container's user wants mounted; gives the volumes among it.

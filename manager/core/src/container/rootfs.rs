@@ -7,8 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, FsWord, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags,
-    fstatfs, statx,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, statx,
 };
 use rustix::io::Errno;
 use rustix::mount::{
@@ -22,9 +21,6 @@ use crate::snapshot::Mount;
 
 /// The most that is read of an account file; a hostile one could be endless.
 const LARGEST_FILE: u64 = 16 << 20;
-
-/// The type of an overlay, as the kernel numbers file systems.
-const OVERLAY_MAGIC: FsWord = 0x794c_7630;
 
 /// The root of a container's file system.
 #[derive(Debug)]
@@ -47,37 +43,28 @@ impl Rootfs {
         Ok(Self { root })
     }
 
-    /// What the directories `lowers`, joined by `:` and uppermost first, are together, to be read
-    /// only. Blocks.
-    pub(crate) fn of_layers(lowers: &str) -> Result<Self> {
-        let failed = |error: Errno| Error::io("mount an image", error.into());
-        // Overlay wants two.
-        let root = match lowers.contains(':') {
-            true => mount_detached(&Mount {
-                kind: "overlay".to_owned(),
-                source: "overlay".to_owned(),
-                options: vec![format!("lowerdir={lowers}")],
-            }),
-            false => open_tree_root(Path::new(lowers)),
-        };
-        Ok(Self { root: root.map_err(failed)? })
-    }
-
     /// What a shim has mounted at `path`, for as long as this lives, whatever becomes of the
     /// container; none if nothing is mounted there. Mounts upon it are not seen.
     pub(crate) fn of_bundle(path: &Path) -> Result<Option<Self>> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let failed = |error: Errno| Error::io(format!("open {}", path.display()), error.into());
-        let root = match open_tree(CWD, path, flags) {
-            Ok(root) => root,
+        let place = match open_tree_root(path) {
+            Ok(place) => place,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(failed(error)),
         };
-        let facts =
-            statx(&root, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).map_err(failed)?;
-        let of_overlay = fstatfs(&root).map_err(failed)?.f_type == OVERLAY_MAGIC;
-        let is_root = facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
-        Ok((of_overlay && is_root).then_some(Self { root }))
+        let facts = statx(&place, "", AtFlags::EMPTY_PATH, StatxFlags::empty()).map_err(failed)?;
+        if !facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+            return Ok(None);
+        }
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        match open_tree(&place, "", flags) {
+            Ok(root) => Ok(Some(Self { root })),
+            // It has just been unmounted.
+            Err(Errno::INVAL) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Its root, opened as a handle.

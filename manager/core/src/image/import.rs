@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::archive::{Archive, unreadable};
+use super::archive::unreadable;
 use super::blobs::{Ingest, Ingested};
 use super::catalog::{Catalog, NewImage};
 use super::changes;
@@ -19,7 +19,7 @@ use super::record::{CONFIG, ImageRecord};
 use super::reference::Reference;
 use super::{Import, taggable};
 use crate::error::{Error, Result};
-use crate::snapshot::NewLayer;
+use crate::snapshot::{Lower, NewLayer};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 256 << 10;
@@ -59,11 +59,10 @@ impl Catalog {
         archive: impl Read + Send,
         below: Option<ChainId>,
     ) -> Result<Received> {
-        let stack = self.layers.stack(below)?;
+        let stack = self.layers.stack(below)?.into_iter().map(Lower::from).collect();
         let mut ingest = self.blobs.create()?;
         let source = Tee { source: storable(archive)?, copy: &mut ingest, begun: false };
-        let done =
-            decoded(source, |chunks| self.layers.unpack(below, &stack, &mut Archive::new(chunks)))?;
+        let done = decoded(source, |chunks| self.layers.unpack(below, stack, chunks))?;
         let diff_id = DiffId(done.digest);
         let chain = ChainId::extend(below, diff_id);
         Ok(Received {

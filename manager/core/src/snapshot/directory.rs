@@ -2,6 +2,7 @@
 //! of them must fit into the options of one mount.
 
 use std::fs::DirBuilder;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,11 +49,6 @@ impl Directories {
     /// The directory with this number.
     pub(super) fn path(&self, number: u64) -> PathBuf {
         self.root.join(number.to_string())
-    }
-
-    /// A layer's or container's files.
-    pub(super) fn files(&self, number: u64) -> PathBuf {
-        self.path(number).join(FILES)
     }
 
     /// Says that `number` is taken.
@@ -115,16 +111,6 @@ impl Fresh {
         &self.path
     }
 
-    /// Its files.
-    pub(super) fn files(&self) -> PathBuf {
-        self.path.join(FILES)
-    }
-
-    /// Makes a directory in it.
-    pub(super) fn add(&self, name: &str, mode: u32) -> Result<()> {
-        make(&self.path.join(name), mode)
-    }
-
     /// A record names it now.
     pub(super) fn keep(&self) {
         self.kept.store(true, Ordering::Relaxed);
@@ -159,9 +145,16 @@ pub(super) fn sync_directory(path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format_args!("sync {}", path.display()), error))
 }
 
-fn make(path: &Path, mode: u32) -> Result<()> {
+/// Makes a directory.
+pub(super) fn make(path: &Path, mode: u32) -> Result<()> {
     DirBuilder::new()
         .mode(mode)
         .create(path)
         .map_err(|error| Error::io(format_args!("make the directory {}", path.display()), error))
+}
+
+/// Opens a directory.
+pub(super) fn open(path: &Path) -> Result<OwnedFd> {
+    let opened = std::fs::File::open(path).map(OwnedFd::from);
+    opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))
 }

@@ -1,17 +1,16 @@
 //! Layers: unpacked once, shared by every image and container that has them.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::BufRead;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directory::{Directories, Fresh};
+use super::driver::{DriverName, Drivers, check_stack};
 use super::hold::{Hold, Holds};
+use super::lowers::Lowers;
 use super::record::{LAYERS, LayerRecord};
-use super::unpack;
+use super::stack::{Lower, SnapshotId};
 use crate::error::{Error, Result};
-use crate::image::archive::Archive;
 use crate::image::{ChainId, DiffId};
 use crate::store::{Store, Transaction};
 
@@ -21,6 +20,7 @@ pub(crate) const MOST_LAYERS: usize = 250;
 /// The unpacked layers.
 pub(crate) struct Layers {
     directories: Arc<Directories>,
+    pub(super) drivers: Arc<Drivers>,
     store: Arc<Store>,
     records: Mutex<HashMap<ChainId, LayerRecord>>,
     holds: Arc<Holds<ChainId>>,
@@ -31,6 +31,7 @@ pub(crate) struct Layers {
 /// A layer that is unpacked, but that no record names yet: dropped, it is deleted.
 pub(crate) struct Unpacked {
     fresh: Fresh,
+    driver: DriverName,
     below: Option<ChainId>,
     /// Bytes of the files in it.
     pub(crate) size: u64,
@@ -44,11 +45,15 @@ pub(crate) struct NewLayer {
 }
 
 impl Layers {
-    pub(super) fn open(directories: Arc<Directories>, store: Arc<Store>) -> Result<Self> {
+    pub(super) fn open(
+        directories: Arc<Directories>,
+        drivers: Arc<Drivers>,
+        store: Arc<Store>,
+    ) -> Result<Self> {
         let mut records = HashMap::new();
         for (key, record) in store.list(&LAYERS)? {
             directories.reserve(record.directory);
-            if directories.files(record.directory).is_dir() {
+            if directories.path(record.directory).is_dir() {
                 records.insert(key.parse()?, record);
             } else {
                 tracing::warn!(layer = key, "an unpacked layer is gone from the disk");
@@ -56,7 +61,7 @@ impl Layers {
             }
         }
         let (records, changes) = (Mutex::new(records), Mutex::new(()));
-        Ok(Self { directories, store, records, holds: Holds::new(), changes })
+        Ok(Self { directories, drivers, store, records, holds: Holds::new(), changes })
     }
 
     /// Keeps these layers, there or still to come, from being collected.
@@ -69,11 +74,11 @@ impl Layers {
         lock(&self.records).get(&chain).cloned()
     }
 
-    /// The directory numbers of a layer and all below it, uppermost first.
+    /// A layer and all below it, uppermost first.
     ///
     /// # Errors
     /// [`crate::Kind::NotFound`] if one of them isn't there.
-    pub(crate) fn stack(&self, top: Option<ChainId>) -> Result<Vec<u64>> {
+    pub(crate) fn stack(&self, top: Option<ChainId>) -> Result<Vec<SnapshotId>> {
         let records = lock(&self.records);
         let mut stack = Vec::new();
         let mut next = top;
@@ -81,7 +86,7 @@ impl Layers {
             let record = records.get(&chain).ok_or_else(|| {
                 Error::not_found(format!("the layer {chain} is missing: load its image again"))
             })?;
-            stack.push(record.directory);
+            stack.push(record.snapshot());
             next = record.below;
         }
         Ok(stack)
@@ -99,26 +104,33 @@ impl Layers {
         chain
     }
 
-    /// Unpacks a layer over the layers in the directories `stack`, uppermost first, the top one
-    /// of which is `below`. Nothing is synced.
-    pub(crate) fn unpack<R: BufRead>(
+    /// A layer and all below it, to be looked at.
+    pub(super) fn lowers(&self, top: Option<ChainId>) -> Result<Lowers> {
+        let stack = self.stack(top)?.into_iter().map(Lower::from).collect();
+        Ok(Lowers::new(stack, &self.drivers))
+    }
+
+    /// Unpacks a layer over `stack`, uppermost first, the top one of which is `below`; some of it
+    /// may be on its way still. Nothing is synced.
+    pub(crate) fn unpack(
         &self,
         below: Option<ChainId>,
-        stack: &[u64],
-        archive: &mut Archive<R>,
+        stack: Vec<Lower>,
+        archive: &mut dyn BufRead,
     ) -> Result<Unpacked> {
         if stack.len() >= MOST_LAYERS {
             return Err(Error::invalid(format!("max depth exceeded: {MOST_LAYERS} layers")));
         }
+        let driver = self.drivers.chosen();
+        let here = stack.iter().filter_map(|lower| match lower {
+            Lower::Here(id) => Some(*id),
+            // The same driver makes it.
+            Lower::Coming(_) => None,
+        });
+        check_stack(driver, &here.collect::<Vec<_>>())?;
         let fresh = self.directories.fresh()?;
-        let open = |path: std::path::PathBuf| -> Result<OwnedFd> {
-            let opened = File::open(&path).map(OwnedFd::from);
-            opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))
-        };
-        let lowers: Result<Vec<_>> =
-            stack.iter().map(|number| open(self.directories.files(*number))).collect();
-        let size = unpack::unpack(archive, open(fresh.files())?, lowers?)?;
-        Ok(Unpacked { fresh, below, size })
+        let size = driver.unpack(archive, fresh.path(), Lowers::new(stack, &self.drivers))?;
+        Ok(Unpacked { fresh, driver: driver.name(), below, size })
     }
 
     /// Records new layers, which must be durable, in one transaction with `others`. A layer that
@@ -198,16 +210,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Unpacked {
-    /// Its directory's number, for the layer upon it.
-    pub(crate) fn directory(&self) -> u64 {
-        self.fresh.number()
+    /// The snapshot that it is, for the layer upon it.
+    pub(crate) fn snapshot(&self) -> SnapshotId {
+        SnapshotId { number: self.fresh.number(), driver: self.driver }
     }
 }
 
 impl NewLayer {
     fn record(&self) -> LayerRecord {
         LayerRecord {
-            directory: self.unpacked.directory(),
+            directory: self.unpacked.fresh.number(),
+            driver: self.unpacked.driver,
             below: self.unpacked.below,
             diff_id: self.diff_id,
             size: self.unpacked.size,

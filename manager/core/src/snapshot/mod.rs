@@ -11,10 +11,14 @@
 
 pub(crate) mod delete;
 mod directory;
+mod driver;
 mod hold;
 mod layers;
+pub(crate) mod lowers;
+pub(crate) mod marks;
 pub(crate) mod pack;
 mod record;
+mod stack;
 pub(crate) mod unpack;
 mod upper;
 pub(crate) mod usage;
@@ -33,11 +37,16 @@ use crate::image::Image;
 use crate::store::Store;
 
 pub(crate) use directory::private_directory;
+pub(crate) use driver::Written;
 pub(crate) use hold::{Hold, Holds};
 pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
+pub(crate) use stack::{Lower, SnapshotId};
 pub(crate) use upper::Upper;
 
+pub use driver::DriverName;
+
 use directory::Directories;
+use driver::Drivers;
 use writable::WritableLayers;
 
 /// All snapshots of one manager.
@@ -83,7 +92,9 @@ impl Snapshots {
     /// Opens the snapshots under the data root. [`Self::sweep`] them when all images hold theirs.
     pub(crate) fn open(config: &Config, store: Arc<Store>) -> Result<Self> {
         let directories = Directories::open(config.data_root.join("snapshots"))?;
-        let layers = Arc::new(Layers::open(Arc::clone(&directories), Arc::clone(&store))?);
+        let drivers = Drivers::open(Arc::clone(&directories))?;
+        let layers = Layers::open(Arc::clone(&directories), drivers, Arc::clone(&store))?;
+        let layers = Arc::new(layers);
         let writable = WritableLayers::open(Arc::clone(&directories), store, layers)?;
         Ok(Self { directories, writable: Arc::new(writable) })
     }
@@ -143,19 +154,19 @@ impl Snapshots {
         self.writable.upper(key)
     }
 
-    /// The directories of the container `key`.
+    /// The directories of the container `key`, if it is an overlay's.
     ///
     /// # Errors
     /// [`crate::Kind::NotFound`] if there is no such writable layer.
-    pub fn directories(&self, key: &str) -> Result<GraphDirs> {
+    pub fn directories(&self, key: &str) -> Result<Option<GraphDirs>> {
         self.writable.directories(key)
     }
 
-    /// The directories of an image.
+    /// The directories of an image, if it is an overlay's.
     ///
     /// # Errors
     /// [`crate::Kind::NotFound`] if the image has no layers, or is gone.
-    pub fn image_directories(&self, image: &Image) -> Result<GraphDirs> {
+    pub fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
         self.writable.image_directories(image)
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::driver::DriverName;
+use super::stack::SnapshotId;
 use crate::image::{ChainId, DiffId};
 use crate::store::Table;
 
@@ -16,6 +18,9 @@ pub(super) const WRITABLE: Table<WritableRecord> = Table::new("writable");
 pub(crate) struct LayerRecord {
     /// Its directory, `snapshots/<number>`.
     pub(crate) directory: u64,
+    /// Who made what is in there.
+    #[serde(default)]
+    pub(crate) driver: DriverName,
     /// The layers below it; none: it is the lowest.
     pub(crate) below: Option<ChainId>,
     /// Its content.
@@ -24,11 +29,21 @@ pub(crate) struct LayerRecord {
     pub(crate) size: u64,
 }
 
+impl LayerRecord {
+    /// The snapshot that it is.
+    pub(crate) fn snapshot(&self) -> SnapshotId {
+        SnapshotId { number: self.directory, driver: self.driver }
+    }
+}
+
 /// A container's writable layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct WritableRecord {
     /// Its directory, `snapshots/<number>`.
     pub(super) directory: u64,
+    /// Who made what is in there.
+    #[serde(default)]
+    pub(super) driver: DriverName,
     /// The uppermost of the layers below it; none: its image has none.
     pub(super) below: Option<ChainId>,
 }

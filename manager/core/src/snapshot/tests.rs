@@ -26,7 +26,7 @@ async fn a_writable_layer_lives_upon_its_image() {
 
     snapshots.prepare("box", &image).await.unwrap();
     assert_eq!(snapshots.prepare("box", &image).await.unwrap_err().kind(), crate::Kind::Conflict);
-    let directories = snapshots.directories("box").unwrap();
+    let directories = snapshots.directories("box").unwrap().unwrap();
     assert_eq!(std::fs::read(format!("{}/etc/name", directories.lower)).unwrap(), b"tare");
     assert_eq!(directories.upper.metadata().unwrap().permissions().mode() & 0o7777, 0o751);
     let mounts = snapshots.mounts("box").unwrap();
@@ -50,7 +50,7 @@ async fn what_no_record_names_is_swept_and_the_rest_stays() {
     let image = import(&images, &tar_of(&[Member::file("a", b"a")]), Some("kept")).await;
     images.snapshots().prepare("kept", &image).await.unwrap();
     images.snapshots().prepare("lost", &image).await.unwrap();
-    let kept = images.snapshots().directories("kept").unwrap();
+    let kept = images.snapshots().directories("kept").unwrap().unwrap();
     drop(images);
     let stray = root.path().join("snapshots").join("77");
     std::fs::create_dir_all(stray.join("fs/deep/er")).unwrap();
@@ -59,7 +59,7 @@ async fn what_no_record_names_is_swept_and_the_rest_stays() {
     let images = open(root.path());
     assert!(!stray.exists());
     assert_eq!(std::fs::read_dir(root.path().join("ingest")).unwrap().count(), 0);
-    assert_eq!(images.snapshots().directories("kept").unwrap(), kept);
+    assert_eq!(images.snapshots().directories("kept").unwrap().unwrap(), kept);
     assert_eq!(images.resolve("kept").unwrap().id, image.id);
     images.snapshots().retain(&HashSet::from(["kept".to_owned()])).await.unwrap();
     assert!(images.snapshots().directories("lost").is_err());

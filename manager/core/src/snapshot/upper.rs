@@ -1,36 +1,44 @@
 //! A container's own layer, for whoever compares or packs it.
 
-use std::fs::File;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use rustix::fs::{Mode, OFlags};
 
+use super::driver::Written;
+use super::lowers::Lowers;
 use super::writable::WritableLayers;
 use crate::error::{Error, Result};
 use crate::image::ChainId;
 
 /// What a container wrote, and what lies below it. As long as the container is, so are these.
 pub(crate) struct Upper {
-    /// What it wrote, with overlay's marks of what it deleted.
-    pub(crate) own: OwnedFd,
-    /// The layers of its image, uppermost first.
-    pub(crate) lowers: Vec<OwnedFd>,
+    /// What it wrote.
+    pub(crate) own: Written,
+    /// The layers of its image.
+    pub(crate) lowers: Lowers,
     /// The uppermost of them.
     pub(crate) below: Option<ChainId>,
+}
+
+impl Written {
+    /// Makes the empty file `name` in the root of a container that hasn't run yet. Nothing of the
+    /// image's is written through.
+    pub(crate) fn place(&self, name: &str) -> Result<()> {
+        let Self::Changes(root) = self;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        match rustix::fs::openat(root, name, flags, mode) {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(Error::io(format_args!("make {name} in a container"), errno.into())),
+        }
+    }
 }
 
 impl WritableLayers {
     /// The layer of the container `key`.
     pub(super) fn upper(&self, key: &str) -> Result<Upper> {
         let record = self.record(key)?;
-        let stack = self.layers.stack(record.below)?;
-        let lowers: Result<Vec<_>> =
-            stack.iter().map(|number| open(&self.directories.files(*number))).collect();
-        let own = open(&self.directories.files(record.directory))?;
-        Ok(Upper { own, lowers: lowers?, below: record.below })
+        let lowers = self.layers.lowers(record.below)?;
+        let own = self.driver(&record)?.written(&self.directories.path(record.directory))?;
+        Ok(Upper { own, lowers, below: record.below })
     }
-}
-
-fn open(path: &Path) -> Result<OwnedFd> {
-    let opened = File::open(path).map(OwnedFd::from);
-    opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))
 }

@@ -1,14 +1,11 @@
 //! Containers' writable layers.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Gid, Mode, Uid};
-
-use super::directory::{Directories, FILES, WORK, sync_directory};
+use super::directory::Directories;
+use super::driver::{Driver, Drivers, Written, check_stack};
 use super::hold::Hold;
 use super::layers::Layers;
 use super::record::{WRITABLE, WritableRecord};
@@ -17,17 +14,13 @@ use crate::error::{Error, Result};
 use crate::image::{ChainId, Image};
 use crate::store::Store;
 
-/// The empty directory below a container whose image has no layers: overlay needs one.
-const NOTHING: &str = "nothing";
-
 /// All writable layers.
 pub(super) struct WritableLayers {
     pub(super) directories: Arc<Directories>,
+    pub(super) drivers: Arc<Drivers>,
     store: Arc<Store>,
     pub(super) layers: Arc<Layers>,
     records: Mutex<HashMap<String, Writable>>,
-    /// Options of every overlay here.
-    options: Vec<String>,
 }
 
 struct Writable {
@@ -48,8 +41,8 @@ impl WritableLayers {
             let hold = layers.hold(layers.chain(record.below));
             records.insert(key, Writable { record, _hold: hold });
         }
-        let options = overlay_options();
-        Ok(Self { directories, store, layers, records: Mutex::new(records), options })
+        let drivers = Arc::clone(&layers.drivers);
+        Ok(Self { directories, drivers, store, layers, records: Mutex::new(records) })
     }
 
     pub(super) fn prepare(&self, key: &str, top: Option<ChainId>) -> Result<()> {
@@ -57,18 +50,13 @@ impl WritableLayers {
             return Err(Error::conflict(format!("the snapshot {key} exists already")));
         }
         let hold = self.layers.hold(self.layers.chain(top));
-        let stack = self.layers.stack(top)?;
+        let driver = self.drivers.chosen();
+        check_stack(driver, &self.layers.stack(top)?)?;
         let fresh = self.directories.fresh()?;
-        fresh.add(WORK, 0o700)?;
-        match stack.first() {
-            Some(top) => imitate_root(&self.directories.files(*top), &fresh.files())?,
-            None => fresh.add(NOTHING, 0o755)?,
-        }
-        for path in [fresh.files(), fresh.path().to_owned()] {
-            sync_directory(&path)?;
-        }
+        driver.prepare(fresh.path(), &self.layers.lowers(top)?)?;
         self.directories.sync()?;
-        let record = WritableRecord { directory: fresh.number(), below: top };
+        let (directory, driver) = (fresh.number(), driver.name());
+        let record = WritableRecord { directory, driver, below: top };
         self.store.write(|change| change.put(&WRITABLE, key, &record))?;
         self.lock().insert(key.to_owned(), Writable { record, _hold: hold });
         fresh.keep();
@@ -95,55 +83,37 @@ impl WritableLayers {
     }
 
     pub(super) fn mounts(&self, key: &str) -> Result<Vec<Mount>> {
-        let directories = self.directories(key)?;
-        let mut options = vec![
-            format!("lowerdir={}", directories.lower),
-            format!("upperdir={}", directories.upper.display()),
-            format!("workdir={}", directories.work.display()),
-        ];
-        options.extend_from_slice(&self.options);
-        Ok(vec![Mount { kind: "overlay".to_owned(), source: "overlay".to_owned(), options }])
-    }
-
-    pub(super) fn directories(&self, key: &str) -> Result<GraphDirs> {
         let record = self.record(key)?;
-        let own = self.directories.path(record.directory);
-        let stack = self.layers.stack(record.below)?;
-        let lower = match stack.as_slice() {
-            [] => own.join(NOTHING).display().to_string(),
-            stack => self.joined(stack),
-        };
-        Ok(GraphDirs { lower, ..graph_directories(&own) })
+        let layers = self.drivers.locate(&self.layers.stack(record.below)?);
+        self.driver(&record)?.mounts(&self.directories.path(record.directory), &layers)
     }
 
-    pub(super) fn image_directories(&self, image: &Image) -> Result<GraphDirs> {
+    pub(super) fn directories(&self, key: &str) -> Result<Option<GraphDirs>> {
+        let record = self.record(key)?;
+        let layers = self.drivers.locate(&self.layers.stack(record.below)?);
+        let own = self.directories.path(record.directory);
+        Ok(self.driver(&record)?.directories(&own, &layers))
+    }
+
+    pub(super) fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
         let stack = self.layers.stack(image.top())?;
         let Some((top, lower)) = stack.split_first() else {
             return Err(Error::not_found(format!("the image {} has no layers", image.id)));
         };
-        let own = self.directories.path(*top);
-        Ok(GraphDirs { lower: self.joined(lower), ..graph_directories(&own) })
+        let own = self.directories.path(top.number);
+        Ok(self.drivers.get(top.driver)?.directories(&own, &self.drivers.locate(lower)))
     }
 
     pub(super) fn usage(&self, key: &str) -> Result<Usage> {
-        let path = self.directories.files(self.record(key)?.directory);
-        let measure = || usage::bytes(File::open(&path)?.as_fd());
-        let bytes = measure()
-            .map_err(|error| Error::io(format_args!("measure {}", path.display()), error))?;
+        let Written::Changes(own) = self.upper(key)?.own;
+        let bytes = usage::bytes(own.as_fd())
+            .map_err(|error| Error::io("measure what a container wrote", error))?;
         Ok(Usage { bytes })
     }
 
     /// The directories that records name.
     pub(super) fn named(&self) -> Vec<u64> {
         self.lock().values().map(|writable| writable.record.directory).collect()
-    }
-
-    fn joined(&self, stack: &[u64]) -> String {
-        let paths: Vec<String> = stack
-            .iter()
-            .map(|number| self.directories.files(*number).display().to_string())
-            .collect();
-        paths.join(":")
     }
 
     pub(super) fn record(&self, key: &str) -> Result<WritableRecord> {
@@ -154,54 +124,11 @@ impl WritableLayers {
         Ok(writable.record.clone())
     }
 
+    pub(super) fn driver(&self, record: &WritableRecord) -> Result<&dyn Driver> {
+        self.drivers.get(record.driver)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Writable>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The directories of the snapshot `own`, without those below it.
-fn graph_directories(own: &Path) -> GraphDirs {
-    GraphDirs {
-        lower: String::new(),
-        upper: own.join(FILES),
-        work: own.join(WORK),
-        merged: own.join("merged"),
-    }
-}
-
-/// What is seen as the root's owner and mode is the upper directory's: they are the image's.
-fn imitate_root(original: &Path, made: &Path) -> Result<()> {
-    let open = |path: &Path| -> Result<OwnedFd> {
-        let opened = File::open(path).map(OwnedFd::from);
-        opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))
-    };
-    let doing = || format!("make {} like {}", made.display(), original.display());
-    let stat =
-        rustix::fs::fstat(open(original)?).map_err(|errno| Error::io(doing(), errno.into()))?;
-    let made = open(made)?;
-    let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::fchown(&made, Some(owner), Some(group))
-        .and_then(|()| rustix::fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)))
-        .map_err(|errno| Error::io(doing(), errno.into()))
-}
-
-/// What a host may have on for all overlays and is not wanted here. With an index, lower directories
-/// that many containers share can't be mounted; with redirects and files that hold only what is
-/// said of them, a container's own layer doesn't say what it changed.
-fn overlay_options() -> Vec<String> {
-    let parameters = Path::new("/sys/module/overlay/parameters");
-    let is_on = |name: &str| {
-        std::fs::read_to_string(parameters.join(name)).is_ok_and(|value| value.trim() == "Y")
-    };
-    let mut options = Vec::new();
-    if parameters.join("index").exists() {
-        options.push("index=off".to_owned());
-    }
-    options.extend(
-        ["redirect_dir", "metacopy"]
-            .into_iter()
-            .filter(|name| is_on(name))
-            .map(|name| format!("{name}=off")),
-    );
-    options
 }

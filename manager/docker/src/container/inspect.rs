@@ -70,7 +70,7 @@ pub(super) async fn handle(
 fn inspect(api: &Api, container: &Container) -> Inspect {
     let id = container.id.as_str();
     let file = |name: &str| container.directory.join(name).display().to_string();
-    let directories = api.engine.images.snapshots().directories(id).ok();
+    let directories = api.engine.images.snapshots().directories(id).ok().flatten();
     Inspect {
         id: id.to_owned(),
         created: rfc3339(container.created),

@@ -95,7 +95,7 @@ pub(super) fn handle(
         query.refuse("manifests")?;
     }
     let image = api.engine.images.resolve(name)?;
-    let directories = api.engine.images.snapshots().image_directories(&image).ok();
+    let directories = api.engine.images.snapshots().image_directories(&image).ok().flatten();
     let graph_driver = GraphDriver::of_image(directories.as_ref());
     Ok(Json(inspect(&image, graph_driver, version)).into_response())
 }

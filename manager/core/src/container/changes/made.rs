@@ -1,12 +1,10 @@
 //! What a start makes in a container's own layer: places for mounts that every container has. They
 //! are nobody's changes. A place of a volume or of another mount of the user's is, as in docker.
 
-use std::os::fd::OwnedFd;
-
 use rustix::fs::{FileType, Stat};
 
+use crate::snapshot::lowers::{Below, Lowers};
 use crate::snapshot::pack::Made;
-use crate::snapshot::unpack::lower::{Below, Lowers};
 
 /// Empty files that are covered while the container runs, or that say that it is one.
 const FILES: [&[u8]; 4] = [b".dockerenv", b"etc/hostname", b"etc/hosts", b"etc/resolv.conf"];
@@ -14,14 +12,14 @@ const FILES: [&[u8]; 4] = [b".dockerenv", b"etc/hostname", b"etc/hosts", b"etc/r
 const DIRECTORIES: [&[u8]; 4] = [b"dev", b"etc", b"proc", b"sys"];
 
 /// Tells what a start made.
-pub(in crate::container) struct MadeByStart {
-    lowers: Lowers,
+pub(in crate::container) struct MadeByStart<'a> {
+    lowers: &'a Lowers,
 }
 
-impl MadeByStart {
-    /// For a layer upon these, uppermost first.
-    pub(in crate::container) fn new(lowers: Vec<OwnedFd>) -> Self {
-        Self { lowers: Lowers::new(lowers) }
+impl<'a> MadeByStart<'a> {
+    /// For a layer upon these.
+    pub(in crate::container) fn new(lowers: &'a Lowers) -> Self {
+        Self { lowers }
     }
 
     /// Who made what the container's layer has at `path`.

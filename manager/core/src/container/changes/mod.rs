@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use super::Containers;
 use super::id::ContainerId;
-use super::rootfs::Rootfs;
 use super::work::blocking;
 use crate::error::Result;
-use crate::snapshot::Upper;
+use crate::snapshot::{Upper, Written};
 
 pub(super) use made::MadeByStart;
 
@@ -46,12 +45,9 @@ impl Containers {
         let container = self.index.get(id)?.container();
         let snapshots = self.images.snapshots().clone();
         blocking(move || {
-            let key = container.id.as_str();
-            let Upper { own, lowers, .. } = snapshots.upper(key)?;
-            let made = MadeByStart::new(lowers);
-            // The layers of its image as one, which nobody else sees.
-            let old = Rootfs::of_layers(&snapshots.directories(key)?.lower)?.handle()?;
-            walk::changes(&own, &old, &made)
+            let Upper { own: Written::Changes(own), lowers, .. } =
+                snapshots.upper(container.id.as_str())?;
+            walk::changes(&own, &lowers)
         })
         .await
     }

@@ -8,6 +8,8 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags};
 
 use super::*;
+use crate::snapshot::lowers::{Layer, Lowers};
+use crate::snapshot::marks::Marks;
 
 fn open(path: &Path) -> OwnedFd {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap()
@@ -16,8 +18,8 @@ fn open(path: &Path) -> OwnedFd {
 /// The changes of `own` upon `old`, as `docker diff` prints them.
 fn diff(directory: &Path) -> Vec<String> {
     let (own, old) = (open(&directory.join("own")), open(&directory.join("old")));
-    let made = MadeByStart::new(vec![old.try_clone().unwrap()]);
-    let changes = walk::changes(&own, &old, &made).unwrap();
+    let old = Lowers::open(vec![Layer { root: old, marks: Marks::Overlay }]);
+    let changes = walk::changes(&own, &old).unwrap();
     let letter = |kind| match kind {
         ChangeKind::Added => "A",
         ChangeKind::Modified => "C",

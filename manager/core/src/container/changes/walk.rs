@@ -9,7 +9,9 @@ use rustix::io::Errno;
 use super::{Change, ChangeKind, MadeByStart};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
-use crate::snapshot::pack::{Made, is_opaque, is_whiteout};
+use crate::snapshot::lowers::{Lowers, Seen};
+use crate::snapshot::marks::Marks;
+use crate::snapshot::pack::Made;
 
 const BELOW: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -20,19 +22,14 @@ const DIRECTORY: OFlags =
 /// A comparison under way.
 struct Comparison<'a> {
     own: &'a OwnedFd,
-    old: &'a OwnedFd,
-    made: &'a MadeByStart,
+    old: &'a Lowers,
+    made: MadeByStart<'a>,
     changes: Vec<(Vec<u8>, ChangeKind)>,
 }
 
-/// Something of the container's layer.
-struct Found {
-    handle: OwnedFd,
-    stat: Stat,
-}
-
 /// What `own`, overlay's upper directory, changes in `old`, by path.
-pub(super) fn changes(own: &OwnedFd, old: &OwnedFd, made: &MadeByStart) -> Result<Vec<Change>> {
+pub(super) fn changes(own: &OwnedFd, old: &Lowers) -> Result<Vec<Change>> {
+    let made = MadeByStart::new(old);
     let mut comparison = Comparison { own, old, made, changes: Vec::new() };
     let mut ahead = vec![Vec::new()];
     while let Some(directory) = ahead.pop() {
@@ -45,7 +42,7 @@ impl Comparison<'_> {
     /// Compares what is in a directory that the container's layer has.
     fn directory(&mut self, path: &[u8], ahead: &mut Vec<Vec<u8>>) -> Result<()> {
         let Some(directory) = open(self.own, path, DIRECTORY)? else { return Ok(()) };
-        if is_opaque(directory.as_fd()) {
+        if Marks::Overlay.is_opaque(directory.as_fd())? {
             self.hidden(path, &directory)?;
         }
         for name in names(directory)? {
@@ -53,7 +50,7 @@ impl Comparison<'_> {
             let Some(handle) = open(self.own, &path, HANDLE)? else { continue };
             let stat = rustix::fs::fstat(&handle).map_err(failed)?;
             let is_directory = is_directory(&stat);
-            self.compare(&path, &Found { handle, stat })?;
+            self.compare(&path, &Seen { handle, stat })?;
             if is_directory {
                 ahead.push(path);
             }
@@ -61,11 +58,11 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    fn compare(&mut self, path: &[u8], new: &Found) -> Result<()> {
-        let old = self.old(path)?;
+    fn compare(&mut self, path: &[u8], new: &Seen) -> Result<()> {
+        let old = self.old.look(path)?;
         let kind = match (&old, self.made.tell(path, &new.stat)) {
-            (Some(_), _) if is_whiteout(&new.stat) => ChangeKind::Deleted,
-            (None, _) if is_whiteout(&new.stat) => return Ok(()),
+            (Some(_), _) if Marks::Overlay.is_whiteout(&new.stat) => ChangeKind::Deleted,
+            (None, _) if Marks::Overlay.is_whiteout(&new.stat) => return Ok(()),
             (_, Made::Start | Made::StartAround) => return Ok(()),
             (None, Made::Container) => ChangeKind::Added,
             (Some(old), Made::Container) if differ(old, new) => ChangeKind::Modified,
@@ -77,8 +74,7 @@ impl Comparison<'_> {
 
     /// What the image has in a directory that the container made anew, and the container doesn't.
     fn hidden(&mut self, path: &[u8], directory: &OwnedFd) -> Result<()> {
-        let Some(old) = open(self.old, path, DIRECTORY)? else { return Ok(()) };
-        for name in names(old)? {
+        for name in self.old.names(path)? {
             match rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {
                     self.changes.push((path::join(path, &name), ChangeKind::Deleted));
@@ -88,12 +84,6 @@ impl Comparison<'_> {
             }
         }
         Ok(())
-    }
-
-    fn old(&self, path: &[u8]) -> Result<Option<Found>> {
-        let Some(handle) = open(self.old, path, HANDLE)? else { return Ok(None) };
-        let stat = rustix::fs::fstat(&handle).map_err(failed)?;
-        Ok(Some(Found { handle, stat }))
     }
 
     /// All changes in order; a directory in which something changed has changed, too.
@@ -122,7 +112,7 @@ impl Comparison<'_> {
 
 /// Whether a file is another than the image's, as docker sees it: the time and size of a directory
 /// change with what is in it, and say nothing.
-fn differ(old: &Found, new: &Found) -> bool {
+fn differ(old: &Seen, new: &Seen) -> bool {
     let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev);
     let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
     facts(&old.stat) != facts(&new.stat)
@@ -131,7 +121,7 @@ fn differ(old: &Found, new: &Found) -> bool {
 }
 
 /// The capabilities of a program.
-fn capability(found: &Found) -> Option<Vec<u8>> {
+fn capability(found: &Seen) -> Option<Vec<u8>> {
     use std::os::fd::AsRawFd;
     if FileType::from_raw_mode(found.stat.st_mode) != FileType::RegularFile {
         return None;

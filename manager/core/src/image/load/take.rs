@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::Found;
 use super::spool::Spooled;
 use crate::error::{Error, Result};
-use crate::image::archive::{Archive, unreadable};
+use crate::image::archive::unreadable;
 use crate::image::catalog::{Catalog, NewImage};
 use crate::image::compression::Compression;
 use crate::image::config::ImageConfig;
@@ -18,7 +18,7 @@ use crate::image::image::Layer;
 use crate::image::pipeline::decoded;
 use crate::image::record::{CONFIG, ImageRecord};
 use crate::image::{Loaded, Progress};
-use crate::snapshot::NewLayer;
+use crate::snapshot::{Lower, NewLayer, SnapshotId};
 
 /// Bytes between two reports of progress.
 const REPORT_EVERY: u64 = 1 << 20;
@@ -95,35 +95,35 @@ impl Work<'_> {
         unpacked: &mut Unpacked,
     ) -> Result<Vec<Layer>> {
         let mut layers: Vec<Layer> = Vec::new();
-        // Directories of the layers so far, uppermost first.
-        let mut stack: Vec<u64> = Vec::new();
+        // The layers so far, uppermost first.
+        let mut stack: Vec<SnapshotId> = Vec::new();
         for (position, (blob, diff_id)) in
             found.layers.iter().zip(&config.rootfs.diff_ids).enumerate()
         {
             let below = layers.last().map(|layer| layer.chain_id);
             let chain_id = ChainId::extend(below, *diff_id);
-            let (directory, size, media_type);
+            let (snapshot, size, media_type);
             if let Some(known) = self.known(chain_id, unpacked) {
-                (directory, size) = known;
+                (snapshot, size) = known;
                 media_type = self.verify(blob, *diff_id, position)?;
             } else {
                 let new;
                 (new, media_type) = self.unpack(blob, *diff_id, below, &stack, position)?;
-                (directory, size) = (new.unpacked.directory(), new.unpacked.size);
+                (snapshot, size) = (new.unpacked.snapshot(), new.unpacked.size);
                 unpacked.insert(chain_id, new);
             }
-            stack.insert(0, directory);
+            stack.insert(0, snapshot);
             let blob = blob.describe(media_type);
             layers.push(Layer { diff_id: *diff_id, chain_id, blob, size });
         }
         Ok(layers)
     }
 
-    /// The directory and size of a layer that is there, or that this load has unpacked.
-    fn known(&self, chain: ChainId, unpacked: &Unpacked) -> Option<(u64, u64)> {
+    /// The snapshot and size of a layer that is there, or that this load has unpacked.
+    fn known(&self, chain: ChainId, unpacked: &Unpacked) -> Option<(SnapshotId, u64)> {
         let recorded = self.catalog.layers.find(chain);
-        let recorded = recorded.map(|record| (record.directory, record.size));
-        let new = || unpacked.get(&chain).map(|new| (new.unpacked.directory(), new.unpacked.size));
+        let recorded = recorded.map(|record| (record.snapshot(), record.size));
+        let new = || unpacked.get(&chain).map(|new| (new.unpacked.snapshot(), new.unpacked.size));
         recorded.or_else(new)
     }
 
@@ -132,12 +132,13 @@ impl Work<'_> {
         blob: &Spooled,
         diff_id: DiffId,
         below: Option<ChainId>,
-        stack: &[u64],
+        stack: &[SnapshotId],
         position: usize,
     ) -> Result<(NewLayer, &'static str)> {
         let layers = &self.catalog.layers;
         let source = self.source(blob, diff_id)?;
-        let done = decoded(source, |chunks| layers.unpack(below, stack, &mut Archive::new(chunks)))
+        let stack = stack.iter().copied().map(Lower::from).collect();
+        let done = decoded(source, |chunks| layers.unpack(below, stack, chunks))
             .map_err(|error| error.while_doing(format_args!("layer {position}")))?;
         check(diff_id, DiffId(done.digest), position)?;
         let chain = ChainId::extend(below, diff_id);

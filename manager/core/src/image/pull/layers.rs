@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::image::blobs::Fetched;
 use crate::image::digest::{ChainId, Digest};
 use crate::image::image::{Blob, Layer};
-use crate::snapshot::{Hold, NewLayer};
+use crate::snapshot::{Hold, NewLayer, SnapshotId};
 
 /// How often it is told how far a layer is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -76,19 +76,19 @@ impl Work<'_> {
         downloads: &[Option<Arc<Flight<Download>>>],
     ) -> Result<(Vec<Layer>, Vec<Arc<NewLayer>>)> {
         let (mut layers, mut new) = (Vec::<Layer>::new(), Vec::new());
-        // Directories of the layers so far, uppermost first.
-        let mut stack: Vec<u64> = Vec::new();
+        // The layers so far, uppermost first.
+        let mut stack: Vec<SnapshotId> = Vec::new();
         for (planned, download) in planned.iter().zip(downloads) {
             let known = self.images.catalog.layers.find(planned.chain_id);
-            let (directory, size, blob) = match (known, download) {
+            let (snapshot, size, blob) = match (known, download) {
                 (Some(record), None) => {
                     let here = planned.here.clone().unwrap_or_else(|| planned.described());
-                    (record.directory, record.size, here)
+                    (record.snapshot(), record.size, here)
                 }
                 (Some(record), Some(download)) => {
                     download.done().await?;
                     self.tell_of(planned, LayerStep::Complete).await?;
-                    (record.directory, record.size, planned.described())
+                    (record.snapshot(), record.size, planned.described())
                 }
                 (None, Some(download)) => {
                     let below = layers.last().map(|layer| layer.chain_id);
@@ -100,16 +100,16 @@ impl Work<'_> {
                     };
                     let Unpacked { layer, media_type } =
                         self.unpack(planned, download, place).await?;
-                    let (directory, size) = (layer.unpacked.directory(), layer.unpacked.size);
+                    let (snapshot, size) = (layer.unpacked.snapshot(), layer.unpacked.size);
                     new.push(layer);
                     let blob = Blob { media_type: media_type.to_owned(), ..planned.described() };
-                    (directory, size, blob)
+                    (snapshot, size, blob)
                 }
                 (None, None) => {
                     return Err(Error::system(format!("the layer {} is gone", planned.chain_id)));
                 }
             };
-            stack.insert(0, directory);
+            stack.insert(0, snapshot);
             let Planned { diff_id, chain_id, .. } = *planned;
             layers.push(Layer { diff_id, chain_id, blob, size });
         }

@@ -10,11 +10,10 @@ use super::download::Download;
 use super::flights::Flight;
 use super::{Transfers, Work};
 use crate::error::{Error, Result};
-use crate::image::archive::Archive;
 use crate::image::blobs::Fetched;
 use crate::image::digest::{ChainId, DiffId};
 use crate::image::pipeline::decoded;
-use crate::snapshot::{Layers, NewLayer};
+use crate::snapshot::{Layers, Lower, NewLayer, SnapshotId};
 
 /// An unpacking as everyone sees it who waits for it.
 pub(super) struct Unpacking {
@@ -36,8 +35,8 @@ pub(super) struct Place {
     pub(super) chain: ChainId,
     pub(super) diff_id: DiffId,
     pub(super) below: Option<ChainId>,
-    /// Directories of the layers below, uppermost first.
-    pub(super) stack: Vec<u64>,
+    /// The layers below, uppermost first.
+    pub(super) stack: Vec<SnapshotId>,
 }
 
 impl Unpacking {
@@ -86,7 +85,8 @@ impl Job {
         let source = Counted { inner: content.reader(given_up), tell, count: 0 };
         let layers = self.layers;
         let unpacking = tokio::task::spawn_blocking(move || {
-            decoded(source, |chunks| layers.unpack(below, &stack, &mut Archive::new(chunks)))
+            let stack = stack.into_iter().map(Lower::from).collect();
+            decoded(source, |chunks| layers.unpack(below, stack, chunks))
         });
         let died = |error| Error::system("an unpacking's task died").caused_by(error);
         let done = match unpacking.await.map_err(died)? {

@@ -10,6 +10,7 @@ use super::walk::{failed, is_gone, reopen};
 use super::{Made, Packer, Tree, marks};
 use crate::error::Result;
 use crate::image::archive::{Entry, EntryKind, ModifiedAt, Segment};
+use crate::snapshot::marks::Marks;
 use crate::snapshot::unpack::metadata;
 
 /// Bytes that are read at once.
@@ -26,7 +27,7 @@ impl<W: Write> Packer<'_, W> {
         let mut made = Made::Container;
         if let Tree::Upper(made_by) = self.tree {
             marks::check_name(shown)?;
-            if marks::is_whiteout(stat) {
+            if Marks::Overlay.is_whiteout(stat) {
                 return self.whiteout(shown, stat);
             }
             made = made_by(shown, stat);

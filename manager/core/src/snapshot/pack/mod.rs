@@ -17,8 +17,6 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::Stat;
 
-pub(crate) use marks::{is_opaque, is_whiteout};
-
 use crate::error::Result;
 use crate::image::archive::{Entry, Writer, path};
 

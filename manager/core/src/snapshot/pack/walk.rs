@@ -7,9 +7,10 @@ use std::rc::Rc;
 use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Packer, Tree, marks};
+use super::{Packer, Tree};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
+use crate::snapshot::marks::Marks;
 
 /// Directories below one another that are kept open only every so often.
 const DEEP: usize = 24;
@@ -95,7 +96,7 @@ impl<W: Write> Packer<'_, W> {
             Err(errno) if is_gone(errno) => return Ok(()),
             Err(errno) => return Err(failed(&of.shown, errno)),
         };
-        if matches!(self.tree, Tree::Upper(_)) && marks::is_opaque(directory.as_fd()) {
+        if matches!(self.tree, Tree::Upper(_)) && Marks::Overlay.is_opaque(directory.as_fd())? {
             self.opaque_mark(&of.shown)?;
         }
         let mut names = Vec::new();

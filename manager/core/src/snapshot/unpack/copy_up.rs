@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Gid, Mode, Uid};
 
-use super::lower::Below;
 use super::metadata::{self, failed};
 use super::tree::{Place, Tree};
 use super::walk::Missing;
 use crate::error::{Error, Result};
+use crate::snapshot::lowers::Below;
 
 impl Tree {
     /// Copies the regular file that the lower layers have at `target` to the same place in this

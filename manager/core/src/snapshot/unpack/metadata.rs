@@ -1,15 +1,12 @@
 //! Owners, modes, times and extended attributes.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::image::archive::{Entry, ModifiedAt};
-
-/// The attribute by which overlay hides what lies below a directory.
-pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Attributes that a layer may set. Overlay's own (`trusted.overlay.`, `user.overlay.`) would
 /// redirect lookups; labels of security modules belong to the host.
@@ -136,12 +133,6 @@ pub(crate) fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>
         attributes.push((name.to_vec(), value));
     }
     Ok(attributes)
-}
-
-/// Hides what lies below `directory`.
-pub(super) fn make_opaque(directory: impl AsFd) -> Result<()> {
-    rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty())
-        .map_err(|errno| failed("mark the directory as opaque", errno))
 }
 
 /// When what `stat` describes last changed.

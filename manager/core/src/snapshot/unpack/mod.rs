@@ -3,12 +3,11 @@
 //! Nothing of a layer is trusted. Each path is resolved one component at a time by descriptor, in
 //! [`tree`], so that no link, `..` or absolute path leads out of the layer's directory; the kernel
 //! is only ever given a name in a directory that we hold open. A layer is unpacked by itself: what
-//! it leaves out is looked up in the layers below, in [`lower`], and never changed there.
+//! it leaves out is looked up in the layers below, in [`super::lowers`], and never changed there.
 
 mod apply;
 mod copy_up;
 pub(crate) mod file;
-pub(crate) mod lower;
 pub(crate) mod metadata;
 mod tree;
 mod walk;
@@ -20,28 +19,32 @@ mod tests;
 use std::io::BufRead;
 use std::os::fd::OwnedFd;
 
+use super::lowers::Lowers;
+use super::marks::Marks;
 use crate::error::Result;
 use crate::image::archive::Archive;
 
 use tree::Tree;
 
-/// Unpacks `archive` into the empty directory `root`, over the layers `lowers`, uppermost first.
-/// Returns the bytes of the files in it. Nothing is synced to disk.
+/// Unpacks `archive` into the empty directory `root`, over the layers `lowers`, with `marks` of what
+/// is gone. Returns the bytes of the files in it. Nothing is synced to disk.
 ///
 /// # Errors
 /// [`crate::Kind::Invalid`] for an archive that is no layer, [`crate::Kind::Exhausted`] for a full
 /// disk; the directory is then half filled.
-pub(crate) fn unpack<R: BufRead>(
-    archive: &mut Archive<R>,
+pub(crate) fn unpack(
+    archive: &mut dyn BufRead,
     root: OwnedFd,
-    lowers: Vec<OwnedFd>,
+    lowers: Lowers,
+    marks: Marks,
 ) -> Result<u64> {
-    let mut tree = Tree::new(root, lowers)?;
+    let mut archive = Archive::new(archive);
+    let mut tree = Tree::new(root, lowers, marks)?;
     let mut size = 0_u64;
     while let Some(entry) = archive.next()? {
         let shown = String::from_utf8_lossy(&entry.path).into_owned();
         let bytes = tree
-            .apply(entry, archive)
+            .apply(entry, &mut archive)
             .map_err(|error| error.while_doing(format_args!("unpack {shown:?}")))?;
         size = size.saturating_add(bytes);
     }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::metadata::OPAQUE;
 use super::*;
 use crate::error::Error;
 use crate::image::archive::testing::{Member, sparse_tar, tar_of};
+use crate::snapshot::lowers::Layer;
+use crate::snapshot::marks::OPAQUE;
 
 /// A directory with layers in it, and a canary beside them.
 struct Stage {
@@ -30,8 +31,9 @@ impl Stage {
         let path = self.directory.path().join(self.layers.len().to_string());
         fs::create_dir(&path).unwrap();
         let open = |path: &PathBuf| OwnedFd::from(fs::File::open(path).unwrap());
-        let lowers = self.layers.iter().rev().map(open).collect();
-        let outcome = unpack(&mut Archive::new(tar), open(&path), lowers);
+        let layer = |path| Layer { root: open(path), marks: Marks::Overlay };
+        let lowers = Lowers::open(self.layers.iter().rev().map(layer).collect());
+        let outcome = unpack(&mut &tar[..], open(&path), lowers, Marks::Overlay);
         self.layers.push(path);
         self.check_canary();
         outcome
@@ -395,6 +397,6 @@ fn a_planted_link_on_the_way_is_not_followed_outside() {
     symlink(stage.outside(), root.join("l")).unwrap();
     let open = OwnedFd::from(fs::File::open(&root).unwrap());
     let tar = tar_of(&[Member::file("l/canary", b"dead")]);
-    unpack(&mut Archive::new(tar.as_slice()), open, Vec::new()).unwrap();
+    unpack(&mut tar.as_slice(), open, Lowers::open(Vec::new()), Marks::Overlay).unwrap();
     stage.check_canary();
 }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use super::lower::Lowers;
-use super::metadata::{self, Late, failed};
+use super::metadata::{Late, failed};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
 use crate::snapshot::delete;
+use crate::snapshot::lowers::Lowers;
+use crate::snapshot::marks::Marks;
 
 /// Directories that are kept open.
 const OPEN: usize = 256;
@@ -27,6 +28,7 @@ pub(super) const DIRECTORY: OFlags =
 pub(super) struct Tree {
     root: Rc<OwnedFd>,
     pub(super) lowers: Lowers,
+    pub(super) marks: Marks,
     /// Open directories by their path: real ones, with no link on the way.
     open: HashMap<Vec<u8>, Rc<OwnedFd>>,
     /// What directories get in the end, by their path.
@@ -54,16 +56,17 @@ impl Place {
 
 impl Tree {
     /// The empty tree `root` over `lowers`.
-    pub(super) fn new(root: OwnedFd, lowers: Vec<OwnedFd>) -> Result<Self> {
+    pub(super) fn new(root: OwnedFd, lowers: Lowers, marks: Marks) -> Result<Self> {
         let mut tree = Self {
             root: Rc::new(root),
-            lowers: Lowers::new(lowers),
+            lowers,
+            marks,
             open: HashMap::new(),
             late: BTreeMap::from([(Vec::new(), Late::unsaid())]),
             opaque: BTreeSet::new(),
             remembered: 0,
         };
-        if let Some(below) = tree.lowers.root() {
+        if let Some(below) = tree.lowers.root()? {
             let stat = rustix::fs::fstat(below).map_err(|errno| failed("look below", errno))?;
             let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
             rustix::fs::fchown(&tree.root, Some(owner), Some(group))
@@ -158,7 +161,7 @@ impl Tree {
         self.clear(place)?;
         rustix::fs::mkdirat(&place.directory, name, Mode::RWXU)
             .map_err(|errno| failed("make the directory", errno))?;
-        if is_whiteout(&stat) {
+        if self.marks.is_whiteout(&stat) {
             self.hide_below(place)?;
         }
         Ok(())
@@ -169,7 +172,7 @@ impl Tree {
         let directory =
             rustix::fs::openat(&place.directory, place.name.as_slice(), DIRECTORY, Mode::empty())
                 .map_err(|errno| failed("open the directory", errno))?;
-        metadata::make_opaque(directory)?;
+        self.marks.make_opaque(directory.as_fd())?;
         self.set_opaque(place.path())
     }
 
@@ -215,9 +218,4 @@ impl Tree {
         }
         Ok(())
     }
-}
-
-/// Whether it is overlay's mark of something deleted.
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
-use super::lower::Below;
 use super::metadata::{self, Late, failed};
-use super::tree::{DIRECTORY, Place, Tree, is_whiteout};
+use super::tree::{DIRECTORY, Place, Tree};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
+use crate::snapshot::lowers::Below;
 
 /// Symbolic links that one path may lead through, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -117,7 +117,7 @@ impl Tree {
             name: name.to_vec(),
         };
         match self.look(&place)? {
-            Some(stat) if is_whiteout(&stat) => {
+            Some(stat) if self.marks.is_whiteout(&stat) => {
                 if missing == Missing::Stop {
                     return Ok(Step::Nowhere);
                 }

@@ -1,16 +1,14 @@
 //! How a layer takes away what lies below: marks in its archive become overlay's.
 
-use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
-use rustix::fs::{FileType, Mode, RawDir};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::metadata::{self, failed};
+use super::metadata::failed;
 use super::tree::{Place, Tree};
 use super::walk::Missing;
 use crate::error::{Error, Result};
-use crate::image::archive::path;
 
 const PREFIX: &[u8] = b".wh.";
 const META: &[u8] = b".wh..wh.";
@@ -46,7 +44,7 @@ impl Tree {
             return Ok(());
         }
         if !place.above.is_empty() {
-            metadata::make_opaque(&place.directory)?;
+            self.marks.make_opaque(place.directory.as_fd())?;
         }
         self.set_opaque(place.above.clone())
     }
@@ -56,13 +54,7 @@ impl Tree {
         if self.lowers.is_empty() {
             return Ok(());
         }
-        match rustix::fs::mknodat(
-            &place.directory,
-            place.name.as_slice(),
-            FileType::CharacterDevice,
-            Mode::empty(),
-            rustix::fs::makedev(0, 0),
-        ) {
+        match self.marks.make_whiteout(place.directory.as_fd(), &place.name) {
             Ok(()) => return Ok(()),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed("make the whiteout", errno)),
@@ -77,25 +69,8 @@ impl Tree {
 
     /// Overlay takes no notice of an opaque root: hides each thing in it by itself.
     pub(super) fn hide_below_root(&mut self) -> Result<()> {
-        let mut names = BTreeSet::new();
-        for layer in self.lowers.iter() {
-            // A descriptor of its own, for its own position.
-            let listing = rustix::fs::openat(
-                layer,
-                ".",
-                rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .map_err(|errno| failed("list the layers below", errno))?;
-            let mut buffer = Vec::with_capacity(8192);
-            let mut entries = RawDir::new(listing.as_fd(), buffer.spare_capacity_mut());
-            while let Some(entry) = entries.next() {
-                let entry = entry.map_err(|errno| failed("list the layers below", errno))?;
-                names.insert(entry.file_name().to_bytes().to_vec());
-            }
-        }
-        for name in names.iter().filter(|name| !matches!(name.as_slice(), b"." | b"..")) {
-            let place = self.place(&path::join(b"", name), Missing::Stop)?;
+        for name in &self.lowers.names(b"")? {
+            let place = self.place(&name, Missing::Stop)?;
             if let Some(place) = place {
                 self.apply_whiteout(&place)?;
             }

@@ -1,0 +1,163 @@
+//! How snapshots are on disk: one trait, and the drivers that implement it.
+
+mod choice;
+mod overlay;
+
+use std::io::BufRead;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::Directories;
+use super::lowers::{Layer, Lowers};
+use super::stack::SnapshotId;
+use super::{GraphDirs, Mount};
+use crate::error::{Error, Result};
+
+/// The drivers, under docker's names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriverName {
+    /// The kernel's overlay of directories. Snapshots that don't say who made them are its.
+    #[default]
+    #[serde(rename = "overlay2")]
+    Overlay,
+}
+
+/// What keeps snapshots on disk, each in a directory of its own that the caller makes and deletes.
+///
+/// Life of a layer: [`unpack`](Self::unpack) fills an empty snapshot with an archive, over layers
+/// that may themselves still be on their way; [`open`](Self::open) shows it to whoever looks at it
+/// from above. It is never changed again.
+///
+/// Life of a writable layer: [`prepare`](Self::prepare) makes it upon finished layers;
+/// [`mounts`](Self::mounts) says at each start of the container how a shim puts both together, and
+/// [`written`](Self::written) what the container made of it, whether it runs or not. Nothing else
+/// is kept in memory or in the kernel: a driver that has just been opened knows as much as one that
+/// has done all this itself.
+///
+/// The caller sees to records, to deletion, and that layers are durable before records name them.
+pub(crate) trait Driver: Send + Sync {
+    /// Its name.
+    fn name(&self) -> DriverName;
+
+    /// What `docker info` shows of it.
+    fn status(&self) -> Vec<(&'static str, String)>;
+
+    /// Whether it can use layers that the driver `other` made.
+    fn stands_on(&self, other: DriverName) -> bool;
+
+    /// Unpacks an archive as a layer upon `lowers`. `into` has an empty directory `fs`. Returns the
+    /// bytes of the files in it. Nothing is synced to disk.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for an archive that is no layer, [`crate::Kind::Exhausted`] for a
+    /// full disk. The snapshot is half filled then.
+    fn unpack(&self, archive: &mut dyn BufRead, into: &Path, lowers: Lowers) -> Result<u64>;
+
+    /// Opens a layer that it made.
+    fn open(&self, layer: &Path) -> Result<Layer>;
+
+    /// Makes a container's writable layer upon `lowers`. `own` has an empty directory `fs`. All in
+    /// it is durable when this returns.
+    fn prepare(&self, own: &Path, lowers: &Lowers) -> Result<()>;
+
+    /// What a shim mounts as the root of the container, upon layers that are there, uppermost
+    /// first.
+    fn mounts(&self, own: &Path, layers: &[Located]) -> Result<Vec<Mount>>;
+
+    /// What the container wrote.
+    fn written(&self, own: &Path) -> Result<Written>;
+
+    /// The directories of a snapshot, if it is one of an overlay.
+    fn directories(&self, own: &Path, layers: &[Located]) -> Option<GraphDirs>;
+}
+
+/// A layer's directory, and who filled it.
+pub(crate) struct Located {
+    pub(super) path: PathBuf,
+    pub(super) driver: DriverName,
+}
+
+/// What a container wrote.
+pub(crate) enum Written {
+    /// What it changed, with overlay's marks of what it deleted.
+    Changes(OwnedFd),
+}
+
+/// All drivers that work here.
+pub(crate) struct Drivers {
+    directories: Arc<Directories>,
+    working: Vec<Box<dyn Driver>>,
+    /// The one that makes new snapshots.
+    chosen: usize,
+}
+
+impl Drivers {
+    /// The driver that makes new snapshots.
+    pub(super) fn chosen(&self) -> &dyn Driver {
+        &*self.working[self.chosen]
+    }
+
+    /// The driver of this name.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Unavailable`] if it doesn't work here.
+    pub(super) fn get(&self, name: DriverName) -> Result<&dyn Driver> {
+        let driver = self.working.iter().find(|driver| driver.name() == name);
+        driver.map(|driver| &**driver).ok_or_else(|| {
+            Error::new(
+                crate::Kind::Unavailable,
+                format!(
+                    "it is kept by the storage driver {name}, which does not work here (any more)"
+                ),
+            )
+        })
+    }
+
+    /// Opens a layer.
+    pub(super) fn open_layer(&self, id: SnapshotId) -> Result<Layer> {
+        self.get(id.driver)?.open(&self.directories.path(id.number))
+    }
+
+    /// Where these snapshots are.
+    pub(super) fn locate(&self, stack: &[SnapshotId]) -> Vec<Located> {
+        let located =
+            |id: &SnapshotId| Located { path: self.directories.path(id.number), driver: id.driver };
+        stack.iter().map(located).collect()
+    }
+}
+
+/// Whether `driver` can use all these layers.
+///
+/// # Errors
+/// [`crate::Kind::Conflict`] if not, with what to do.
+pub(super) fn check_stack(driver: &dyn Driver, stack: &[SnapshotId]) -> Result<()> {
+    match stack.iter().find(|id| !driver.stands_on(id.driver)) {
+        None => Ok(()),
+        Some(SnapshotId { driver: other, .. }) => {
+            let name = driver.name();
+            Err(Error::conflict(format!(
+                "the image was unpacked by the storage driver {other}, and {name} can't use that: \
+                 start tared with --storage-driver {other}, or remove the image and pull it again"
+            )))
+        }
+    }
+}
+
+impl DriverName {
+    /// Its name in docker.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay2",
+        }
+    }
+}
+
+impl std::fmt::Display for DriverName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::buffer::spare_capacity;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::sink::Sinks;
@@ -47,6 +48,8 @@ pub(crate) async fn run(
             Some(data) => sinks.deliver(data).await,
             None => break true,
         }
+        // A process that writes without end must not keep calls waiting: they share this thread.
+        yield_now().await;
     };
     if !closed {
         drain(&source, &mut buffer, &mut sinks).await;
@@ -54,7 +57,9 @@ pub(crate) async fn run(
     sinks.finish().await;
     drop(complete);
     if !closed {
-        while buffer.fill(&source).await.is_some() {}
+        while buffer.fill(&source).await.is_some() {
+            yield_now().await;
+        }
     }
 }
 
@@ -66,6 +71,7 @@ async fn drain(source: &AsyncFd<OwnedFd>, buffer: &mut Buffer, sinks: &mut Sinks
         let Ok(Some(data)) = timeout(IDLE, buffer.fill(source)).await else { return };
         left = left.saturating_sub(data.len() as u64);
         sinks.deliver(data).await;
+        yield_now().await;
     }
 }
 
@@ -107,5 +113,53 @@ impl Buffer {
         if std::mem::take(&mut self.bytes).capacity() >= BURST {
             memory::is_spare();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sink::Copy;
+    use super::*;
+    use crate::linux;
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use tokio::io::Interest;
+
+    fn pipe() -> (AsyncFd<OwnedFd>, OwnedFd) {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+        (linux::watch(reader, Interest::READABLE).unwrap(), writer)
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_output_leaves_room_for_others() {
+        let (source, flood) = pipe();
+        let flags = rustix::fs::fcntl_getfl(&flood).unwrap() - rustix::fs::OFlags::NONBLOCK;
+        rustix::fs::fcntl_setfl(&flood, flags).unwrap();
+        let flooding =
+            std::thread::spawn(
+                move || while rustix::io::write(&flood, &[b'x'; 64 << 10]).is_ok() {},
+            );
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("copy");
+        let sinks = Sinks { log: None, hub: None, copy: Some(Copy::file(&path).unwrap()) };
+        let (_ended, ended) = watch::channel(false);
+        let (complete, _completed) = oneshot::channel();
+        let pump = tokio::spawn(run(Arc::new(source), sinks, ended, complete));
+
+        // Something of its own that is ready at once, seen by way of the kernel, as a call is.
+        let (other, wake) = pipe();
+        let length = || path.metadata().unwrap().len();
+        for _ in 0..50 {
+            let before = length();
+            rustix::io::write(&wake, b"!").unwrap();
+            let mut ready = other.readable().await.unwrap();
+            rustix::io::read(other.get_ref(), &mut [0; 1]).unwrap();
+            ready.clear_ready();
+            let meanwhile = length() - before;
+            assert!(meanwhile <= 4 * LARGEST_CHUNK as u64, "{meanwhile} bytes came in between");
+        }
+        assert!(length() > 0, "nothing came at all");
+        pump.abort();
+        let _ = pump.await;
+        flooding.join().unwrap();
     }
 }

@@ -16,7 +16,7 @@ use rustix::fs::{FallocateFlags, Mode, OFlags};
 use super::super::options::Output;
 
 /// The most that may wait for one client; less where the disk has little room.
-const LIMIT: u64 = 4 << 30;
+const LIMIT: u64 = 256 << 20;
 /// The part of the free space that may be used.
 const SHARE: u64 = 4;
 /// Bytes that are written or read at once. A piece of output is shorter.

@@ -32,9 +32,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
+use crate::archived::Archived;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -240,18 +241,12 @@ impl Images {
         history::history(&*self.resolve(name)?)
     }
 
-    /// Writes images as an archive that `load` reads.
-    pub async fn save<W>(&self, names: &[String], to: W) -> Result<()>
-    where
-        W: AsyncWrite + Send + Unpin,
-    {
-        let names = names.to_vec();
-        let (archive, sink) = stream::outgoing();
-        let writing = self.blocking(move |catalog| catalog.save(&names, archive));
-        let (written, sent) = tokio::join!(writing, sink.forward(to));
-        // A reader that went away is why the writing failed, too.
-        sent.map_err(|error| Error::io("send the archive", error))?;
-        written
+    /// Images as an archive that `load` reads. A repository alone stands for all its tags.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] for an unknown name.
+    pub fn save(&self, names: &[String]) -> Result<Archived> {
+        self.catalog.save(names)
     }
 
     async fn blocking<T: Send + 'static>(

@@ -1,9 +1,9 @@
-//! Streams between the asynchronous world of requests and threads that work on disk.
+//! What a request sends, for a thread that works on disk.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 /// Bytes of one piece.
@@ -44,40 +44,6 @@ impl Read for Incoming {
         let count = self.current.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.current.split_to(count));
         Ok(count)
-    }
-}
-
-/// Writes in a thread what goes to an asynchronous sink.
-pub(super) struct Outgoing(mpsc::Sender<Bytes>);
-
-/// The other end of [`Outgoing`].
-pub(super) struct Sink(mpsc::Receiver<Bytes>);
-
-/// A writer for a thread and its sink for a task.
-pub(super) fn outgoing() -> (Outgoing, Sink) {
-    let (sender, receiver) = mpsc::channel(DEPTH);
-    (Outgoing(sender), Sink(receiver))
-}
-
-impl Write for Outgoing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let piece = Bytes::copy_from_slice(bytes);
-        self.0.blocking_send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink {
-    /// Passes everything on to `to`, until the writer is dropped.
-    pub(super) async fn forward<W: AsyncWrite + Unpin>(mut self, mut to: W) -> io::Result<()> {
-        while let Some(piece) = self.0.recv().await {
-            to.write_all(&piece).await?;
-        }
-        to.flush().await
     }
 }
 

@@ -33,6 +33,16 @@ fn tar(name: &str) -> Vec<u8> {
     tar_of(&[Member::file(name, name.as_bytes())])
 }
 
+/// An archive of these images.
+async fn saved(images: &Images, names: &[String]) -> Vec<u8> {
+    let mut archive = images.save(names).unwrap();
+    let mut all = Vec::new();
+    while let Some(piece) = archive.next().await.unwrap() {
+        all.extend_from_slice(&piece);
+    }
+    all
+}
+
 const FORCE: RemoveImage = RemoveImage { force: true };
 const GENTLY: RemoveImage = RemoveImage { force: false };
 
@@ -213,8 +223,7 @@ async fn what_is_saved_is_loaded_again() {
     let second = import(&images, &packed, Some("web:2")).await;
     images.tag("web:2", "other").await.unwrap();
 
-    let mut archive = Vec::new();
-    images.save(&["web".to_owned(), first.id.to_string()], &mut archive).await.unwrap();
+    let archive = saved(&images, &["web".to_owned(), first.id.to_string()]).await;
     let copy = tempfile::tempdir().unwrap();
     let copies = open(copy.path());
     let mut loaded = load(&copies, archive.clone()).await.unwrap();
@@ -224,10 +233,9 @@ async fn what_is_saved_is_loaded_again() {
     assert_eq!(copies.resolve("web:2").unwrap().layers, second.layers);
 
     // The same images make the same archive, also by way of OCI's index.
-    let mut again = Vec::new();
-    copies.save(&["web".to_owned()], &mut again).await.unwrap();
+    let again = saved(&copies, &["web".to_owned()]).await;
     assert!(again == archive);
-    let error = images.save(&["gone".to_owned()], &mut Vec::new()).await.unwrap_err();
+    let error = images.save(&["gone".to_owned()]).err().unwrap();
     assert_eq!(error.to_string(), "No such image: gone:latest");
 }
 
@@ -304,8 +312,7 @@ async fn progress_is_told_without_waiting_for_anyone() {
     let images = open(root.path());
     let large = tar_of(&[Member::file("large", &vec![7; 3 << 20])]);
     import(&images, &large, Some("large")).await;
-    let mut archive = Vec::new();
-    images.save(&["large".to_owned()], &mut archive).await.unwrap();
+    let archive = saved(&images, &["large".to_owned()]).await;
     let image = images.resolve("large").unwrap();
     images.remove("large", GENTLY, &nobody()).await.unwrap();
     let (sender, mut receiver) = mpsc::channel(2);

@@ -45,7 +45,7 @@ async fn get_named(
     match path.rsplit_once('/') {
         Some((name, "json")) => inspect::handle(&api, version, name, &query),
         Some((name, "history")) => history::handle(&api, name, &query),
-        Some((name, "get")) => save::one(api, name.to_owned(), &query).await,
+        Some((name, "get")) => save::one(api, name, &query).await,
         _ => Err(Error::page_not_found()),
     }
 }

@@ -18,7 +18,7 @@ use super::undo::Undo;
 use super::work::{blocking, to_the_end};
 use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle};
 use crate::error::{Error, Result};
-use crate::image::Image;
+use crate::image::{Image, Platform};
 use crate::volume::Volume;
 
 /// The file by which programs find out that they run in a container.
@@ -35,8 +35,12 @@ impl Containers {
     }
 
     async fn create_now(&self, mut request: Create) -> Result<Created> {
-        let image = self.images.resolve(&request.config.image)?;
-        let warnings = self.settle(&mut request, &image)?;
+        let name = &request.config.image;
+        let image = self.images.resolve_for(name, request.platform.as_ref())?;
+        let mut warnings = self.settle(&mut request, &image)?;
+        if request.platform.is_none() {
+            warnings.extend(another_platform(&image));
+        }
         let wanted = request.name.as_deref().map(name::check).transpose()?;
         let id = ContainerId::random();
         let reservation = self.index.reserve(wanted, &id)?;
@@ -256,4 +260,19 @@ pub(super) fn remove_directory(directory: &PathBuf) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What its user should know if nobody asked for an image that this machine does not run by itself.
+fn another_platform(image: &Image) -> Option<String> {
+    let (host, config) = (Platform::of_this_machine(), &image.config);
+    if host.rank_of(&image.platform()).is_some() {
+        return None;
+    }
+    let variant = config.variant.as_deref().map(|variant| format!("/{variant}"));
+    Some(format!(
+        "The requested image's platform (linux/{}{}) does not match the detected host platform \
+         ({host}) and no specific platform was requested",
+        config.architecture,
+        variant.unwrap_or_default(),
+    ))
 }

@@ -9,6 +9,7 @@ use super::config::ContainerConfig;
 use super::host_config::{HostConfig, TerminalSize};
 use super::id::ContainerId;
 use super::signal::Signal;
+use crate::image::Platform;
 
 /// A container to make.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Create {
     pub config: ContainerConfig,
     /// How it sits on this host.
     pub host: HostConfig,
+    /// Of a name of several images, the one for this platform; none: the one that suits best.
+    pub platform: Option<Platform>,
 }
 
 /// A container that was made.

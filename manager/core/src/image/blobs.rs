@@ -127,6 +127,12 @@ impl Blobs {
         Ok(content)
     }
 
+    /// All of a blob, if it is there and not longer than `limit`.
+    pub(crate) fn small(&self, digest: Digest, limit: u64) -> Option<Vec<u8>> {
+        let small = self.path(digest).metadata().is_ok_and(|there| there.len() <= limit);
+        small.then(|| self.content(digest).ok()).flatten()
+    }
+
     /// Makes everything durable that was written below the data root, unpacked layers too: one
     /// call for a hundred thousand files.
     pub(crate) fn sync(&self) -> Result<()> {

@@ -1,21 +1,27 @@
 //! The catalog: images in the store, on the disk and in memory, kept in step. Its calls block.
 
+mod names;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
 
 use super::blobs::Blobs;
 use super::config::ImageConfig;
-use super::digest::{ChainId, ImageId};
+use super::digest::{ChainId, Digest, ImageId};
 use super::index::{Index, Indexed};
-use super::record::{IMAGES, ImageRecord, REFERENCES, ReferenceRecord};
+use super::record::{
+    IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, ReferenceRecord, Target, Variant,
+};
 use super::reference::Reference;
 use super::{Loaded, LoadedTag};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventType, Events};
-use crate::snapshot::{Layers, NewLayer, Snapshots};
-use crate::store::Store;
+use crate::snapshot::{Hold, Layers, NewLayer, Snapshots};
+use crate::store::{Store, Transaction};
+
+pub(super) use names::Leaving;
 
 /// Images and what they are made of.
 pub(super) struct Catalog {
@@ -28,10 +34,25 @@ pub(super) struct Catalog {
     changes: Mutex<()>,
 }
 
+/// What is to be recorded at once.
+#[derive(Default)]
+pub(super) struct New {
+    pub(super) images: Vec<NewImage>,
+    pub(super) lists: Vec<NewList>,
+    pub(super) layers: Vec<Arc<NewLayer>>,
+}
+
 /// An image to be recorded: all its blobs are in their place, all its layers unpacked.
 pub(super) struct NewImage {
     pub(super) record: ImageRecord,
     pub(super) config: Arc<ImageConfig>,
+    pub(super) names: Vec<Reference>,
+}
+
+/// A list to be recorded: its blobs are in their place, and its images are here or come with it.
+/// What was known of the list before stays.
+pub(super) struct NewList {
+    pub(super) record: ListRecord,
     pub(super) names: Vec<Reference>,
 }
 
@@ -68,14 +89,42 @@ impl Catalog {
                 }
             }
         }
+        for (key, record) in self.store.list(&LISTS)? {
+            match self.check_list(&index, record) {
+                Ok(record) => {
+                    let hold = self.hold_list(&record);
+                    index.put_list(record, hold);
+                }
+                Err(error) => {
+                    tracing::warn!(list = key, %error, "dropping a damaged list of images");
+                    self.store.write(|change| change.delete(&LISTS, &key))?;
+                }
+            }
+        }
         for (key, record) in self.store.list(&REFERENCES)? {
-            if index.image(record.image).is_some() {
-                index.tag(&Reference::parse(&key)?, record.image, record.tagged_at);
-            } else {
-                self.store.write(|change| change.delete(&REFERENCES, &key))?;
+            // Of a list that is damaged, an image may still be there.
+            let targets = [record.target(), Target::Image(record.image)];
+            let there = |target: &Target| index.meant(*target).and_then(|id| index.image(id));
+            match targets.into_iter().find(|target| there(target).is_some()) {
+                Some(target) => drop(index.tag(&Reference::parse(&key)?, target, record.tagged_at)),
+                None => self.store.write(|change| change.delete(&REFERENCES, &key))?,
             }
         }
         Ok(())
+    }
+
+    /// The list, with those of its images that are there.
+    fn check_list(&self, index: &Index, mut record: ListRecord) -> Result<ListRecord> {
+        for blob in record.blobs() {
+            if !self.blobs.has(blob.digest, blob.size) {
+                return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
+            }
+        }
+        record.variants.retain(|variant| index.image(variant.image).is_some());
+        if record.variants.is_empty() {
+            return Err(Error::not_found("none of its images is there"));
+        }
+        Ok(record)
     }
 
     /// Whether all that a record names is there; its configuration.
@@ -95,42 +144,83 @@ impl Catalog {
         Indexed::new(record, config, blobs, layers)
     }
 
-    /// Records new layers, images and their names in one durable transaction, and shows them.
-    pub(super) fn commit(
-        &self,
-        images: Vec<NewImage>,
-        layers: Vec<Arc<NewLayer>>,
-    ) -> Result<Vec<Loaded>> {
+    fn hold_list(&self, record: &ListRecord) -> Hold<Digest> {
+        self.blobs.hold(record.blobs().map(|blob| blob.digest))
+    }
+
+    /// Records new layers, images, lists and their names in one durable transaction, and shows them.
+    pub(super) fn commit(&self, new: New) -> Result<Vec<Loaded>> {
+        let New { images, lists, layers } = new;
         self.blobs.sync()?;
         let _one_at_a_time = self.lock_changes();
         let now = Timestamp::now();
+        let lists: Vec<NewList> = lists.into_iter().map(|list| self.merged(list)).collect();
+        self.check_new(&images, &lists)?;
+        let left: Vec<Digest> = {
+            let index = self.read();
+            let of_images = images.iter().map(|image| (&image.names, image.target()));
+            let all = of_images.chain(lists.iter().map(|list| (&list.names, list.target())));
+            all.flat_map(|(names, target)| index.lists_without(names, Some(target))).collect()
+        };
         self.layers.commit(layers, |change| {
             for image in &images {
                 let id = image.record.id();
                 if self.read().image(id).is_none() {
                     change.put(&IMAGES, &id.to_string(), &image.record)?;
                 }
-                for name in &image.names {
-                    let record = ReferenceRecord { image: id, tagged_at: now };
-                    change.put(&REFERENCES, &name.to_string(), &record)?;
+                let record = ReferenceRecord { image: id, list: None, tagged_at: now };
+                name_all(change, &image.names, &record)?;
+            }
+            for list in &lists {
+                change.put(&LISTS, &list.record.list.digest.to_string(), &list.record)?;
+                if let Some(Variant { image, .. }) = list.record.best(None) {
+                    let digest = Some(list.record.list.digest);
+                    let record = ReferenceRecord { image: *image, list: digest, tagged_at: now };
+                    name_all(change, &list.names, &record)?;
                 }
             }
-            Ok(())
+            left.iter().try_for_each(|list| change.delete(&LISTS, &list.to_string()))
         })?;
         let mut index = self.write();
-        let loaded = images.into_iter().map(|image| self.show(&mut index, image, now));
-        Ok(loaded.collect())
+        let mut loaded = Vec::new();
+        for image in images {
+            let (id, target) = (image.record.id(), image.target());
+            index.insert(self.indexed(image.record, image.config));
+            loaded.push(Loaded { id, tags: give(&mut index, &image.names, target, now) });
+        }
+        for list in lists {
+            let target = list.target();
+            let hold = self.hold_list(&list.record);
+            index.put_list(list.record, hold);
+            let tags = give(&mut index, &list.names, target, now);
+            let meant = index.meant(target);
+            if let Some(image) = loaded.iter_mut().find(|image| Some(image.id) == meant) {
+                image.tags.extend(tags);
+            }
+        }
+        left.into_iter().for_each(|list| index.remove_list(list));
+        Ok(loaded)
     }
 
-    fn show(&self, index: &mut Index, image: NewImage, now: Timestamp) -> Loaded {
-        let id = image.record.id();
-        index.insert(self.indexed(image.record, image.config));
-        let tags = image.names.iter().map(|name| {
-            let taken_from = index.tag(name, id, now);
-            LoadedTag { name: name.familiar(), taken_from }
-        });
-        let tags = tags.collect();
-        Loaded { id, tags }
+    /// Makes sure that the images of new lists are there, or come with them.
+    fn check_new(&self, images: &[NewImage], lists: &[NewList]) -> Result<()> {
+        let index = self.read();
+        for variant in lists.iter().flat_map(|list| &list.record.variants) {
+            let comes = images.iter().any(|image| image.record.id() == variant.image);
+            if !comes && index.image(variant.image).is_none() {
+                return Err(Error::not_found(format!("No such image: {}", variant.image)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The list with what was known of it before.
+    fn merged(&self, list: NewList) -> NewList {
+        let index = self.read();
+        let Some(known) = index.manifest_list(list.record.list.digest) else { return list };
+        let mut record = known.clone();
+        record.merge(list.record);
+        NewList { record, names: list.names }
     }
 
     /// Records that an image, if it is there still, now consists of other blobs, which are in their
@@ -145,60 +235,6 @@ impl Catalog {
         self.store.write(|change| change.put(&IMAGES, &id.to_string(), &record))?;
         let image = self.indexed(record, config);
         self.write().replace(image);
-        Ok(())
-    }
-
-    /// Gives an image that is there a name.
-    pub(super) fn tag(&self, source: &str, name: Reference) -> Result<()> {
-        let _one_at_a_time = self.lock_changes();
-        let id = self.read().resolve(source)?.id;
-        let now = Timestamp::now();
-        let record = ReferenceRecord { image: id, tagged_at: now };
-        self.store.write(|change| change.put(&REFERENCES, &name.to_string(), &record))?;
-        self.write().tag(&name, id, now);
-        self.tell("tag", id, &name.familiar());
-        Ok(())
-    }
-
-    /// Gives an image names that a registry knows it by.
-    pub(super) fn give_names(&self, id: ImageId, names: &[Reference]) -> Result<()> {
-        let _one_at_a_time = self.lock_changes();
-        if self.read().image(id).is_none() {
-            return Err(Error::not_found(format!("No such image: {id}")));
-        }
-        let now = Timestamp::now();
-        let known = |name: &Reference| self.read().named(name) == Some(id);
-        let new: Vec<&Reference> = names.iter().filter(|name| !known(name)).collect();
-        if new.is_empty() {
-            return Ok(());
-        }
-        self.store.write(|change| {
-            let record = ReferenceRecord { image: id, tagged_at: now };
-            new.iter().try_for_each(|name| change.put(&REFERENCES, &name.to_string(), &record))
-        })?;
-        let mut index = self.write();
-        for name in new {
-            index.tag(name, id, now);
-        }
-        Ok(())
-    }
-
-    /// Takes names away from an image, and the image too if `and_image` says so. The caller holds
-    /// [`Self::lock_changes`].
-    pub(super) fn forget(&self, id: ImageId, names: &[Reference], and_image: bool) -> Result<()> {
-        self.store.write(|change| {
-            for name in names {
-                change.delete(&REFERENCES, &name.to_string())?;
-            }
-            if and_image { change.delete(&IMAGES, &id.to_string()) } else { Ok(()) }
-        })?;
-        let mut index = self.write();
-        for name in names {
-            index.untag(name);
-        }
-        if and_image {
-            index.remove(id);
-        }
         Ok(())
     }
 
@@ -246,4 +282,29 @@ impl Catalog {
     fn write(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl NewImage {
+    fn target(&self) -> Target {
+        Target::Image(self.record.id())
+    }
+}
+
+impl NewList {
+    fn target(&self) -> Target {
+        Target::List(self.record.list.digest)
+    }
+}
+
+fn name_all(change: &Transaction, names: &[Reference], record: &ReferenceRecord) -> Result<()> {
+    names.iter().try_for_each(|name| change.put(&REFERENCES, &name.to_string(), record))
+}
+
+/// Gives names, and says what they were before.
+fn give(index: &mut Index, names: &[Reference], target: Target, at: Timestamp) -> Vec<LoadedTag> {
+    let given = names.iter().map(|name| {
+        let taken_from = index.tag(name, target, at);
+        LoadedTag { name: name.familiar(), taken_from }
+    });
+    given.collect()
 }

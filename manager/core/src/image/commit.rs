@@ -6,7 +6,7 @@ use std::thread;
 
 use jiff::Timestamp;
 
-use super::catalog::{Catalog, NewImage};
+use super::catalog::{Catalog, New, NewImage};
 use super::config::{HistoryStep, ImageConfig};
 use super::digest::{ChainId, ImageId};
 use super::image::Layer;
@@ -149,7 +149,8 @@ impl Catalog {
         let id = record.id();
         let names = name.into_iter().collect();
         let image = NewImage { record, config: Arc::new(config), names };
-        self.commit(vec![image], new_layer.into_iter().collect())?;
+        let layers = new_layer.into_iter().collect();
+        self.commit(New { images: vec![image], layers, ..New::default() })?;
         Ok(id)
     }
 }

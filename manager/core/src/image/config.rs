@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::digest::DiffId;
+use super::platform::Platform;
 use crate::error::{Error, Result};
 
 /// The configuration of an image.
@@ -178,6 +179,16 @@ impl ImageConfig {
             "" | "linux" => Ok(config),
             os => Err(Error::invalid(format!("cannot load {os} image on linux"))),
         }
+    }
+}
+
+impl ImageConfig {
+    /// What it is for; one that does not say so is taken to be for this machine.
+    pub(super) fn platform(&self) -> Platform {
+        if self.architecture.is_empty() {
+            return Platform::host();
+        }
+        Platform::normal(&self.architecture, self.variant.as_deref())
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::ImageConfig;
 use super::digest::{ChainId, DiffId, Digest, ImageId};
+use super::platform::Platform;
 use super::reference::Reference;
 
 /// An image: its configuration, its layers and the names it has now.
@@ -14,8 +15,16 @@ use super::reference::Reference;
 pub struct Image {
     /// The digest of its configuration.
     pub id: ImageId,
-    /// Its names, sorted: tags and digests of manifests.
+    /// Its names, sorted: tags and digests of manifests. A name of several images is that of the one
+    /// which suits this machine best.
     pub references: Vec<Reference>,
+    /// Names that stand for it, too, but for an image that suits this machine better in the first
+    /// place.
+    pub variant_of: Vec<Reference>,
+    /// The other images that its names stand for: the same for other platforms.
+    pub variants: Vec<ImageId>,
+    /// The manifest lists that its names stand for; blobs of the store.
+    pub lists: Vec<Digest>,
     /// Its configuration.
     pub config: Arc<ImageConfig>,
     /// Its layers, lowest first.
@@ -24,6 +33,8 @@ pub struct Image {
     pub size: u64,
     /// When it was last given a name here.
     pub tagged_at: Option<Timestamp>,
+    /// What has its names, the list or its own manifest; none: it has no manifest.
+    pub target: Option<Blob>,
     /// The manifest that it came with, if it came with one; a blob of the store.
     pub manifest: Option<Digest>,
     /// The image that it was made of here, by a commit.
@@ -44,7 +55,7 @@ pub struct Layer {
 }
 
 /// A blob of the store, described as a manifest describes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
     /// Its digest.
     pub digest: Digest,
@@ -65,6 +76,26 @@ impl Image {
     pub fn repo_digests(&self) -> Vec<String> {
         let digests = self.references.iter().filter(|reference| reference.tag().is_none());
         digests.map(Reference::familiar).collect()
+    }
+
+    /// All names that stand for it, first or not.
+    pub fn all_names(&self) -> impl Iterator<Item = &Reference> {
+        self.references.iter().chain(&self.variant_of)
+    }
+
+    /// Whether its names stand for the image `id`, too.
+    pub fn stands_for(&self, id: &str) -> bool {
+        std::iter::once(&self.id).chain(&self.variants).any(|other| other.to_string() == id)
+    }
+
+    /// Whether it is only there as another platform's variant of an image.
+    pub fn is_variant_only(&self) -> bool {
+        self.references.is_empty() && !self.variant_of.is_empty()
+    }
+
+    /// What it is for.
+    pub fn platform(&self) -> Platform {
+        self.config.platform()
     }
 
     /// The snapshot of its uppermost layer; none: it has no layers.

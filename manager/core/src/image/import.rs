@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::archive::unreadable;
 use super::blobs::{Ingest, Ingested};
-use super::catalog::{Catalog, NewImage};
+use super::catalog::{Catalog, New, NewImage};
 use super::changes;
 use super::compression::{Compression, Decoder};
 use super::config::{Defaults, HistoryStep, ImageConfig, RootFs};
@@ -104,7 +104,8 @@ impl Catalog {
         let id = record.id();
         let names = name.into_iter().collect();
         let image = NewImage { record, config: Arc::new(config), names };
-        self.commit(vec![image], vec![Arc::new(layer)])?;
+        let layers = vec![Arc::new(layer)];
+        self.commit(New { images: vec![image], layers, ..New::default() })?;
         Ok(id)
     }
 }

@@ -1,6 +1,8 @@
 //! What readers see: every image and every name, in memory.
 
-use std::collections::BTreeMap;
+mod names;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,16 +10,35 @@ use jiff::Timestamp;
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
 use super::image::Image;
-use super::record::ImageRecord;
+use super::platform::Platform;
+use super::record::{ImageRecord, ListRecord, Target};
 use super::reference::Reference;
 use crate::error::{Error, Result};
 use crate::snapshot::Hold;
 
-/// All images and names.
+/// All images, lists of images, and names.
 #[derive(Default)]
 pub(super) struct Index {
     images: BTreeMap<ImageId, Indexed>,
-    references: BTreeMap<Reference, ImageId>,
+    lists: BTreeMap<Digest, Listed>,
+    names: BTreeMap<Reference, Named>,
+}
+
+/// A name.
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    target: Target,
+    /// Since when it stands for that.
+    at: Timestamp,
+}
+
+/// A list of images with all that it needs.
+struct Listed {
+    record: ListRecord,
+    /// The names that stand for it.
+    names: BTreeSet<Reference>,
+    /// Keeps its blobs.
+    _blobs: Hold<Digest>,
 }
 
 /// An image with all that it needs.
@@ -26,6 +47,8 @@ pub(super) struct Indexed {
     pub(super) config: Arc<ImageConfig>,
     /// Its names, and since when it has them.
     names: BTreeMap<Reference, Timestamp>,
+    /// Names of lists that it is in, of which another image is meant first.
+    variant_of: BTreeSet<Reference>,
     /// What readers get; follows the names.
     shown: Arc<Image>,
     /// Keeps its blobs.
@@ -42,45 +65,38 @@ impl Indexed {
         blobs: Hold<Digest>,
         layers: Hold<ChainId>,
     ) -> Self {
-        let names = BTreeMap::new();
-        let shown = Arc::new(show(&record, &config, &names));
-        Self { record, config, names, shown, _blobs: blobs, _layers: layers }
+        let shown = Image {
+            id: record.id(),
+            references: Vec::new(),
+            variant_of: Vec::new(),
+            variants: Vec::new(),
+            lists: Vec::new(),
+            config: Arc::clone(&config),
+            layers: record.layers.clone(),
+            size: record.layers.iter().map(|layer| layer.size).sum(),
+            tagged_at: None,
+            target: record.manifest.clone(),
+            manifest: record.manifest.as_ref().map(|manifest| manifest.digest),
+            parent: record.parent,
+        };
+        Self {
+            record,
+            config,
+            names: BTreeMap::new(),
+            variant_of: BTreeSet::new(),
+            shown: Arc::new(shown),
+            _blobs: blobs,
+            _layers: layers,
+        }
     }
 
     /// What readers get.
     pub(super) fn shown(&self) -> Arc<Image> {
         Arc::clone(&self.shown)
     }
-
-    fn refresh(&mut self) {
-        self.shown = Arc::new(show(&self.record, &self.config, &self.names));
-    }
-}
-
-fn show(
-    record: &ImageRecord,
-    config: &Arc<ImageConfig>,
-    names: &BTreeMap<Reference, Timestamp>,
-) -> Image {
-    Image {
-        id: record.id(),
-        references: names.keys().cloned().collect(),
-        config: Arc::clone(config),
-        layers: record.layers.clone(),
-        size: record.layers.iter().map(|layer| layer.size).sum(),
-        tagged_at: names.values().max().copied(),
-        manifest: record.manifest.as_ref().map(|manifest| manifest.digest),
-        parent: record.parent,
-    }
 }
 
 impl Index {
-    /// Every name of one repository with its image.
-    pub(super) fn of_repository(&self, name: &Reference) -> Vec<(Reference, ImageId)> {
-        let same = self.references.iter().filter(|(other, _)| other.same_repository(name));
-        same.map(|(name, id)| (name.clone(), *id)).collect()
-    }
-
     /// Every image.
     pub(super) fn list(&self) -> Vec<Arc<Image>> {
         self.images.values().map(Indexed::shown).collect()
@@ -91,9 +107,9 @@ impl Index {
         self.images.get(&id)
     }
 
-    /// The image that has this name.
-    pub(super) fn named(&self, reference: &Reference) -> Option<ImageId> {
-        self.references.get(&lookup(reference)).copied()
+    /// The list with this digest.
+    pub(super) fn manifest_list(&self, digest: Digest) -> Option<&ListRecord> {
+        self.lists.get(&digest).map(|list| &list.record)
     }
 
     /// Adds an image; one that is there already stays as it is.
@@ -103,42 +119,21 @@ impl Index {
 
     /// Puts an image in the place of the one with the same id, which has the same names.
     pub(super) fn replace(&mut self, mut image: Indexed) {
-        if let Some(before) = self.images.get(&image.record.id()) {
-            image.names.clone_from(&before.names);
-            image.refresh();
-            self.images.insert(image.record.id(), image);
+        let id = image.record.id();
+        if let Some(before) = self.images.get_mut(&id) {
+            image.names = std::mem::take(&mut before.names);
+            image.variant_of = std::mem::take(&mut before.variant_of);
+            self.images.insert(id, image);
+            self.refresh(id);
         }
     }
 
-    /// Takes an image and its names out, and with it its holds.
+    /// Takes an image and its names out, and with it its holds. No list may have it any more.
     pub(super) fn remove(&mut self, id: ImageId) {
         if let Some(image) = self.images.remove(&id) {
             for name in image.names.keys() {
-                self.references.remove(name);
+                self.names.remove(name);
             }
-        }
-    }
-
-    /// Gives the image `id` a name; returns the other image that had it.
-    pub(super) fn tag(&mut self, name: &Reference, id: ImageId, at: Timestamp) -> Option<ImageId> {
-        let before = self.references.get(name).copied().filter(|before| *before != id);
-        if before.is_some() {
-            self.untag(name);
-        }
-        if let Some(image) = self.images.get_mut(&id) {
-            image.names.insert(name.clone(), at);
-            image.refresh();
-            self.references.insert(name.clone(), id);
-        }
-        before
-    }
-
-    /// Takes a name away.
-    pub(super) fn untag(&mut self, name: &Reference) {
-        let id = self.references.remove(name);
-        if let Some(image) = id.and_then(|id| self.images.get_mut(&id)) {
-            image.names.remove(name);
-            image.refresh();
         }
     }
 
@@ -148,19 +143,56 @@ impl Index {
     /// [`crate::Kind::NotFound`] "No such image: ..."; [`crate::Kind::Invalid`] for what can't be
     /// a name.
     pub(super) fn resolve(&self, name: &str) -> Result<Arc<Image>> {
+        self.resolve_target(name).map(|(_, image)| image)
+    }
+
+    /// What a person means by `name`, and the image that stands for it here.
+    pub(super) fn resolve_target(&self, name: &str) -> Result<(Target, Arc<Image>)> {
+        let by_id = |image: &Indexed| (Target::Image(image.record.id()), image.shown());
         let whole = name.strip_prefix("sha256:").unwrap_or(name);
         if let Some(digest) = Digest::from_hex(whole) {
             return self
                 .image(ImageId(digest))
-                .map(Indexed::shown)
+                .map(by_id)
                 .ok_or_else(|| Error::not_found(format!("No such image: {digest}")));
         }
         let reference = Reference::parse(name)?.or_latest();
-        self.named(&reference)
-            .and_then(|id| self.image(id))
-            .or_else(|| self.by_prefix(whole))
-            .map(Indexed::shown)
+        let by_name = || {
+            let target = self.target(&reference)?;
+            Some((target, self.image(self.meant(target)?)?.shown()))
+        };
+        by_name()
+            .or_else(|| self.by_prefix(whole).map(by_id))
             .ok_or_else(|| Error::not_found(format!("No such image: {}", reference.familiar())))
+    }
+
+    /// The image that a person means by `name` on `platform`.
+    ///
+    /// # Errors
+    /// Also [`crate::Kind::NotFound`] if there is none for the platform.
+    pub(super) fn resolve_for(&self, name: &str, platform: &Platform) -> Result<Arc<Image>> {
+        let (target, image) = self.resolve_target(name)?;
+        let found = match target {
+            Target::Image(_) => platform.rank_of(&image.platform()).map(|_| image.id),
+            Target::List(list) => self
+                .manifest_list(list)
+                .and_then(|list| list.best(Some(platform)))
+                .map(|variant| variant.image),
+        };
+        let shown = found.and_then(|id| self.image(id)).map(Indexed::shown);
+        shown.ok_or_else(|| {
+            Error::not_found(match target {
+                Target::Image(_) => format!(
+                    "image with reference {name} was found but its platform ({}) does not match \
+                     the specified platform ({platform})",
+                    image.platform()
+                ),
+                Target::List(_) => format!(
+                    "image with reference {name} was found but does not provide the specified \
+                     platform ({platform})"
+                ),
+            })
+        })
     }
 
     /// The only image whose id begins with `prefix`.
@@ -175,13 +207,5 @@ impl Index {
             (Some(image), None) => Some(image),
             _ => None,
         }
-    }
-}
-
-/// With a tag and a digest, the digest counts.
-fn lookup(reference: &Reference) -> Reference {
-    match reference.digest() {
-        Some(digest) => reference.clone().with_digest(digest),
-        None => reference.clone(),
     }
 }

@@ -13,8 +13,10 @@ mod history;
 mod image;
 mod import;
 mod index;
+mod list;
 mod load;
 mod manifest;
+mod manifests;
 mod pipe;
 mod pipeline;
 mod platform;
@@ -48,6 +50,8 @@ pub(crate) use commit::{Commit, Layering};
 pub use config::{Defaults, Healthcheck, HistoryStep, ImageConfig, RootFs};
 pub use digest::{ChainId, DiffId, Digest, ImageId};
 pub use image::{Blob, Image, Layer};
+pub use manifests::{ListedKind, ListedManifest};
+pub use platform::Platform;
 pub use pull::{LayerStep, Pull, Step};
 pub use push::{Push, PushStep, PushedLayer};
 pub use reference::Reference;
@@ -103,10 +107,12 @@ pub struct Import {
 }
 
 /// How `remove` goes about it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RemoveImage {
     /// Also if it has several names or a stopped container uses it.
     pub force: bool,
+    /// Of a name of several images, only those for these platforms; none: all of them.
+    pub platforms: Vec<Platform>,
 }
 
 /// What a `remove` did.
@@ -216,6 +222,17 @@ impl Images {
         self.catalog.read().resolve(name)
     }
 
+    /// The image called `name` that suits `platform` best; without one, this machine, or else any.
+    ///
+    /// # Errors
+    /// Also [`crate::Kind::NotFound`] if it isn't there for that platform.
+    pub fn resolve_for(&self, name: &str, platform: Option<&Platform>) -> Result<Arc<Image>> {
+        match platform {
+            Some(platform) => self.catalog.read().resolve_for(name, platform),
+            None => self.resolve(name),
+        }
+    }
+
     /// Gives the image `source` the name `target`, taking it from the image that has it.
     pub async fn tag(&self, source: &str, target: &str) -> Result<()> {
         let name = taggable(Reference::parse(target)?)?;
@@ -230,15 +247,21 @@ impl Images {
         options: RemoveImage,
         users: &dyn ImageUsers,
     ) -> Result<Vec<Removed>> {
-        let id = self.resolve(name)?.id;
-        let users = users.containers_using(&id);
+        let image = self.resolve(name)?;
+        let (id, users) = (image.id, self.catalog.users(&image, users));
         let name = name.to_owned();
-        self.blocking(move |catalog| catalog.remove(id, &name, options, &users)).await
+        self.blocking(move |catalog| catalog.remove(id, &name, &options, &users)).await
     }
 
-    /// How the image was made, newest step first.
-    pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
-        history::history(&*self.resolve(name)?)
+    /// The manifests that the names of `image` stand for, and what of them is here. Reads small files
+    /// from the disk.
+    pub fn manifests(&self, image: &Image) -> Result<Vec<ListedManifest>> {
+        self.catalog.manifests(image)
+    }
+
+    /// How the image was made, newest step first; of several, the one for `platform`.
+    pub fn history(&self, name: &str, platform: Option<&Platform>) -> Result<Vec<HistoryEntry>> {
+        history::history(&*self.resolve_for(name, platform)?)
     }
 
     /// Images as an archive that `load` reads. A repository alone stands for all its tags.

@@ -2,19 +2,52 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
-/// An operating system and a processor, in Go's words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Platform {
-    pub(super) architecture: String,
-    pub(super) variant: Option<String>,
+/// Linux on a processor, in Go's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// The processor (`amd64`).
+    pub architecture: String,
+    /// Its variant (`v7`); none: any, or the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
 }
 
 impl Platform {
     /// This machine's.
-    pub(super) fn host() -> Self {
+    pub fn host() -> Self {
         let (architecture, variant) = normalise(std::env::consts::ARCH, None);
+        Self { architecture, variant }
+    }
+
+    /// This machine's, with the newest variant of its processor whose programs it runs.
+    pub fn of_this_machine() -> Self {
+        let host = Self::host();
+        let variant = match host.architecture.as_str() {
+            "amd64" => Some(amd64_variant().to_owned()),
+            _ => host.variant,
+        };
+        Self { variant, ..host }
+    }
+
+    /// The platform that parts of it, as an API or a configuration names them, make.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for anything but Linux.
+    pub fn of(os: &str, architecture: &str, variant: Option<&str>) -> Result<Self> {
+        if os != "linux" {
+            return Err(Error::invalid(format!("{os} does not run here: only linux does")));
+        }
+        Ok(Self::normal(architecture, variant))
+    }
+
+    /// A processor in the words that are used for it here.
+    pub(super) fn normal(architecture: &str, variant: Option<&str>) -> Self {
+        let variant = variant.filter(|variant| !variant.is_empty());
+        let (architecture, variant) = normalise(architecture, variant);
         Self { architecture, variant }
     }
 
@@ -22,7 +55,7 @@ impl Platform {
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for anything but Linux.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let invalid = || {
             Error::invalid(format!(
                 "invalid platform {text:?}: unknown operating system or architecture"
@@ -52,7 +85,12 @@ impl Platform {
         os == "linux" && architecture == self.architecture
     }
 
-    /// How well an image for that platform suits: 0 is best; none: not at all.
+    /// How well an image for `offered` suits: 0 is best; none: not at all.
+    pub fn rank_of(&self, offered: &Self) -> Option<u32> {
+        self.rank("linux", &offered.architecture, offered.variant.as_deref())
+    }
+
+    /// The same for a platform in the words of a manifest or a configuration.
     pub(super) fn rank(&self, os: &str, architecture: &str, variant: Option<&str>) -> Option<u32> {
         let (architecture, variant) = normalise(architecture, variant);
         if os != "linux" || architecture != self.architecture {
@@ -82,6 +120,29 @@ impl fmt::Display for Platform {
             None => Ok(()),
         }
     }
+}
+
+/// The level of x86-64, as the ABI's authors number them.
+#[cfg(target_arch = "x86_64")]
+fn amd64_variant() -> &'static str {
+    macro_rules! has {
+        ($($feature:tt)*) => { $(is_x86_feature_detected!($feature) &&)* true };
+    }
+    if !has!("sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "cmpxchg16b") {
+        return "v1";
+    }
+    if !has!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt" "movbe" "xsave") {
+        return "v2";
+    }
+    if !has!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl") {
+        return "v3";
+    }
+    "v4"
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn amd64_variant() -> &'static str {
+    "v1"
 }
 
 fn is_architecture(text: &str) -> bool {
@@ -121,6 +182,14 @@ fn normalise(architecture: &str, variant: Option<&str>) -> (String, Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_runs_what_is_for_it() {
+        let here = Platform::of_this_machine();
+        assert!(here.rank_of(&Platform::host()).is_some());
+        assert!(here.to_string().starts_with(&Platform::host().to_string()));
+        assert_eq!(here.rank_of(&Platform::normal("s390x", None)), None);
+    }
 
     #[test]
     fn platforms_are_read_in_every_spelling() {

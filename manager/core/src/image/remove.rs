@@ -1,50 +1,70 @@
-//! `remove`: names go one by one, the image with its last name.
+//! `remove`: names go one by one, what has lost its last name goes with it.
+//!
+//! With an id, the image and all its names go; with a reference, that name. A name of several
+//! images is that of them all, so that the images for other platforms go along with the one that is
+//! meant by it, unless they have a name of their own.
 
-use super::catalog::Catalog;
+mod platforms;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::catalog::{Catalog, Leaving};
 use super::digest::ImageId;
 use super::image::Image;
+use super::index::Index;
+use super::record::Target;
 use super::reference::Reference;
-use super::{ImageUser, RemoveImage, Removed};
+use super::{ImageUser, ImageUsers, RemoveImage, Removed};
 use crate::error::{Error, Result};
+
+/// The containers of each image.
+pub(super) type Users = BTreeMap<ImageId, Vec<ImageUser>>;
 
 /// Why an image can't be deleted.
 struct Conflict {
     /// Even `force` doesn't help.
     hard: bool,
-    /// A container is in the way, not just a name.
-    used: bool,
     message: String,
 }
 
 impl Catalog {
-    /// Takes away what `name` names: with an id, the image and all its names; with a reference,
-    /// that name, and the image if it was the last one. `users` are the image's containers.
+    /// The containers of `image` and of what comes and goes with it.
+    pub(super) fn users(&self, image: &Image, users: &dyn ImageUsers) -> Users {
+        let all = std::iter::once(&image.id).chain(&image.variants);
+        all.map(|id| (*id, users.containers_using(id))).collect()
+    }
+
+    /// Takes away what `name`, which stands for the image `id`, names.
     pub(super) fn remove(
         &self,
         id: ImageId,
         name: &str,
-        options: RemoveImage,
-        users: &[ImageUser],
+        options: &RemoveImage,
+        users: &Users,
     ) -> Result<Vec<Removed>> {
-        let plan = {
+        let leaving = {
             let _one_at_a_time = self.lock_changes();
-            let image = self
-                .read()
-                .image(id)
-                .map(super::index::Indexed::shown)
-                .ok_or_else(|| Error::not_found(format!("No such image: {name}")))?;
-            let plan = plan(&image, name, options, users)?;
-            self.forget(id, &plan.names, plan.image)?;
-            plan
+            let leaving = {
+                let index = self.read();
+                let image = index.image(id).map(super::index::Indexed::shown);
+                let image =
+                    image.ok_or_else(|| Error::not_found(format!("No such image: {name}")))?;
+                let plan = Plan { index: &index, image: &image, name, options, users };
+                plan.make()?
+            };
+            self.forget(&leaving)?;
+            leaving
         };
         let mut removed = Vec::new();
-        for name in &plan.names {
+        for name in &leaving.names {
             self.tell("untag", id, &id.to_string());
             removed.push(Removed::Untagged(name.familiar()));
         }
-        if plan.image {
-            self.tell("delete", id, &id.to_string());
+        for id in &leaving.images {
+            self.tell("delete", *id, &id.to_string());
             removed.push(Removed::Deleted(id.to_string()));
+        }
+        if !leaving.images.is_empty() {
             let layers = self.collect();
             removed.extend(layers.iter().map(|layer| Removed::Deleted(layer.to_string())));
         }
@@ -52,81 +72,125 @@ impl Catalog {
     }
 }
 
-/// What a removal takes away.
-struct Plan {
-    names: Vec<Reference>,
-    image: bool,
+/// What there is to know to say what goes.
+struct Plan<'a> {
+    index: &'a Index,
+    /// The image that is meant.
+    image: &'a Image,
+    /// How it was named.
+    name: &'a str,
+    options: &'a RemoveImage,
+    users: &'a Users,
 }
 
-fn plan(image: &Image, name: &str, options: RemoveImage, users: &[ImageUser]) -> Result<Plan> {
-    if is_id_prefix(image.id, name) {
-        return plan_by_id(image, options, users);
+impl Plan<'_> {
+    fn make(&self) -> Result<Leaving> {
+        if !self.options.platforms.is_empty() {
+            return self.by_platform();
+        }
+        if is_id_prefix(self.image.id, self.name) { self.by_id() } else { self.by_name() }
     }
-    let reference = Reference::parse(name)?.or_latest();
-    if !options.force
-        && is_single(&image.references)
-        && let Some(user) = users.first()
-    {
-        return Err(Error::conflict(format!(
-            "conflict: unable to remove repository reference {name:?} (must force) - container {} \
-             is using its referenced image {}",
-            short(&user.id),
-            image.id.short(),
-        )));
+
+    fn by_name(&self) -> Result<Leaving> {
+        let reference = Reference::parse(self.name)?.or_latest();
+        let all = self.names_beside(&reference);
+        if !self.options.force
+            && is_single(&all)
+            && let Some((image, user)) = self.first_user()
+        {
+            return Err(Error::conflict(format!(
+                "conflict: unable to remove repository reference {:?} (must force) - container {} \
+                 is using its referenced image {}",
+                self.name,
+                short(&user.id),
+                image.short(),
+            )));
+        }
+        let names = with_its_digests(&all, reference);
+        // The name was what was asked for; an image that is still needed stays without a word.
+        let images = self.left_by(&names).into_iter().filter(|id| !self.is_used(*id));
+        Ok(Leaving { images: images.collect(), names })
     }
-    let (names, rest) = with_its_digests(image, reference);
-    let last = rest.is_empty();
-    // The name was what was asked for; an image that is still needed stays without a word.
-    let needed = conflict(&[], options, users).is_some_and(|conflict| conflict.used);
-    Ok(Plan { names, image: last && !needed })
+
+    fn by_id(&self) -> Result<Leaving> {
+        // One name goes with its image without force, several don't.
+        let names = &self.image.references;
+        let several = !names.is_empty() && !is_single(names);
+        let mut images = self.left_by(names);
+        images.insert(self.image.id);
+        if let Some(conflict) = self.conflict(several, &images) {
+            let force = if conflict.hard { "cannot be forced" } else { "must be forced" };
+            return Err(Error::conflict(format!(
+                "conflict: unable to delete {} ({force}) - {}",
+                self.image.id.short(),
+                conflict.message
+            )));
+        }
+        Ok(Leaving { names: names.clone(), images: images.into_iter().collect() })
+    }
+
+    /// All names of what the name stands for.
+    fn names_beside(&self, name: &Reference) -> Vec<Reference> {
+        match self.index.target(name) {
+            Some(Target::List(list)) => self.index.names_of_list(list),
+            Some(Target::Image(_)) | None => self.image.references.clone(),
+        }
+    }
+
+    /// The images that have no name any more when these are gone.
+    fn left_by(&self, names: &[Reference]) -> BTreeSet<ImageId> {
+        let all = std::iter::once(&self.image.id).chain(&self.image.variants);
+        let left = all.filter(|id| {
+            let Some(image) = self.index.image(**id).map(super::index::Indexed::shown) else {
+                return false;
+            };
+            let mut all = image.references.iter().chain(&image.variant_of);
+            all.all(|name| names.contains(name))
+        });
+        left.copied().collect()
+    }
+
+    /// The first container of the image, or of what comes and goes with it.
+    fn first_user(&self) -> Option<(ImageId, &ImageUser)> {
+        self.users.iter().find_map(|(id, users)| Some((*id, users.first()?)))
+    }
+
+    fn is_used(&self, id: ImageId) -> bool {
+        let users = self.users.get(&id).map(Vec::as_slice).unwrap_or_default();
+        users.iter().any(|user| user.running || !self.options.force)
+    }
+
+    fn conflict(&self, several_names: bool, images: &BTreeSet<ImageId>) -> Option<Conflict> {
+        let users = || images.iter().filter_map(|id| self.users.get(id)).flatten();
+        if let Some(user) = users().find(|user| user.running) {
+            let message = format!("image is being used by running container {}", short(&user.id));
+            return Some(Conflict { hard: true, message });
+        }
+        if self.options.force {
+            return None;
+        }
+        if several_names {
+            let message = "image is referenced in multiple repositories".to_owned();
+            return Some(Conflict { hard: false, message });
+        }
+        users().next().map(|user| {
+            let message = format!("image is being used by stopped container {}", short(&user.id));
+            Conflict { hard: false, message }
+        })
+    }
 }
 
-fn plan_by_id(image: &Image, options: RemoveImage, users: &[ImageUser]) -> Result<Plan> {
-    // One name goes with its image without force, several don't.
-    let names: &[Reference] = if is_single(&image.references) { &[] } else { &image.references };
-    if let Some(conflict) = conflict(names, options, users) {
-        let force = if conflict.hard { "cannot be forced" } else { "must be forced" };
-        return Err(Error::conflict(format!(
-            "conflict: unable to delete {} ({force}) - {}",
-            image.id.short(),
-            conflict.message
-        )));
-    }
-    Ok(Plan { names: image.references.clone(), image: true })
-}
-
-fn conflict(names: &[Reference], options: RemoveImage, users: &[ImageUser]) -> Option<Conflict> {
-    if let Some(user) = users.iter().find(|user| user.running) {
-        let message = format!("image is being used by running container {}", short(&user.id));
-        return Some(Conflict { hard: true, used: true, message });
-    }
-    if options.force {
-        return None;
-    }
-    if !names.is_empty() {
-        let message = "image is referenced in multiple repositories".to_owned();
-        return Some(Conflict { hard: false, used: false, message });
-    }
-    users.first().map(|user| {
-        let message = format!("image is being used by stopped container {}", short(&user.id));
-        Conflict { hard: false, used: true, message }
-    })
-}
-
-/// The names that go with `reference`, and those that remain: a repository's digests go with its
-/// last tag.
-fn with_its_digests(image: &Image, reference: Reference) -> (Vec<Reference>, Vec<Reference>) {
-    let others: Vec<Reference> =
-        image.references.iter().filter(|other| !same_name(other, &reference)).cloned().collect();
-    let mut gone = vec![reference.clone()];
+/// The names that go with `reference`: a repository's digests go with its last tag.
+fn with_its_digests(all: &[Reference], reference: Reference) -> Vec<Reference> {
+    let others = || all.iter().filter(|other| !same_name(other, &reference));
     let another_tag =
-        others.iter().any(|other| other.tag().is_some() && other.same_repository(&reference));
+        others().any(|other| other.tag().is_some() && other.same_repository(&reference));
     if reference.digest().is_some() || another_tag {
-        return (gone, others);
+        return vec![reference];
     }
-    let (digests, rest) = others.into_iter().partition(|other| other.same_repository(&reference));
-    gone.extend::<Vec<_>>(digests);
-    (gone, rest)
+    let digests: Vec<_> =
+        others().filter(|other| other.same_repository(&reference)).cloned().collect();
+    std::iter::once(reference).chain(digests).collect()
 }
 
 fn same_name(one: &Reference, other: &Reference) -> bool {

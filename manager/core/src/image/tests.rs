@@ -43,8 +43,8 @@ async fn saved(images: &Images, names: &[String]) -> Vec<u8> {
     all
 }
 
-const FORCE: RemoveImage = RemoveImage { force: true };
-const GENTLY: RemoveImage = RemoveImage { force: false };
+const FORCE: RemoveImage = RemoveImage { force: true, platforms: Vec::new() };
+const GENTLY: RemoveImage = RemoveImage { force: false, platforms: Vec::new() };
 
 #[tokio::test]
 async fn an_import_makes_an_image_of_one_layer() {
@@ -66,7 +66,7 @@ async fn an_import_makes_an_image_of_one_layer() {
     assert_eq!(image.layers[0].diff_id.digest(), Digest::of(&tar("init")));
     assert_eq!(image.layers[0].blob.digest, Digest::of(&packed));
     assert_eq!(image.size, 4);
-    let history = images.history("mine").unwrap();
+    let history = images.history("mine", None).unwrap();
     assert_eq!((history[0].id, history[0].size), (Some(id), 4));
     assert_eq!(history[0].tags, ["mine:latest"]);
     assert_eq!(history[0].comment, "made here");

@@ -12,7 +12,7 @@ use super::request::{Request, whole};
 use crate::image::{Digest, Reference};
 
 /// The longest manifest that is read, as the specification suggests and others have it.
-const LONGEST: usize = 4 << 20;
+const LONGEST: u64 = 4 << 20;
 /// The header by which a registry says a manifest's digest.
 const DIGEST: &str = "docker-content-digest";
 
@@ -67,6 +67,21 @@ struct Shape {
     layers: Option<serde::de::IgnoredAny>,
 }
 
+impl Received {
+    /// The longest that is read.
+    pub(crate) const LONGEST: u64 = LONGEST;
+
+    /// Reads a manifest that is said to be of `media_type`; what it says itself is enough.
+    pub(crate) fn read(
+        content: Vec<u8>,
+        media_type: &str,
+        name: &Reference,
+    ) -> Result<Self, Failure> {
+        let (kind, manifest) = parse(&content, media_type, name)?;
+        Ok(Self { digest: Digest::of(&content), kind, content: content.into(), manifest })
+    }
+}
+
 impl ManifestKind {
     /// The kind with this media type.
     pub(crate) fn of(media_type: &str) -> Option<Self> {
@@ -76,6 +91,14 @@ impl ManifestKind {
             DOCKER_MANIFEST => Some(Self::DockerImage),
             DOCKER_LIST => Some(Self::DockerList),
             _ => None,
+        }
+    }
+
+    /// Whether it lists manifests.
+    pub(crate) fn is_list(self) -> bool {
+        match self {
+            Self::OciIndex | Self::DockerList => true,
+            Self::OciImage | Self::DockerImage => false,
         }
     }
 
@@ -117,8 +140,29 @@ impl Session {
                 "manifest verification failed for digest {expected}"
             )));
         }
-        let (kind, manifest) = parse(&content, &media_type, name)?;
-        Ok(Received { digest, kind, content: content.into(), manifest })
+        Received::read(content, &media_type, name)
+    }
+
+    /// The digest of what has the tag of `name`, if the registry says it without giving it.
+    pub(crate) async fn manifest_digest(
+        &self,
+        name: &Reference,
+    ) -> Result<Option<Digest>, Failure> {
+        let tag = name.tag().unwrap_or("latest");
+        let answer = self
+            .ask(|endpoint| {
+                let url = self.url(endpoint, &format!("manifests/{tag}"))?;
+                let mut request = Request::new(Method::HEAD, url);
+                request.headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+                Ok(request)
+            })
+            .await;
+        match answer {
+            Ok(answer) => Ok(promised_digest(&answer)),
+            Err(failure) if failure.is_passing() => Err(failure),
+            // What is wrong is said in the answer to a whole request.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Gives the manifest a name in the repository, or its digest alone.

@@ -43,13 +43,13 @@ pub(super) async fn judged(answer: Response) -> Result<Response, Failure> {
 /// All of an answer that must not be longer than `limit`.
 pub(super) async fn whole(
     mut answer: Response,
-    limit: usize,
+    limit: u64,
     request: &str,
 ) -> Result<Vec<u8>, Failure> {
     let mut content = Vec::new();
     let broken = |error| Failure::broken(request, &error);
     while let Some(piece) = answer.chunk().await.map_err(broken)? {
-        if content.len() + piece.len() > limit {
+        if (content.len() + piece.len()) as u64 > limit {
             return Err(Failure::Wrong(format!(
                 "{request}: the answer is longer than {limit} bytes"
             )));

@@ -17,7 +17,7 @@ const HUB_INDEX: &str = "index.docker.io";
 /// Results when nobody says how many.
 const USUAL: u32 = 25;
 const MOST: u32 = 100;
-const LONGEST_ANSWER: usize = 8 << 20;
+const LONGEST_ANSWER: u64 = 8 << 20;
 
 /// An image that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

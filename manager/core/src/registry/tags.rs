@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::request::{Request, whole};
 
 /// The longest page of a list that is read.
-const LONGEST_PAGE: usize = 4 << 20;
+const LONGEST_PAGE: u64 = 4 << 20;
 /// More pages than any honest registry has.
 const MOST_PAGES: usize = 1000;
 

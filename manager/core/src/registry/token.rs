@@ -11,7 +11,7 @@ use super::credentials::Credentials;
 use super::failure::{self, Failure};
 
 /// The longest answer of a token service that is read.
-const LONGEST_ANSWER: usize = 1 << 20;
+const LONGEST_ANSWER: u64 = 1 << 20;
 /// How long a token is good that doesn't say so.
 const USUAL_LIFE: u64 = 60;
 /// A token is not used so shortly before its end.

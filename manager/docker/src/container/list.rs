@@ -76,7 +76,7 @@ pub(crate) async fn summary(api: &Api, container: &Container, shown: Shown) -> S
     };
     // A name that has gone to another image since is no longer this container's.
     let name = match image {
-        Some(image) if image.id.to_string() == container.image_id => container.image_name.clone(),
+        Some(image) if image.stands_for(&container.image_id) => container.image_name.clone(),
         _ => container.image_id.clone(),
     };
     Summary::of(container, name, sizes, &api.engine.networks, Timestamp::now())

@@ -5,9 +5,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tare_core::image::HistoryEntry;
 
+use super::platform;
 use crate::api::Api;
 use crate::error::Result;
 use crate::query::Query;
+use crate::version::ApiVersion;
 use crate::wire::null_if_empty;
 
 /// One step.
@@ -23,9 +25,14 @@ struct Step {
     tags: Vec<String>,
 }
 
-pub(super) fn handle(api: &Api, name: &str, query: &Query) -> Result<Response> {
-    query.refuse("platform")?;
-    let steps = api.engine.images.history(name)?.into_iter().map(Step::from);
+pub(super) fn handle(
+    api: &Api,
+    version: ApiVersion,
+    name: &str,
+    query: &Query,
+) -> Result<Response> {
+    let platform = platform::one(query, version, ApiVersion::new(1, 48))?;
+    let steps = api.engine.images.history(name, platform.as_ref())?.into_iter().map(Step::from);
     Ok(Json(steps.collect::<Vec<_>>()).into_response())
 }
 

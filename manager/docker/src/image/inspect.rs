@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tare_core::image::{Defaults, Healthcheck, Image};
+use tare_core::image::{Defaults, Healthcheck, Image, Reference};
 
+use super::manifests::{self, ManifestSummary};
+use super::platform;
 use crate::api::Api;
 use crate::container::graph_driver::GraphDriver;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::time::{NEVER, rfc3339};
 use crate::version::ApiVersion;
@@ -40,6 +42,10 @@ struct Inspect {
     #[serde(rename = "RootFS")]
     root_fs: RootFs,
     metadata: Metadata,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptor: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<Vec<ManifestSummary>>,
     config: Config,
 }
 
@@ -90,23 +96,32 @@ pub(super) fn handle(
     name: &str,
     query: &Query,
 ) -> Result<Response> {
-    query.refuse("platform")?;
-    if query.flag("manifests") {
-        query.refuse("manifests")?;
+    let platform = platform::one(query, version, ApiVersion::new(1, 49))?;
+    let wants_manifests = version >= ApiVersion::new(1, 48) && query.flag("manifests");
+    if wants_manifests && platform.is_some() {
+        return Err(Error::invalid(
+            "conflicting options: manifests and platform options cannot both be set",
+        ));
     }
-    let image = api.engine.images.resolve(name)?;
+    let image = api.engine.images.resolve_for(name, platform.as_ref())?;
+    let manifests = wants_manifests.then(|| manifests::of(api, &image)).transpose()?;
     let directories = api.engine.images.snapshots().image_directories(&image).ok().flatten();
     let graph_driver = GraphDriver::of_image(directories.as_ref());
-    Ok(Json(inspect(&image, graph_driver, version)).into_response())
+    let shown = Inspect { manifests, ..inspect(&image, graph_driver, version) };
+    Ok(Json(shown).into_response())
 }
 
 fn inspect(image: &Image, graph_driver: GraphDriver, version: ApiVersion) -> Inspect {
     let config = &*image.config;
+    let (digests, tags): (Vec<&Reference>, Vec<&Reference>) =
+        image.all_names().partition(|name| name.tag().is_none());
+    let familiar = |names: Vec<&Reference>| names.into_iter().map(Reference::familiar).collect();
+    let target = image.target.as_ref().filter(|_| version >= ApiVersion::new(1, 48));
     let created = config.created.map(rfc3339);
     Inspect {
         id: image.id.to_string(),
-        repo_tags: image.repo_tags(),
-        repo_digests: image.repo_digests(),
+        repo_tags: familiar(tags),
+        repo_digests: familiar(digests),
         parent: image.parent.map_or_else(String::new, |parent| parent.to_string()),
         comment: config.comment.clone(),
         created: created.unwrap_or_else(|| NEVER.to_owned()),
@@ -126,6 +141,8 @@ fn inspect(image: &Image, graph_driver: GraphDriver, version: ApiVersion) -> Ins
         metadata: Metadata {
             last_tag_time: image.tagged_at.map_or_else(|| NEVER.to_owned(), rfc3339),
         },
+        descriptor: target.map(manifests::descriptor),
+        manifests: None,
         config: Config::from(&config.defaults),
     }
 }

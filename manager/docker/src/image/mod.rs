@@ -6,11 +6,14 @@ pub(crate) mod import;
 mod inspect;
 pub(crate) mod list;
 mod load;
+mod manifests;
+pub(super) mod platform;
 mod prune;
 mod pull;
 mod push;
 mod remove;
 mod save;
+mod select;
 pub(crate) mod summary;
 mod tag;
 
@@ -44,7 +47,7 @@ async fn get_named(
 ) -> Result<Response> {
     match path.rsplit_once('/') {
         Some((name, "json")) => inspect::handle(&api, version, name, &query),
-        Some((name, "history")) => history::handle(&api, name, &query),
+        Some((name, "history")) => history::handle(&api, version, name, &query),
         Some((name, "get")) => save::one(api, name, &query).await,
         _ => Err(Error::page_not_found()),
     }
@@ -52,13 +55,14 @@ async fn get_named(
 
 async fn post_named(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(path): Path<String>,
     query: Query,
     RegistryAuth(credentials): RegistryAuth,
 ) -> Result<Response> {
     match path.rsplit_once('/') {
         Some((name, "tag")) => tag::handle(&api, name, &query).await,
-        Some((name, "push")) => push::handle(&api, name, &query, credentials),
+        Some((name, "push")) => push::handle(&api, version, name, &query, credentials),
         _ => Err(Error::page_not_found()),
     }
 }

@@ -6,9 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use tare_core::events::EventType;
-use tare_core::image::{Image, RemoveImage, Removed};
+use tare_core::image::{RemoveImage, Removed};
 
-use super::list::{is_used, users};
+use super::list::{All, users, users_of};
 use super::remove::Item;
 use crate::api::Api;
 use crate::error::Result;
@@ -26,21 +26,22 @@ pub(super) struct Report {
 pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<Report>> {
     let prune = Prune::of(&query, &["dangling"])?;
     let nameless_only = prune.truth("dangling")?.unwrap_or(true);
-    let users = users(&api);
+    let (users, all) = (users(&api), All::of(&api));
+    let sizes = sizes(&all);
     let (mut deleted, mut space_reclaimed) = (Vec::new(), 0);
-    for image in api.engine.images.list() {
-        let goes = !is_used(&users, image.id)
+    for image in all.listed() {
+        let goes = users_of(&users, image) == 0
             && (!nameless_only || image.repo_tags().is_empty())
             && prune.includes(image.config.created, &image.config.defaults.labels);
         if !goes {
             continue;
         }
-        let options = RemoveImage { force: true };
+        let options = RemoveImage { force: true, platforms: Vec::new() };
         let id = image.id.to_string();
         // One that has just come into use stays.
         match api.engine.images.remove(&id, options, &*api.engine.containers).await {
             Ok(removed) => {
-                space_reclaimed += freed(&image, &removed);
+                space_reclaimed += freed(&sizes, &removed);
                 deleted.extend(removed.into_iter().map(Item::from));
             }
             Err(error) => tracing::info!("{id} stays: {error}"),
@@ -52,10 +53,14 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
     Ok(Json(Report { images_deleted, space_reclaimed }))
 }
 
-/// Bytes of those layers of an image that went with it: others may have the rest.
-fn freed(image: &Image, removed: &[Removed]) -> u64 {
-    let layers = image.layers.iter().map(|layer| (layer.chain_id.to_string(), layer.size));
-    let sizes: HashMap<String, u64> = layers.collect();
+/// Bytes of each layer of all images.
+fn sizes(all: &All) -> HashMap<String, u64> {
+    let layers = all.images.iter().flat_map(|image| &image.layers);
+    layers.map(|layer| (layer.chain_id.to_string(), layer.size)).collect()
+}
+
+/// Bytes of those layers that went with an image: others may have the rest.
+fn freed(sizes: &HashMap<String, u64>, removed: &[Removed]) -> u64 {
     let gone = removed.iter().filter_map(|removed| match removed {
         Removed::Deleted(layer) => sizes.get(layer),
         Removed::Untagged(_) => None,

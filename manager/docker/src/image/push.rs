@@ -10,27 +10,31 @@ use tare_core::image::{Push, PushStep, PushedLayer, Reference};
 use tare_core::registry::Credentials;
 use tokio::sync::mpsc;
 
+use super::manifests::descriptor;
+use super::platform;
 use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::stream::json_lines::{self, LineEnd, Message, ProgressDetail};
+use crate::version::ApiVersion;
 
 /// Steps that wait for a slow client.
 const BUFFERED: usize = 64;
 
 pub(super) fn handle(
     api: &Api,
+    version: ApiVersion,
     name: &str,
     query: &Query,
     credentials: Credentials,
 ) -> Result<Response> {
-    query.refuse("platform")?;
+    let platform = platform::one(query, version, ApiVersion::new(1, 46))?;
     let name = Reference::parse(name)?;
     let name = match query.text("tag") {
         Some(tag) => name.with_tag(tag)?,
         None => name,
     };
-    let request = Push { name, credentials };
+    let request = Push { name, platform, credentials };
     let (steps, receiver) = mpsc::channel(BUFFERED);
     let (images, closing) = (Arc::clone(&api.engine.images), api.closing.clone());
     let pushing = tokio::spawn(async move {
@@ -60,6 +64,14 @@ fn messages(step: PushStep) -> Vec<Message> {
         }
         PushStep::Layer { layer, step } => {
             vec![Message { id: Some(layer.short()), ..layer_message(step) }]
+        }
+        PushStep::Instead { list, manifest } => {
+            let aux = json!({
+                "manifestPushedInsteadOfIndex": true,
+                "originalIndex": descriptor(&list),
+                "selectedManifest": descriptor(&manifest),
+            });
+            vec![Message { progress_detail: Some(ProgressDetail::default()), ..Message::aux(aux) }]
         }
         PushStep::Done { tag, digest, size } => {
             let aux = json!({ "Tag": tag, "Digest": digest.to_string(), "Size": size });

@@ -5,9 +5,11 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 use tare_core::image::{RemoveImage, Removed};
 
+use super::platform;
 use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::query::Query;
+use crate::version::ApiVersion;
 
 /// What was taken away.
 #[derive(Debug, Serialize)]
@@ -20,14 +22,15 @@ pub(crate) enum Item {
 
 pub(super) async fn handle(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Json<Vec<Item>>> {
     if name.trim().is_empty() {
         return Err(Error::invalid("image name cannot be blank"));
     }
-    query.refuse("platforms")?;
-    let options = RemoveImage { force: query.flag("force") };
+    let platforms = platform::all(&query, "platforms", version, ApiVersion::new(1, 50))?;
+    let options = RemoveImage { force: query.flag("force"), platforms };
     let removed = api.engine.images.remove(&name, options, &*api.engine.containers).await?;
     Ok(Json(removed.into_iter().map(Item::from).collect()))
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::image::Image;
+use tare_core::image::{Image, Reference};
 
+use super::manifests::{ManifestSummary, descriptor};
 use crate::version::ApiVersion;
 use crate::wire::null_if_empty;
 
@@ -14,9 +15,13 @@ use crate::wire::null_if_empty;
 pub(crate) struct Summary {
     containers: i64,
     created: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptor: Option<serde_json::Value>,
     id: String,
     #[serde(serialize_with = "null_if_empty")]
     labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifests: Option<Vec<ManifestSummary>>,
     parent_id: String,
     repo_digests: Vec<String>,
     repo_tags: Vec<String>,
@@ -27,34 +32,50 @@ pub(crate) struct Summary {
 }
 
 /// What costs extra to know about an image; -1 where it isn't known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Counted {
     /// Containers made from it.
     pub(crate) containers: i64,
     /// Bytes that other images share with it.
     pub(crate) shared_size: i64,
+    /// Bytes of the files in the images that its names stand for besides it.
+    pub(crate) variants: u64,
+    /// The manifests that its names stand for.
+    pub(crate) manifests: Option<Vec<ManifestSummary>>,
 }
 
 impl Summary {
-    /// The summary of `image` for a client of this version.
-    pub(crate) fn of(image: &Image, counted: Counted, version: ApiVersion) -> Self {
-        let mut repo_tags = image.repo_tags();
-        let mut repo_digests = image.repo_digests();
+    /// The summary of `image` by these of its names, for a client of this version.
+    pub(crate) fn of<'a>(
+        image: &Image,
+        names: impl Iterator<Item = &'a Reference>,
+        counted: Counted,
+        version: ApiVersion,
+    ) -> Self {
+        let (mut repo_tags, mut repo_digests) = (Vec::new(), Vec::new());
+        for name in names {
+            let list = if name.tag().is_some() { &mut repo_tags } else { &mut repo_digests };
+            list.push(name.familiar());
+        }
         if repo_tags.is_empty() && repo_digests.is_empty() && version < ApiVersion::new(1, 43) {
             repo_tags.push("<none>:<none>".to_owned());
             repo_digests.push("<none>@<none>".to_owned());
         }
+        let target = image.target.as_ref().filter(|_| version >= ApiVersion::new(1, 48));
+        let size = image.size + counted.variants;
         Self {
             containers: counted.containers,
             created: image.config.created.map_or(0, |created| created.as_second()),
+            descriptor: target.map(descriptor),
             id: image.id.to_string(),
             labels: image.config.defaults.labels.clone(),
+            manifests: counted.manifests,
             parent_id: image.parent.map_or_else(String::new, |parent| parent.to_string()),
             repo_digests,
             repo_tags,
             shared_size: counted.shared_size,
-            size: image.size,
-            virtual_size: (version < ApiVersion::new(1, 44)).then_some(image.size),
+            size,
+            virtual_size: (version < ApiVersion::new(1, 44)).then_some(size),
         }
     }
 }

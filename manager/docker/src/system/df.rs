@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::container::list::{Shown, summary};
 use crate::container::summary::Summary as ContainerSummary;
 use crate::error::{Error, Result};
-use crate::image::list::{Shared, users};
+use crate::image::list::{All, Shared, users, users_of};
 use crate::image::summary::{Counted, Summary as ImageSummary};
 use crate::query::Query;
 use crate::version::ApiVersion;
@@ -68,18 +68,23 @@ async fn volumes(api: &Api) -> Result<Vec<VolumeView>> {
 
 fn add_images(api: &Api, version: ApiVersion, usage: &mut Usage) {
     let users = users(api);
-    let images = api.engine.images.list();
-    let layers: HashMap<_, _> = images
+    let all = All::of(api);
+    let layers: HashMap<_, _> = all
+        .images
         .iter()
         .flat_map(|image| &image.layers)
         .map(|layer| (layer.chain_id, layer.size))
         .collect();
     usage.layers_size = layers.values().sum();
-    let shared = Shared::of(&images);
-    let summaries = images.iter().map(|image| {
-        let containers = users.get(&image.id.to_string()).copied().unwrap_or_default();
-        let counted = Counted { containers, shared_size: shared.with(image) };
-        ImageSummary::of(image, counted, version)
+    let shared = Shared::of(&all.images);
+    let summaries = all.listed().map(|image| {
+        let counted = Counted {
+            containers: users_of(&users, image),
+            shared_size: shared.with(image),
+            variants: all.variants_of(image).map(|variant| variant.size).sum(),
+            manifests: None,
+        };
+        ImageSummary::of(image, image.references.iter(), counted, version)
     });
     usage.images = Some(summaries.collect());
 }

@@ -10,7 +10,7 @@ use super::Found;
 use super::spool::Spooled;
 use crate::error::{Error, Result};
 use crate::image::archive::unreadable;
-use crate::image::catalog::{Catalog, NewImage};
+use crate::image::catalog::{Catalog, New, NewImage};
 use crate::image::compression::Compression;
 use crate::image::config::ImageConfig;
 use crate::image::digest::{ChainId, DiffId};
@@ -48,7 +48,8 @@ impl Catalog {
         for blob in found.iter().flat_map(Found::blobs) {
             self.blobs.adopt(blob)?;
         }
-        self.commit(images, unpacked.into_values().map(Arc::new).collect())
+        let layers = unpacked.into_values().map(Arc::new).collect();
+        self.commit(New { images, layers, ..New::default() })
     }
 
     fn config(&self, found: &Found) -> Result<Arc<ImageConfig>> {

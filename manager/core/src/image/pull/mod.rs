@@ -11,6 +11,7 @@ mod download;
 mod flights;
 mod growing;
 mod layers;
+mod listed;
 mod plan;
 mod resolve;
 mod steps;
@@ -24,21 +25,21 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::blobs::KEPT;
-use super::catalog::{Catalog, NewImage};
+use super::catalog::{Catalog, New, NewImage};
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
-use super::image::Blob;
 use super::platform::Platform;
-use super::record::{CONFIG, ImageRecord};
+use super::record::{CONFIG, ImageRecord, Target};
 use super::reference::Reference;
 use super::{Images, blocking_with};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Access, Credentials, Failure, Received, Session, Wanted};
+use crate::registry::{Access, Credentials, Failure, Manifest, Received, Session, Wanted};
 use download::Download;
 use flights::Flights;
 use layers::Arrived;
+use listed::Listed;
 use plan::Layers;
-use resolve::{Resolved, resolve};
+use resolve::{Here, Manifests, Resolved};
 pub use steps::{LayerStep, Step};
 use unpack::Unpacking;
 
@@ -124,9 +125,11 @@ impl Work<'_> {
         Ok(newer)
     }
 
-    /// Pulls one image; true: the name had none, or another.
+    /// Pulls one image; true: it was not here, or the name stood for another.
     async fn one(&self, name: &Reference) -> Result<bool> {
-        let resolved = resolve(&self.session, name, self.platform).await;
+        let catalog = &self.images.catalog;
+        let manifests = Manifests { session: &self.session, catalog };
+        let resolved = manifests.resolve(name, self.platform).await;
         let resolved = resolved.map_err(|failure| failure.of_pull(name))?;
         let shown = match (name.tag(), name.digest()) {
             (Some(tag), None) => tag.to_owned(),
@@ -137,24 +140,47 @@ impl Work<'_> {
         if name.digest().is_none() {
             names.push(name.clone());
         }
-        let before = self.images.catalog.read().named(name);
-        let id = match self.have(&resolved) {
-            Some(id) => {
-                let give = move |catalog: &Catalog| catalog.give_names(id, &names);
-                blocking_with(&self.images.catalog, give).await?;
+        let before = catalog.read().target(name);
+        let here = resolved.here(&catalog.read());
+        let id = match here {
+            Here::No => self.bring_somehow(name, &resolved, &names).await?,
+            Here::Image(id) => self.join(name, &resolved, id, &names).await?,
+            Here::Listed(id) => {
+                let target = resolved.target(id);
+                let give = move |catalog: &Catalog| catalog.give_names(target, &names);
+                blocking_with(catalog, give).await?;
                 id
             }
-            None => self.bring_somehow(name, &resolved, &names).await?,
         };
         self.warn_of_platform(name, id).await?;
         self.tell(Step::Digest(resolved.top)).await?;
-        Ok(before != Some(id))
+        let known = before == Some(resolved.target(id)) && !matches!(here, Here::No);
+        Ok(!known)
     }
 
-    /// The image, if it is here already.
-    fn have(&self, resolved: &Resolved) -> Option<ImageId> {
-        let digest: Digest = resolved.image.config().digest().to_string().parse().ok()?;
-        self.images.catalog.read().image(ImageId(digest)).map(|image| image.record.id())
+    /// Records that an image which is here is that of the manifest, and of the list that led to it.
+    async fn join(
+        &self,
+        name: &Reference,
+        resolved: &Resolved,
+        id: ImageId,
+        names: &[Reference],
+    ) -> Result<ImageId> {
+        let listed = self.listed(name, resolved).await;
+        let (received, names) = (resolved.received.clone(), names.to_vec());
+        let record = move |catalog: &Catalog| {
+            catalog.adopt_manifest(id, &received)?;
+            let Some(listed) = listed else {
+                return catalog.give_names(Target::Image(id), &names);
+            };
+            let config = catalog.read().image(id).map(|image| Arc::clone(&image.config));
+            let config = config.ok_or_else(|| Error::not_found(format!("No such image: {id}")))?;
+            let (list, _held) = catalog.keep_listed(&listed, id, config.platform(), names)?;
+            catalog.commit(New { lists: vec![list], ..Default::default() }).map(drop)
+        };
+        let recorded = blocking_with(&self.images.catalog, record).await;
+        self.images.blocking(|catalog| Ok(catalog.collect())).await?;
+        recorded.map(|()| id)
     }
 
     /// Brings an image; where a mirror's blobs are of no use, those of the registry itself.
@@ -187,9 +213,9 @@ impl Work<'_> {
         let parsed = Arc::new(ImageConfig::parse(&config)?);
         let catalog = &self.images.catalog;
         let layers = Layers::plan(catalog, &resolved.image, &parsed)?;
-        let arrived = layers.bring(self).await?;
-        let names = names.to_vec();
-        let new = New { config, parsed, names, manifest: resolved.received.clone(), arrived };
+        let (listed, arrived) = tokio::join!(self.listed(name, resolved), layers.bring(self));
+        let (names, manifest) = (names.to_vec(), resolved.received.clone());
+        let new = Brought { config, parsed, names, manifest, listed, arrived: arrived? };
         let id = blocking_with(catalog, move |catalog| catalog.record_pulled(new)).await;
         // What another image had already, or a failure leaves, nobody holds now.
         self.images.blocking(|catalog| Ok(catalog.collect())).await?;
@@ -230,18 +256,19 @@ impl Work<'_> {
 }
 
 /// An image that has come in whole.
-struct New {
+struct Brought {
     config: Vec<u8>,
     parsed: Arc<ImageConfig>,
     names: Vec<Reference>,
     manifest: Received,
+    listed: Option<Listed>,
     arrived: Arrived,
 }
 
 impl Catalog {
     /// Records an image whose layers have arrived.
-    fn record_pulled(&self, new: New) -> Result<ImageId> {
-        let New { config, parsed, names, manifest, arrived } = new;
+    fn record_pulled(&self, brought: Brought) -> Result<ImageId> {
+        let Brought { config, parsed, names, manifest, listed, arrived } = brought;
         let config = self.blobs.add(&config)?;
         let manifest_blob = self.blobs.add(&manifest.content)?;
         let _blobs = self.blobs.hold([config.digest, manifest_blob.digest]);
@@ -252,11 +279,8 @@ impl Catalog {
         self.blobs.adopt(&manifest_blob)?;
         // Where a layer was here in another form, the manifest is not what the image now consists
         // of, and is not kept.
-        let manifest = arrived.as_described.then(|| Blob {
-            digest: manifest_blob.digest,
-            size: manifest_blob.size,
-            media_type: manifest.kind.media_type().to_owned(),
-        });
+        let manifest =
+            arrived.as_described.then(|| manifest_blob.describe(manifest.kind.media_type()));
         let record = ImageRecord {
             config: config.describe(CONFIG),
             layers: arrived.layers,
@@ -264,7 +288,34 @@ impl Catalog {
             parent: None,
         };
         let id = record.id();
-        self.commit(vec![NewImage { record, config: parsed, names }], arrived.new)?;
+        let mut new = New { layers: arrived.new, ..New::default() };
+        let mut of_image = names;
+        let mut _listed = None;
+        if let Some(listed) = listed {
+            let names = std::mem::take(&mut of_image);
+            let (list, held) = self.keep_listed(&listed, id, parsed.platform(), names)?;
+            new.lists.push(list);
+            _listed = Some(held);
+        }
+        new.images.push(NewImage { record, config: parsed, names: of_image });
+        self.commit(new)?;
         Ok(id)
+    }
+
+    /// Records that an image which came without a manifest, or got one here, consists of what the
+    /// manifest of a registry names, if it does: then it goes by that digest from now on.
+    fn adopt_manifest(&self, id: ImageId, received: &Received) -> Result<()> {
+        let Manifest::Image(manifest) = &received.manifest else { return Ok(()) };
+        let record = self.read().image(id).map(|image| image.record.clone());
+        let Some(record) = record.filter(|record| record.manifest.is_none()) else { return Ok(()) };
+        let named = manifest.layers().iter().map(|layer| layer.digest().to_string());
+        if !named.eq(record.layers.iter().map(|layer| layer.blob.digest.to_string())) {
+            return Ok(());
+        }
+        let written = self.blobs.add(&received.content)?;
+        let _blobs = self.blobs.hold([written.digest]);
+        self.blobs.adopt(&written)?;
+        let manifest = Some(written.describe(received.kind.media_type()));
+        self.replace(ImageRecord { manifest, ..record })
     }
 }

@@ -3,47 +3,139 @@
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
 use crate::error::Error;
-use crate::image::digest::Digest;
+use crate::image::catalog::Catalog;
+use crate::image::digest::{Digest, ImageId};
+use crate::image::index::Index;
+use crate::image::list::is_image;
 use crate::image::platform::Platform;
+use crate::image::record::Target;
 use crate::image::reference::Reference;
 use crate::registry::{Failure, Manifest, Received, Session};
 
-/// Marks what is no image, but says something about one.
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 /// An index in an index in an index is as deep as anyone goes.
 const DEEPEST: usize = 4;
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
-/// The manifest of an image.
+/// The manifest of an image, and the way to it.
 pub(super) struct Resolved {
-    /// The digest of what has the name: the manifest itself, or an index that leads to it.
+    /// The digest of what has the name: the manifest itself, or a list that leads to it.
     pub(super) top: Digest,
+    /// The lists that led to it, the one that has the name first.
+    pub(super) lists: Vec<Received>,
+    /// What the image is for, as the list says.
+    pub(super) platform: Option<Platform>,
     pub(super) received: Received,
     pub(super) image: Box<ImageManifest>,
 }
 
-/// The image called `name`; of several, the one for the platform.
-pub(super) async fn resolve(
-    session: &Session,
-    name: &Reference,
-    platform: Option<&Platform>,
-) -> Result<Resolved, Failure> {
-    let mut received = session.manifest(name).await?;
-    let top = received.digest;
-    for _ in 0..DEEPEST {
-        match received.manifest.clone() {
-            Manifest::Image(image) => {
-                check_config(&image)?;
-                return Ok(Resolved { top, received, image });
-            }
-            Manifest::Index(index) => {
-                let digest = select(&index, platform)?.digest().to_string().parse()?;
-                received = session.manifest(&name.clone().with_digest(digest)).await?;
+/// What of an image is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    /// Nothing that counts.
+    No,
+    /// The image, but not what led to it now.
+    Image(ImageId),
+    /// All of it, with the list that led to it, if one did.
+    Listed(ImageId),
+}
+
+impl Resolved {
+    /// What its name stands for when the image has this id.
+    pub(super) fn target(&self, id: ImageId) -> Target {
+        if self.lists.is_empty() { Target::Image(id) } else { Target::List(self.top) }
+    }
+
+    /// How much of it is here.
+    pub(super) fn here(&self, index: &Index) -> Here {
+        let Ok(digest) = self.image.config().digest().to_string().parse() else { return Here::No };
+        let id = ImageId(digest);
+        let Some(image) = index.image(id) else { return Here::No };
+        let known = match self.target(id) {
+            Target::Image(_) => image.record.manifest.is_some(),
+            Target::List(list) => index.manifest_list(list).is_some_and(|list| {
+                let manifest = self.received.digest;
+                list.variants.iter().any(|variant| variant.manifest.digest == manifest)
+            }),
+        };
+        if known { Here::Listed(id) } else { Here::Image(id) }
+    }
+}
+
+/// Where manifests are had: from the registry, or from here where it is known which one it is.
+pub(super) struct Manifests<'a> {
+    pub(super) session: &'a Session,
+    pub(super) catalog: &'a Catalog,
+}
+
+impl Manifests<'_> {
+    /// The image called `name`; of several, the one for the platform.
+    pub(super) async fn resolve(
+        &self,
+        name: &Reference,
+        wanted: Option<&Platform>,
+    ) -> Result<Resolved, Failure> {
+        let mut received = self.first(name).await?;
+        let top = received.digest;
+        let (mut lists, mut platform) = (Vec::new(), None);
+        for _ in 0..DEEPEST {
+            match received.manifest.clone() {
+                Manifest::Image(image) => {
+                    check_config(&image)?;
+                    return Ok(Resolved { top, lists, platform, received, image });
+                }
+                Manifest::Index(index) => {
+                    let entry = select(&index, wanted)?;
+                    platform = platform_of(entry).or(platform);
+                    let digest = entry.digest().to_string().parse()?;
+                    lists.push(received);
+                    received = self.with_digest(name, digest).await?;
+                }
             }
         }
+        Err(Failure::Wrong(format!("the indexes of {} are nested too deep", name.familiar())))
     }
-    Err(Failure::Wrong(format!("the indexes of {} are nested too deep", name.familiar())))
+
+    /// What has the name. If something here has it, the registry is asked first whether it is still
+    /// the same.
+    async fn first(&self, name: &Reference) -> Result<Received, Failure> {
+        if self.catalog.read().target(name).is_none() {
+            return self.session.manifest(name).await;
+        }
+        let digest = match name.digest() {
+            Some(digest) => Some(digest),
+            None => self.session.manifest_digest(name).await?,
+        };
+        match digest.and_then(|digest| self.here(digest, name)) {
+            Some(received) => Ok(received),
+            None => self.session.manifest(name).await,
+        }
+    }
+
+    /// What has the digest in the repository of `name`.
+    pub(super) async fn with_digest(
+        &self,
+        name: &Reference,
+        digest: Digest,
+    ) -> Result<Received, Failure> {
+        match self.here(digest, name) {
+            Some(received) => Ok(received),
+            None => self.session.manifest(&name.clone().with_digest(digest)).await,
+        }
+    }
+
+    /// A manifest that is here, and whole.
+    fn here(&self, digest: Digest, name: &Reference) -> Option<Received> {
+        let content = self.catalog.blobs.small(digest, Received::LONGEST)?;
+        Received::read(content, "", name).ok().filter(|received| received.digest == digest)
+    }
+}
+
+/// What an entry of a list is for, if that is a platform of ours.
+fn platform_of(entry: &Descriptor) -> Option<Platform> {
+    let platform = entry.platform().as_ref()?;
+    let (os, architecture) = (platform.os().to_string(), platform.architecture().to_string());
+    Platform::of(&os, &architecture, platform.variant().as_deref()).ok()
 }
 
 /// What is no image, such as a chart, is refused before anything is fetched.
@@ -64,21 +156,11 @@ fn select<'a>(index: &'a ImageIndex, wanted: Option<&Platform>) -> Result<&'a De
     let host = Platform::host();
     let wanted = wanted.unwrap_or(&host);
     let entries = index.manifests().iter().filter(|entry| is_image(entry));
-    let ranked = entries.filter_map(|entry| {
-        let platform = entry.platform().as_ref()?;
-        let (os, architecture) = (platform.os().to_string(), platform.architecture().to_string());
-        let rank = wanted.rank(&os, &architecture, platform.variant().as_deref())?;
-        Some((rank, entry))
-    });
+    let ranked = entries.filter_map(|entry| Some((wanted.rank_of(&platform_of(entry)?)?, entry)));
     let best = ranked.min_by_key(|(rank, _)| *rank);
     best.map(|(_, entry)| entry).ok_or_else(|| {
         Error::not_found(format!("no matching manifest for {wanted} in the manifest list entries"))
     })
-}
-
-fn is_image(entry: &Descriptor) -> bool {
-    let annotations = entry.annotations().as_ref();
-    annotations.is_none_or(|annotations| !annotations.contains_key(REFERENCE_TYPE))
 }
 
 #[cfg(test)]
@@ -86,6 +168,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::image::list::REFERENCE_TYPE;
 
     fn index(platforms: &[&str]) -> ImageIndex {
         let manifests: Vec<_> = platforms

@@ -1,11 +1,12 @@
 //! Pulls from registries that are honest, and from others.
 
+mod platforms;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -142,42 +143,6 @@ async fn a_repository_is_pulled_with_all_its_tags() {
     let images = open(root.path());
     pull(&images, &registry.image("x")).await.unwrap();
     assert_eq!(images.list().len(), 2);
-}
-
-#[tokio::test]
-async fn of_several_platforms_the_right_one_comes() {
-    let mut honest = Honest::default();
-    let entry = |digest: Digest, architecture: &str| {
-        json!({
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "digest": digest.to_string(), "size": 2,
-            "platform": { "os": "linux", "architecture": architecture },
-        })
-    };
-    let s390x = honest.image("s", &[layer("s390x", 10)]);
-    let host = honest.image("h", &[layer("host", 10)]);
-    let architecture = super::Platform::host().architecture;
-    let index = json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [entry(s390x, "s390x"), entry(host, &architecture)],
-    });
-    let top = honest.manifest("all", "application/vnd.oci.image.index.v1+json", &index);
-    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    let name = registry.image("x:all");
-    let told = pull(&images, &name).await.unwrap();
-    assert!(told.contains(&Step::Digest(top)));
-    let chosen = images.resolve(&name.familiar()).unwrap();
-    assert_eq!(chosen.config.defaults.cmd.as_deref(), Some(&["h".to_owned()][..]));
-
-    let other = Pull { platform: Some("linux/s390x".to_owned()), ..request(&name) };
-    pull_as(&images, other).await.unwrap();
-    let chosen = images.resolve(&name.familiar()).unwrap();
-    assert_eq!(chosen.config.defaults.cmd.as_deref(), Some(&["s".to_owned()][..]));
-    let none = Pull { platform: Some("linux/riscv64".to_owned()), ..request(&name) };
-    let error = pull_as(&images, none).await.unwrap_err();
-    assert!(error.to_string().starts_with("no matching manifest for linux/riscv64"), "{error}");
 }
 
 /// A registry whose answers about blobs `change` may change; it is told how many came before.

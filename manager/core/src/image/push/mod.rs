@@ -4,39 +4,36 @@
 //! it came with. One that was made here gets a manifest first, and its layers are compressed; both
 //! are kept, so that it has one digest wherever and however often it is pushed. Of the layers, only
 //! those are sent that the registry does not have.
+//!
+//! A name of images for several platforms goes as the list that it stands for, with its attestations,
+//! if all of it is here. Otherwise, and where one platform is asked for, one image goes alone.
 
+mod choose;
 mod prepare;
+mod send;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use bytes::Bytes;
-use futures_util::future::try_join_all;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::interval;
 
-use super::digest::{DiffId, Digest, ImageId};
+use super::catalog::Catalog;
+use super::digest::{DiffId, Digest};
 use super::image::{Blob, Layer};
-use super::record::ImageRecord;
+use super::platform::Platform;
+use super::record::{ImageRecord, Target};
 use super::reference::Reference;
 use super::{Images, blocking_with};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Access, Credentials, Failure, ManifestKind, Session, Upload, Wanted};
-
-/// How often it is told how far a layer is.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-/// Other repositories that a layer is looked for in.
-const MOST_SOURCES: usize = 3;
+use crate::registry::{Access, Credentials, ManifestKind, Session};
+use choose::Cargo;
 
 /// What is to be pushed.
 #[derive(Debug, Clone)]
 pub struct Push {
     /// The name with its tag; without one: every tag of the repository.
     pub name: Reference,
+    /// Only the image for this platform.
+    pub platform: Option<Platform>,
     /// What may be shown to the registry.
     pub credentials: Credentials,
 }
@@ -55,6 +52,14 @@ pub enum PushStep {
         layer: DiffId,
         /// What.
         step: PushedLayer,
+    },
+    /// The registry gets one manifest instead of the list that the name stands for, since not all
+    /// of that is here.
+    Instead {
+        /// The list.
+        list: Blob,
+        /// The manifest.
+        manifest: Blob,
     },
     /// The registry has the manifest under this tag.
     Done {
@@ -107,39 +112,11 @@ impl Images {
         let session = self.registries.session(name, Access::Push, request.credentials).await?;
         let permits = Semaphore::new(self.registries.uploads());
         let work = Work { images: self, session, permits, steps };
-        for (name, id) in chosen {
-            work.one(&name, id).await?;
+        for (name, target) in chosen {
+            work.one(&name, target, request.platform.as_ref()).await?;
         }
         self.catalog.tell_of(name, "push");
         Ok(())
-    }
-
-    /// The tags that are to be pushed.
-    fn chosen(&self, name: &Reference) -> Result<Vec<(Reference, ImageId)>> {
-        let index = self.catalog.read();
-        let all = index.of_repository(name);
-        if all.is_empty() {
-            let name = name.familiar_name();
-            return Err(Error::not_found(format!(
-                "An image does not exist locally with the tag: {name}"
-            )));
-        }
-        let wanted = |found: &Reference| match name.tag() {
-            Some(tag) => found.tag() == Some(tag),
-            None => found.tag().is_some(),
-        };
-        let chosen: Vec<_> = all.into_iter().filter(|(found, _)| wanted(found)).collect();
-        match (chosen.is_empty(), name.tag()) {
-            (false, _) => Ok(chosen),
-            (true, Some(_)) => {
-                let name = name.familiar();
-                Err(Error::not_found(format!("tag does not exist: {name}")))
-            }
-            (true, None) => {
-                let name = name.familiar_name();
-                Err(Error::not_found(format!("no tags to push for {name}")))
-            }
-        }
     }
 }
 
@@ -152,96 +129,34 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn one(&self, name: &Reference, id: ImageId) -> Result<()> {
-        for layer in self.layers(id)?.iter().rev() {
-            self.tell_of(layer, PushedLayer::Preparing).await?;
-        }
-        let catalog = &self.images.catalog;
-        let prepared = blocking_with(catalog, move |catalog| catalog.prepare_push(id)).await?;
-        // What the image has no more, since it is compressed now.
-        self.images.blocking(|catalog| Ok(catalog.collect())).await?;
-        let record = &prepared.record;
-        let sending = record.layers.iter().map(|layer| self.layer(layer));
-        try_join_all(sending).await?;
-        let small = async |blob: &Blob| -> Result<Bytes> {
-            let digest = blob.digest;
-            let content = blocking_with(catalog, move |catalog| catalog.blobs.content(digest));
-            Ok(content.await?.into())
+    async fn one(
+        &self,
+        name: &Reference,
+        target: Target,
+        platform: Option<&Platform>,
+    ) -> Result<()> {
+        let tag = name.tag().unwrap_or_default().to_owned();
+        let (target, Blob { digest, size, .. }) = match self.choose(name, target, platform)? {
+            Cargo::Image { id, manifest } => {
+                (Target::Image(id), self.image(id, manifest, Some(&tag)).await?)
+            }
+            Cargo::Instead { id, manifest, list } => {
+                let manifest = self.image(id, Some(manifest), Some(&tag)).await?;
+                self.tell(PushStep::Instead { list, manifest: manifest.clone() }).await?;
+                (Target::Image(id), manifest)
+            }
+            Cargo::List(list) => (Target::List(list.list.digest), self.list(list, &tag).await?),
         };
-        let config = small(&record.config).await?;
-        self.session.push_small_blob(config).await.map_err(Failure::of_push)?;
-        let content = small(&prepared.manifest).await?;
-        let Blob { digest, size, .. } = prepared.manifest;
-        let tag = name.tag().unwrap_or_default();
-        let put = self.session.put_manifest(tag, prepared.kind, content).await;
-        put.map_err(Failure::of_push)?;
         // Should it be removed meanwhile, it needs no name.
         let known_by = [name.clone().with_digest(digest)];
-        let named = blocking_with(catalog, move |catalog| catalog.give_names(id, &known_by)).await;
+        let give = move |catalog: &Catalog| catalog.give_names(target, &known_by);
+        let named = blocking_with(&self.images.catalog, give).await;
         if let Err(error) = named
             && error.kind() != Kind::NotFound
         {
             return Err(error);
         }
-        self.tell(PushStep::Done { tag: tag.to_owned(), digest, size }).await
-    }
-
-    fn layers(&self, id: ImageId) -> Result<Vec<Layer>> {
-        let index = self.images.catalog.read();
-        let image = index.image(id).map(|image| image.record.layers.clone());
-        image.ok_or_else(|| Error::not_found(format!("No such image: {id}")))
-    }
-
-    async fn layer(&self, layer: &Layer) -> Result<()> {
-        if self.permits.available_permits() == 0 {
-            self.tell_of(layer, PushedLayer::Waiting).await?;
-        }
-        let closed = |_| Error::system("uploads have ended");
-        let _permit = self.permits.acquire().await.map_err(closed)?;
-        let Blob { digest, size: total, .. } = layer.blob;
-        let elsewhere = self.elsewhere(digest);
-        let path = self.images.catalog.blobs.path(digest);
-        let sent = Arc::new(AtomicU64::new(0));
-        let blob = Wanted { digest, size: total };
-        let pushing = self.session.push_blob(blob, &elsewhere, &path, &sent);
-        tokio::pin!(pushing);
-        let mut ticks = interval(TELL_EVERY);
-        let mut told = 0;
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut pushing => break outcome.map_err(Failure::of_push)?,
-                _ = ticks.tick() => {
-                    let current = sent.load(Ordering::Relaxed);
-                    if current != told {
-                        told = current;
-                        self.tell_of(layer, PushedLayer::Pushing { current, total }).await?;
-                    }
-                }
-            }
-        };
-        let step = match outcome {
-            Upload::Known => PushedLayer::Known,
-            Upload::Mounted(from) => PushedLayer::Mounted(from),
-            Upload::Sent => PushedLayer::Pushed,
-        };
-        self.tell_of(layer, step).await
-    }
-
-    /// Other repositories of the registry that are known to have a blob: an image with it was
-    /// pulled from there, or pushed there.
-    fn elsewhere(&self, blob: Digest) -> Vec<String> {
-        let name = self.session.name();
-        let images = self.images.catalog.read().list();
-        let having = images
-            .iter()
-            .filter(|image| image.layers.iter().any(|layer| layer.blob.digest == blob));
-        let names = having.flat_map(|image| &image.references);
-        let others: BTreeSet<&str> = names
-            .filter(|other| other.digest().is_some() && other.registry() == name.registry())
-            .map(Reference::repository)
-            .filter(|other| *other != name.repository())
-            .collect();
-        others.into_iter().take(MOST_SOURCES).map(str::to_owned).collect()
+        self.tell(PushStep::Done { tag, digest, size }).await
     }
 
     async fn tell(&self, step: PushStep) -> Result<()> {

@@ -20,15 +20,16 @@ const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const BUFFER: usize = 256 << 10;
 
 impl Catalog {
-    /// The image as it is sent. What it lacks for that is made, and kept: the image then is what it
-    /// would be had it been pulled.
-    pub(super) fn prepare_push(&self, id: ImageId) -> Result<Prepared> {
+    /// The image as it is sent: with `wanted`, if that is a manifest of its blobs. What it lacks for
+    /// that is made, and kept: the image then is what it would be had it been pulled.
+    pub(super) fn prepare_push(&self, id: ImageId, wanted: Option<Blob>) -> Result<Prepared> {
         let record = self
             .read()
             .image(id)
             .map(|image| image.record.clone())
             .ok_or_else(|| Error::not_found(format!("No such image: {id}")))?;
-        if let Some(manifest) = record.manifest.clone() {
+        let wanted = wanted.filter(|manifest| self.consists_of(&record, manifest));
+        if let Some(manifest) = wanted.or_else(|| record.manifest.clone()) {
             return self.prepared(record, manifest);
         }
         let mut made = Vec::new();
@@ -60,7 +61,8 @@ impl Catalog {
         let kind = ManifestKind::of(&manifest.media_type).ok_or_else(|| {
             Error::unsupported(format!("pushing a manifest of type {}", manifest.media_type))
         })?;
-        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
+        let blobs = record.blobs().chain([&manifest]).map(|blob| blob.digest);
+        let _blobs = self.blobs.hold(blobs);
         Ok(Prepared { record, manifest, kind, _blobs })
     }
 }

@@ -1,5 +1,7 @@
 //! Pushes to registries that have some things already, break off, or take only parts.
 
+mod platforms;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -13,7 +15,7 @@ use crate::events::Events;
 use crate::image::archive::testing::{Member, tar_of};
 use crate::image::digest::Digest;
 use crate::image::testing::import;
-use crate::image::{Images, Reference};
+use crate::image::{Images, Platform, Reference};
 use crate::registry::Credentials;
 use crate::registry::testing::{Asked, Ending, Reply, Scripted, impatient};
 use crate::store::Store;
@@ -96,6 +98,14 @@ fn open(root: &Path) -> Arc<Images> {
 }
 
 async fn push(images: &Arc<Images>, name: &Reference) -> Result<Vec<PushStep>> {
+    push_for(images, name, None).await
+}
+
+async fn push_for(
+    images: &Arc<Images>,
+    name: &Reference,
+    platform: Option<Platform>,
+) -> Result<Vec<PushStep>> {
     let (steps, mut receiver) = mpsc::channel(64);
     let listening = tokio::spawn(async move {
         let mut told = Vec::new();
@@ -104,7 +114,7 @@ async fn push(images: &Arc<Images>, name: &Reference) -> Result<Vec<PushStep>> {
         }
         told
     });
-    let request = Push { name: name.clone(), credentials: Credentials::default() };
+    let request = Push { name: name.clone(), platform, credentials: Credentials::default() };
     images.push(request, steps).await?;
     Ok(listening.await.unwrap())
 }

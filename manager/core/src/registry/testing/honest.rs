@@ -11,6 +11,8 @@ use crate::image::Digest;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// The content of a registry.
 #[derive(Debug, Clone, Default)]
@@ -34,10 +36,20 @@ impl Honest {
         layers: &[Vec<u8>],
         packed: &[Vec<u8>],
     ) -> Digest {
+        self.image_for("amd64", tag, layers, packed)
+    }
+
+    fn image_for(
+        &mut self,
+        architecture: &str,
+        tag: &str,
+        layers: &[Vec<u8>],
+        packed: &[Vec<u8>],
+    ) -> Digest {
         let diff_ids: Vec<String> =
             layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
         let config = json!({
-            "architecture": "amd64", "os": "linux", "config": { "Cmd": [tag] },
+            "architecture": architecture, "os": "linux", "config": { "Cmd": [tag] },
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         });
         let config = self.blob(config.to_string().into_bytes(), CONFIG);
@@ -46,6 +58,50 @@ impl Honest {
             "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers,
         });
         self.manifest(tag, MANIFEST, &manifest)
+    }
+
+    /// Adds an image for each of these processors, with one layer and an attestation each, and the
+    /// list of them all under a tag; gives the list's digest.
+    pub(crate) fn list(&mut self, tag: &str, architectures: &[(&str, Vec<u8>)]) -> Digest {
+        let mut entries = Vec::new();
+        for (architecture, layer) in architectures {
+            let packed = gzip(layer);
+            let image = self.image_for(architecture, architecture, &[layer.clone()], &[packed]);
+            let platform = json!({ "os": "linux", "architecture": architecture });
+            entries.push(self.entry(image, &json!({ "platform": platform })));
+            let attestation = self.attestation(image);
+            let rest = json!({
+                "platform": { "os": "unknown", "architecture": "unknown" },
+                "annotations": {
+                    "vnd.docker.reference.type": "attestation-manifest",
+                    "vnd.docker.reference.digest": image.to_string(),
+                },
+            });
+            entries.push(self.entry(attestation, &rest));
+        }
+        let list = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries });
+        self.manifest(tag, INDEX, &list)
+    }
+
+    fn attestation(&mut self, of: Digest) -> Digest {
+        let config = self.blob(format!("{{\"of\":\"{of}\"}}").into_bytes(), CONFIG);
+        let statement = self.blob(format!("{{\"subject\":\"{of}\"}}").into_bytes(), IN_TOTO);
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [statement],
+        });
+        self.manifest(&format!("attestation-{}", of.hex()), MANIFEST, &manifest)
+    }
+
+    /// The entry of a list for a manifest that is here.
+    fn entry(&self, digest: Digest, rest: &Value) -> Value {
+        let (media_type, content) = &self.manifests[&digest.to_string()];
+        let mut entry = json!({
+            "mediaType": media_type, "digest": digest.to_string(), "size": content.len(),
+        });
+        for (key, value) in rest.as_object().unwrap() {
+            entry[key] = value.clone();
+        }
+        entry
     }
 
     /// Adds a manifest under its tag and its digest.
@@ -74,9 +130,9 @@ impl Honest {
         let (rest, name) = path.rsplit_once('/').unwrap_or_default();
         if rest.ends_with("/manifests") {
             return match self.manifests.get(name) {
-                Some((media_type, content)) => {
-                    Reply::new(200, content.clone()).with("content-type", media_type)
-                }
+                Some((media_type, content)) => Reply::new(200, content.clone())
+                    .with("content-type", media_type)
+                    .with("docker-content-digest", Digest::of(content).to_string()),
                 None => Reply::error(404, "MANIFEST_UNKNOWN"),
             };
         }

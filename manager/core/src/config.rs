@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use crate::registry::RegistrySettings;
+use crate::snapshot::DriverName;
 
 /// The settings of one manager. Two managers on one machine must differ in both roots, the bridge
 /// and the cgroup parent.
@@ -44,6 +45,8 @@ pub struct Config {
     pub stop_timeout: u32,
     /// Labels of this manager, as `info` shows them.
     pub labels: Vec<String>,
+    /// What keeps images and containers on disk; none: what works and was used before.
+    pub storage_driver: Option<DriverName>,
     /// How registries are reached.
     pub registry: RegistrySettings,
 }
@@ -147,6 +150,7 @@ impl Config {
             shm_size: 64 << 20,
             stop_timeout: 10,
             labels: Vec::new(),
+            storage_driver: None,
             registry: RegistrySettings::default(),
         }
     }

@@ -12,6 +12,7 @@ use super::work::to_the_end;
 use super::{Containers, announce, merge};
 use crate::error::Result;
 use crate::image::{Commit, Defaults, ImageId, Images, Layering, Reference};
+use crate::snapshot::lowers::Seen;
 use crate::snapshot::pack::{Packer, Tree};
 use crate::snapshot::{Upper, Written};
 
@@ -94,10 +95,16 @@ impl Containers {
 
 /// Packs what a container wrote, and says how many members that has.
 fn pack(upper: Upper, to: &mut Layering) -> Result<u64> {
-    let Upper { own: Written::Changes(own), lowers, .. } = upper;
-    let made = MadeByStart::new(&lowers);
-    let tell = |path: &[u8], stat: &rustix::fs::Stat| made.tell(path, stat);
-    let mut packer = Packer::new(to, Tree::Upper(&tell));
+    let Upper { own, lowers, .. } = upper;
+    let start = MadeByStart::new(&lowers);
+    let by_start = |path: &[u8], new: &Seen| start.tell(path, &new.stat);
+    let by_start_or_image = |path: &[u8], new: &Seen| start.or_image(path, new);
+    let names = |path: &[u8]| lowers.names(path);
+    let (own, tree) = match own {
+        Written::Changes(own) => (own, Tree::Upper(&by_start)),
+        Written::Whole(own) => (own, Tree::Whole { made: &by_start_or_image, names: &names }),
+    };
+    let mut packer = Packer::new(to, tree);
     packer.pack(own, None).map_err(|error| error.while_doing("commit"))?;
     let members = packer.members();
     packer.finish()?;

@@ -47,7 +47,7 @@ mod prepare;
 mod publishing;
 mod remove;
 mod rename;
-mod rootfs;
+pub(crate) mod rootfs;
 mod settle;
 pub(crate) mod spec;
 mod start;

@@ -10,14 +10,11 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, statx,
 };
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
-};
+use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::spec::user::Accounts;
 use crate::error::{Error, Result};
-use crate::snapshot::Mount;
+use crate::snapshot::{Mount, detached};
 
 /// The most that is read of an account file; a hostile one could be endless.
 const LARGEST_FILE: u64 = 16 << 20;
@@ -37,7 +34,7 @@ impl Rootfs {
         };
         let root = match mount.kind.as_str() {
             "bind" => open_tree_root(Path::new(&mount.source)),
-            _ => mount_detached(mount),
+            _ => detached::mount(mount),
         };
         let root = root.map_err(|error| Error::io("mount the root file system", error.into()))?;
         Ok(Self { root })
@@ -176,37 +173,6 @@ fn is_plain_file(file: &OwnedFd) -> rustix::io::Result<bool> {
 fn open_tree_root(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, path, flags, Mode::empty())
-}
-
-/// Mounts without a place: the mount goes away with its descriptor.
-fn mount_detached(mount: &Mount) -> rustix::io::Result<OwnedFd> {
-    let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for option in &mount.options {
-        match option.split_once('=') {
-            Some(("lowerdir", directories)) => set_lower(context.as_fd(), directories)?,
-            Some((key, value)) => fsconfig_set_string(&context, key, value)?,
-            None => fsconfig_set_flag(&context, option.as_str())?,
-        }
-    }
-    fsconfig_create(&context)?;
-    // Nothing in it is run or opened as a device here.
-    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-}
-
-/// One by one where the kernel can (6.8 and later), since together they may be too long.
-fn set_lower(context: BorrowedFd<'_>, directories: &str) -> rustix::io::Result<()> {
-    for (number, directory) in directories.split(':').enumerate() {
-        match fsconfig_set_string(context, "lowerdir+", directory) {
-            Err(Errno::INVAL) if number == 0 => {
-                return fsconfig_set_string(context, "lowerdir", directories);
-            }
-            outcome => outcome?,
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

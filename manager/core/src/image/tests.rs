@@ -202,7 +202,7 @@ async fn layers_stay_while_a_container_stands_on_them() {
     let image = import(&images, &tar("a"), Some("web:1")).await;
     images.snapshots().prepare("box", &image).await.unwrap();
     images.remove("web:1", FORCE, &user(false)).await.unwrap();
-    let lower = images.snapshots().directories("box").unwrap().unwrap().lower;
+    let lower = images.snapshots().directories("box").unwrap().1.unwrap().lower;
     assert!(std::path::Path::new(&lower).join("a").exists());
     assert_eq!(images.snapshots().prepare("late", &image).await.unwrap(), ());
     drop(images);

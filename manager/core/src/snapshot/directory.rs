@@ -51,6 +51,11 @@ impl Directories {
         self.root.join(number.to_string())
     }
 
+    /// The directory above all of them.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Says that `number` is taken.
     pub(super) fn reserve(&self, number: u64) {
         self.next.fetch_max(number + 1, Ordering::Relaxed);

@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::image::{ChainId, DiffId};
 use crate::store::{Store, Transaction};
 
-/// More layers than overlay can stack are refused; docker's limit is about the same.
-pub(crate) const MOST_LAYERS: usize = 250;
+/// More layers are refused: each costs every container of the image something. Docker's limit is
+/// about a hundred; the kernel stacks half as many as this, and drivers see to the rest.
+pub(crate) const MOST_LAYERS: usize = 1000;
 
 /// The unpacked layers.
 pub(crate) struct Layers {

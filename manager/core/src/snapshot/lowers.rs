@@ -76,8 +76,15 @@ impl Lowers {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Each layer, uppermost first.
-    pub(crate) fn each(&self) -> impl DoubleEndedIterator<Item = Result<&Layer>> {
+    pub(crate) fn each(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = Result<&Layer>> + ExactSizeIterator {
         self.0.iter().map(Beneath::layer)
     }
 

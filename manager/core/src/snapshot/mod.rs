@@ -9,7 +9,9 @@
 //! the record, then the directory. What a crash leaves between these steps has no record, and is
 //! swept at the next start.
 
+pub(crate) mod compare;
 pub(crate) mod delete;
+pub(crate) mod detached;
 mod directory;
 mod driver;
 mod hold;
@@ -24,6 +26,10 @@ mod upper;
 pub(crate) mod usage;
 mod writable;
 
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -92,11 +98,22 @@ impl Snapshots {
     /// Opens the snapshots under the data root. [`Self::sweep`] them when all images hold theirs.
     pub(crate) fn open(config: &Config, store: Arc<Store>) -> Result<Self> {
         let directories = Directories::open(config.data_root.join("snapshots"))?;
-        let drivers = Drivers::open(Arc::clone(&directories))?;
+        let latest = record::latest_driver(&store)?;
+        let drivers = Drivers::open(Arc::clone(&directories), config.storage_driver, latest)?;
         let layers = Layers::open(Arc::clone(&directories), drivers, Arc::clone(&store))?;
         let layers = Arc::new(layers);
         let writable = WritableLayers::open(Arc::clone(&directories), store, layers)?;
         Ok(Self { directories, writable: Arc::new(writable) })
+    }
+
+    /// The driver that makes new snapshots.
+    pub fn driver(&self) -> DriverName {
+        self.writable.drivers.chosen().name()
+    }
+
+    /// What there is to say of it, as docker says it.
+    pub fn driver_status(&self) -> Vec<(&'static str, String)> {
+        self.writable.drivers.chosen().status()
     }
 
     /// The layers that images are made of.
@@ -154,19 +171,19 @@ impl Snapshots {
         self.writable.upper(key)
     }
 
-    /// The directories of the container `key`, if it is an overlay's.
+    /// The driver of the container `key`, and its directories if they are an overlay's.
     ///
     /// # Errors
     /// [`crate::Kind::NotFound`] if there is no such writable layer.
-    pub fn directories(&self, key: &str) -> Result<Option<GraphDirs>> {
+    pub fn directories(&self, key: &str) -> Result<(DriverName, Option<GraphDirs>)> {
         self.writable.directories(key)
     }
 
-    /// The directories of an image, if it is an overlay's.
+    /// The driver of an image's layers, and its directories if they are an overlay's.
     ///
     /// # Errors
     /// [`crate::Kind::NotFound`] if the image has no layers, or is gone.
-    pub fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
+    pub fn image_directories(&self, image: &Image) -> Result<(DriverName, Option<GraphDirs>)> {
         self.writable.image_directories(image)
     }
 

@@ -4,14 +4,22 @@ use serde::{Deserialize, Serialize};
 
 use super::driver::DriverName;
 use super::stack::SnapshotId;
+use crate::error::Result;
 use crate::image::{ChainId, DiffId};
-use crate::store::Table;
+use crate::store::{Store, Table};
 
 /// Unpacked layers, by chain id.
 pub(super) const LAYERS: Table<LayerRecord> = Table::new("layers");
 
 /// Containers' writable layers, by key.
 pub(super) const WRITABLE: Table<WritableRecord> = Table::new("writable");
+
+/// The driver that made the latest snapshot, if there is one.
+pub(super) fn latest_driver(store: &Store) -> Result<Option<DriverName>> {
+    let layers = store.list(&LAYERS)?.into_iter().map(|(_, it)| (it.directory, it.driver));
+    let writable = store.list(&WRITABLE)?.into_iter().map(|(_, it)| (it.directory, it.driver));
+    Ok(layers.chain(writable).max_by_key(|(number, _)| *number).map(|(_, driver)| driver))
+}
 
 /// An unpacked layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,16 +3,9 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
 
-use rustix::fs::CWD;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
-};
-use serde_json::json;
-
+use super::testing::{Mounted, image_of};
 use super::*;
 use crate::events::Events;
-use crate::image::Digest;
 use crate::image::archive::testing::{Member, tar_of};
 use crate::image::testing::{import, load, open};
 
@@ -26,7 +19,7 @@ async fn a_writable_layer_lives_upon_its_image() {
 
     snapshots.prepare("box", &image).await.unwrap();
     assert_eq!(snapshots.prepare("box", &image).await.unwrap_err().kind(), crate::Kind::Conflict);
-    let directories = snapshots.directories("box").unwrap().unwrap();
+    let directories = snapshots.directories("box").unwrap().1.unwrap();
     assert_eq!(std::fs::read(format!("{}/etc/name", directories.lower)).unwrap(), b"tare");
     assert_eq!(directories.upper.metadata().unwrap().permissions().mode() & 0o7777, 0o751);
     let mounts = snapshots.mounts("box").unwrap();
@@ -50,7 +43,7 @@ async fn what_no_record_names_is_swept_and_the_rest_stays() {
     let image = import(&images, &tar_of(&[Member::file("a", b"a")]), Some("kept")).await;
     images.snapshots().prepare("kept", &image).await.unwrap();
     images.snapshots().prepare("lost", &image).await.unwrap();
-    let kept = images.snapshots().directories("kept").unwrap().unwrap();
+    let kept = images.snapshots().directories("kept").unwrap().1.unwrap();
     drop(images);
     let stray = root.path().join("snapshots").join("77");
     std::fs::create_dir_all(stray.join("fs/deep/er")).unwrap();
@@ -59,7 +52,7 @@ async fn what_no_record_names_is_swept_and_the_rest_stays() {
     let images = open(root.path());
     assert!(!stray.exists());
     assert_eq!(std::fs::read_dir(root.path().join("ingest")).unwrap().count(), 0);
-    assert_eq!(images.snapshots().directories("kept").unwrap().unwrap(), kept);
+    assert_eq!(images.snapshots().directories("kept").unwrap().1.unwrap(), kept);
     assert_eq!(images.resolve("kept").unwrap().id, image.id);
     images.snapshots().retain(&HashSet::from(["kept".to_owned()])).await.unwrap();
     assert!(images.snapshots().directories("lost").is_err());
@@ -89,60 +82,6 @@ fn a_data_root_that_overlay_cannot_name_is_refused() {
     let store = Arc::new(Store::open(&root.path().join("state.redb")).unwrap());
     let error = crate::image::Images::open(&config, store, Events::new()).err().unwrap();
     assert_eq!(error.kind(), crate::Kind::Invalid);
-}
-
-/// A container's root, mounted as the shim does it for many layers.
-struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(mounts: &[Mount], at: PathBuf) -> Self {
-        std::fs::create_dir(&at).unwrap();
-        let [mount] = mounts else { panic!("one mount, not {mounts:?}") };
-        let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-        fsconfig_set_string(&context, "source", mount.source.as_str()).unwrap();
-        for option in &mount.options {
-            match option.split_once('=').unwrap() {
-                ("lowerdir", layers) => {
-                    for layer in layers.split(':') {
-                        fsconfig_set_string(&context, "lowerdir+", layer).unwrap();
-                    }
-                }
-                (key, value) => fsconfig_set_string(&context, key, value).unwrap(),
-            }
-        }
-        fsconfig_create(&context).unwrap();
-        let none = MountAttrFlags::empty();
-        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none).unwrap();
-        move_mount(&mount, "", CWD, &at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).unwrap();
-        Self(at)
-    }
-
-    fn names(&self, directory: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.join(directory)).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        unmount(&self.0, UnmountFlags::DETACH).unwrap();
-    }
-}
-
-/// An archive in docker's form with one image of these layers.
-fn image_of(layers: &[Vec<u8>], tag: &str) -> Vec<u8> {
-    let names: Vec<String> = (0..layers.len()).map(|number| format!("{number}.tar")).collect();
-    let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
-    let config = json!({ "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids } });
-    let manifest = json!([{ "Config": "config", "RepoTags": [tag], "Layers": names }]);
-    let mut members: Vec<Member> =
-        names.iter().zip(layers).map(|(name, layer)| Member::file(name, layer)).collect();
-    members.push(Member::file("config", config.to_string().as_bytes()));
-    members.push(Member::file("manifest.json", manifest.to_string().as_bytes()));
-    tar_of(&members)
 }
 
 #[tokio::test]
@@ -188,38 +127,4 @@ async fn the_kernel_sees_what_the_layers_say() {
     std::fs::write(merged.0.join("etc/kept"), "mine").unwrap();
     std::fs::remove_file(merged.0.join("opaque/new")).unwrap();
     assert_eq!(images.snapshots().usage("box").await.unwrap().bytes, 4);
-}
-
-#[tokio::test]
-async fn a_hundred_and_twenty_layers_are_one_root() {
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    let layers: Vec<Vec<u8>> = (0..120)
-        .map(|number| {
-            tar_of(&[
-                Member::file(format!("d/{number:03}"), b""),
-                Member::file("top", number.to_string().as_bytes()),
-            ])
-        })
-        .collect();
-    load(&images, image_of(&layers, "many:layers")).await.unwrap();
-    let image = images.resolve("many:layers").unwrap();
-    images.snapshots().prepare("box", &image).await.unwrap();
-    let mounts = images.snapshots().mounts("box").unwrap();
-    let merged = Mounted::new(&mounts, root.path().join("merged"));
-    assert_eq!(merged.names("d").len(), 120);
-    assert_eq!(std::fs::read(merged.0.join("top")).unwrap(), b"119");
-}
-
-#[tokio::test]
-async fn an_image_without_layers_has_an_empty_root() {
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    load(&images, image_of(&[], "from:scratch")).await.unwrap();
-    let image = images.resolve("from:scratch").unwrap();
-    images.snapshots().prepare("box", &image).await.unwrap();
-    let mounts = images.snapshots().mounts("box").unwrap();
-    let merged = Mounted::new(&mounts, root.path().join("merged"));
-    assert!(merged.names("").is_empty());
-    std::fs::write(merged.0.join("file"), "x").unwrap();
 }

@@ -4,24 +4,34 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
 use rustix::io::Errno;
+
+use crate::image::archive::path;
 
 /// Bytes of the regular files in `root` and below, each file counted once whatever its links.
 /// What vanishes meanwhile isn't counted, nor what is nested deeper than a path can name.
 pub(crate) fn bytes(root: BorrowedFd<'_>) -> io::Result<u64> {
+    bytes_of(root, |_, _| true)
+}
+
+/// Bytes of those of them that `counts`, given their path, says.
+pub(crate) fn bytes_of(
+    root: BorrowedFd<'_>,
+    counts: impl Fn(&[u8], &Stat) -> bool,
+) -> io::Result<u64> {
     let mut seen = HashSet::new();
     let mut total = 0_u64;
-    let mut ahead = vec![b".".to_vec()];
+    let mut ahead = vec![Vec::new()];
     while let Some(path) = ahead.pop() {
+        let way = if path.is_empty() { b".".as_slice() } else { &path };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let directory =
-            match rustix::fs::openat2(root, path.as_slice(), flags, Mode::empty(), resolve) {
-                Ok(directory) => directory,
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => continue,
-                Err(errno) => return Err(errno.into()),
-            };
+        let directory = match rustix::fs::openat2(root, way, flags, Mode::empty(), resolve) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
         let mut buffer = Vec::with_capacity(32 << 10);
         let mut entries = RawDir::new(directory.as_fd(), buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
@@ -37,9 +47,12 @@ pub(crate) fn bytes(root: BorrowedFd<'_>) -> io::Result<u64> {
             };
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => {
-                    ahead.push([path.as_slice(), b"/", name.to_bytes()].concat());
+                    ahead.push(path::join(&path, name.to_bytes()));
                 }
-                FileType::RegularFile if stat.st_nlink == 1 || seen.insert(stat.st_ino) => {
+                FileType::RegularFile
+                    if (stat.st_nlink == 1 || seen.insert(stat.st_ino))
+                        && counts(&path::join(&path, name.to_bytes()), &stat) =>
+                {
                     total = total.saturating_add(u64::try_from(stat.st_size).unwrap_or(0));
                 }
                 _ => {}

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::compare::differ_outside;
 use super::directory::Directories;
-use super::driver::{Driver, Drivers, Written, check_stack};
+use super::driver::{Driver, DriverName, Drivers, Written, check_stack};
 use super::hold::Hold;
 use super::layers::Layers;
 use super::record::{WRITABLE, WritableRecord};
+use super::upper::Upper;
 use super::{GraphDirs, Mount, Usage, usage};
 use crate::error::{Error, Result};
 use crate::image::{ChainId, Image};
@@ -88,26 +90,37 @@ impl WritableLayers {
         self.driver(&record)?.mounts(&self.directories.path(record.directory), &layers)
     }
 
-    pub(super) fn directories(&self, key: &str) -> Result<Option<GraphDirs>> {
+    pub(super) fn directories(&self, key: &str) -> Result<(DriverName, Option<GraphDirs>)> {
         let record = self.record(key)?;
         let layers = self.drivers.locate(&self.layers.stack(record.below)?);
         let own = self.directories.path(record.directory);
-        Ok(self.driver(&record)?.directories(&own, &layers))
+        Ok((record.driver, self.driver(&record)?.directories(&own, &layers)))
     }
 
-    pub(super) fn image_directories(&self, image: &Image) -> Result<Option<GraphDirs>> {
+    pub(super) fn image_directories(
+        &self,
+        image: &Image,
+    ) -> Result<(DriverName, Option<GraphDirs>)> {
         let stack = self.layers.stack(image.top())?;
         let Some((top, lower)) = stack.split_first() else {
             return Err(Error::not_found(format!("the image {} has no layers", image.id)));
         };
         let own = self.directories.path(top.number);
-        Ok(self.drivers.get(top.driver)?.directories(&own, &self.drivers.locate(lower)))
+        let directories =
+            self.drivers.get(top.driver)?.directories(&own, &self.drivers.locate(lower));
+        Ok((top.driver, directories))
     }
 
     pub(super) fn usage(&self, key: &str) -> Result<Usage> {
-        let Written::Changes(own) = self.upper(key)?.own;
-        let bytes = usage::bytes(own.as_fd())
-            .map_err(|error| Error::io("measure what a container wrote", error))?;
+        let Upper { own, lowers, .. } = self.upper(key)?;
+        let bytes = match own {
+            Written::Changes(own) => usage::bytes(own.as_fd()),
+            Written::Whole(own) => usage::bytes_of(own.as_fd(), |path, stat| {
+                let old = lowers.look(path);
+                !old.is_ok_and(|old| old.is_some_and(|old| !differ_outside(&old.stat, stat)))
+            }),
+        };
+        let bytes = bytes.map_err(|error| Error::io("measure what a container wrote", error))?;
         Ok(Usage { bytes })
     }
 

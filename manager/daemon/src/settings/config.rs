@@ -47,6 +47,11 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     config.bridge.mtu = values.mtu.or(config.bridge.mtu);
     config.bridge.default_bind = values.ip.unwrap_or(config.bridge.default_bind);
 
+    if let Some(name) = values.storage_driver {
+        let parsed = name.parse().map_err(|error| Error::setting("storage-driver", error))?;
+        config.storage_driver = Some(parsed);
+    }
+
     config.dns = values.dns.unwrap_or_default();
     config.dns_search = values.dns_search.unwrap_or_default();
     config.dns_options = values.dns_opts.unwrap_or_default();

@@ -27,6 +27,10 @@ pub(crate) struct Values {
     /// Where everything is kept that a reboot may take [default: /run/tare]
     #[arg(long, value_name = "DIR", global = true)]
     pub exec_root: Option<PathBuf>,
+    /// What keeps images and containers on disk: overlay2, or vfs, which copies them [default: what
+    /// was used before, or overlay2, or vfs where the kernel has no overlay]
+    #[arg(short = 's', long, value_name = "NAME", global = true)]
+    pub storage_driver: Option<String>,
     /// The file that has the daemon's process id [default: EXEC_ROOT/tared.pid]
     #[arg(short = 'p', long, value_name = "FILE", global = true)]
     pub pidfile: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::snapshot::GraphDirs;
+use tare_core::snapshot::{DriverName, GraphDirs};
 
 /// The storage driver and its directories.
 #[derive(Debug, Serialize)]
@@ -13,13 +13,14 @@ pub(crate) struct GraphDriver {
     name: &'static str,
 }
 
-/// Docker's name for the driver that uses the kernel's overlay.
-const NAME: &str = "overlay2";
-
 impl GraphDriver {
     /// Of a container.
-    pub(crate) fn of_container(id: &str, directories: Option<&GraphDirs>) -> Self {
-        let mut driver = Self::of_image(directories);
+    pub(crate) fn of_container(
+        id: &str,
+        driver: DriverName,
+        directories: Option<&GraphDirs>,
+    ) -> Self {
+        let mut driver = Self::of_image(driver, directories);
         if let Some(data) = &mut driver.data {
             data.insert("ID", id.to_owned());
         }
@@ -27,7 +28,7 @@ impl GraphDriver {
     }
 
     /// Of an image.
-    pub(crate) fn of_image(directories: Option<&GraphDirs>) -> Self {
+    pub(crate) fn of_image(driver: DriverName, directories: Option<&GraphDirs>) -> Self {
         let data = directories.map(|directories| {
             let mut data = BTreeMap::from([
                 ("MergedDir", directories.merged.display().to_string()),
@@ -39,6 +40,6 @@ impl GraphDriver {
             }
             data
         });
-        Self { data, name: NAME }
+        Self { data, name: driver.as_str() }
     }
 }

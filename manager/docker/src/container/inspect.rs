@@ -70,7 +70,10 @@ pub(super) async fn handle(
 fn inspect(api: &Api, container: &Container) -> Inspect {
     let id = container.id.as_str();
     let file = |name: &str| container.directory.join(name).display().to_string();
-    let directories = api.engine.images.snapshots().directories(id).ok().flatten();
+    let snapshots = api.engine.images.snapshots();
+    // What can't be told of a container that is going is told as it would be of a new one.
+    let (driver, directories) =
+        snapshots.directories(id).unwrap_or_else(|_| (snapshots.driver(), None));
     Inspect {
         id: id.to_owned(),
         created: rfc3339(container.created),
@@ -87,14 +90,14 @@ fn inspect(api: &Api, container: &Container) -> Inspect {
             .map_or_else(String::new, |path| path.display().to_string()),
         name: format!("/{}", container.name),
         restart_count: container.restart_count,
-        driver: "overlay2",
+        driver: driver.as_str(),
         platform: "linux",
         mount_label: "",
         process_label: "",
         app_armor_profile: "",
         exec_ids: container.execs.clone(),
         host_config: HostConfigView::from(&container.host),
-        graph_driver: GraphDriver::of_container(id, directories.as_ref()),
+        graph_driver: GraphDriver::of_container(id, driver, directories.as_ref()),
         size_rw: None,
         size_root_fs: None,
         mounts: container.mounts.iter().map(MountView::from).collect(),

@@ -105,8 +105,10 @@ pub(super) fn handle(
     }
     let image = api.engine.images.resolve_for(name, platform.as_ref())?;
     let manifests = wants_manifests.then(|| manifests::of(api, &image)).transpose()?;
-    let directories = api.engine.images.snapshots().image_directories(&image).ok().flatten();
-    let graph_driver = GraphDriver::of_image(directories.as_ref());
+    let snapshots = api.engine.images.snapshots();
+    let (driver, directories) =
+        snapshots.image_directories(&image).unwrap_or_else(|_| (snapshots.driver(), None));
+    let graph_driver = GraphDriver::of_image(driver, directories.as_ref());
     let shown = Inspect { manifests, ..inspect(&image, graph_driver, version) };
     Ok(Json(shown).into_response())
 }

@@ -154,6 +154,8 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
     let config = &engine.config;
     let proxies = &config.registry.proxies;
     let host = Host::read();
+    let snapshots = engine.images.snapshots();
+    let status = snapshots.driver_status().into_iter();
     let limits = Limits::of(&host.cgroups);
     let warnings = warnings(&host, &limits);
     let containers = engine.containers.list();
@@ -165,8 +167,8 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
         id: manager_id(&config.data_root),
         counts: Counts::of(containers.iter().map(|container| &container.state)),
         images: engine.images.list().len(),
-        driver: "overlay2",
-        driver_status: Vec::new(),
+        driver: snapshots.driver().as_str(),
+        driver_status: status.map(|(name, value)| [name.to_owned(), value]).collect(),
         plugins: Plugins {
             volume: ["local"],
             network: ["bridge", "host", "null"],

@@ -3,7 +3,8 @@
 
 use rustix::fs::{FileType, Stat};
 
-use crate::snapshot::lowers::{Below, Lowers};
+use crate::snapshot::compare::differ;
+use crate::snapshot::lowers::{Below, Lowers, Seen};
 use crate::snapshot::pack::Made;
 
 /// Empty files that are covered while the container runs, or that say that it is one.
@@ -25,11 +26,24 @@ impl<'a> MadeByStart<'a> {
     /// Who made what the container's layer has at `path`.
     pub(in crate::container) fn tell(&self, path: &[u8], stat: &Stat) -> Made {
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile if stat.st_size == 0 && FILES.contains(&path) => Made::Start,
+            FileType::RegularFile if stat.st_size == 0 && FILES.contains(&path) => Made::Other,
             FileType::Directory if DIRECTORIES.contains(&path) && self.is_as_it_was(path, stat) => {
-                Made::StartAround
+                Made::OtherAround
             }
             _ => Made::Container,
+        }
+    }
+
+    /// Who made what a container that has all of its image has at `path`.
+    pub(in crate::container) fn or_image(&self, path: &[u8], new: &Seen) -> Made {
+        match (self.tell(path, &new.stat), self.lowers.look(path)) {
+            (Made::Container, Ok(Some(old))) if !differ(&old, new) => {
+                match FileType::from_raw_mode(new.stat.st_mode) {
+                    FileType::Directory => Made::OtherAround,
+                    _ => Made::Other,
+                }
+            }
+            (made, _) => made,
         }
     }
 

@@ -12,7 +12,7 @@ use super::Containers;
 use super::id::ContainerId;
 use super::work::blocking;
 use crate::error::Result;
-use crate::snapshot::{Upper, Written};
+use crate::snapshot::Upper;
 
 pub(super) use made::MadeByStart;
 
@@ -45,8 +45,7 @@ impl Containers {
         let container = self.index.get(id)?.container();
         let snapshots = self.images.snapshots().clone();
         blocking(move || {
-            let Upper { own: Written::Changes(own), lowers, .. } =
-                snapshots.upper(container.id.as_str())?;
+            let Upper { own, lowers, .. } = snapshots.upper(container.id.as_str())?;
             walk::changes(&own, &lowers)
         })
         .await

@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, XattrFlags};
 
 use super::*;
+use crate::snapshot::Written;
 use crate::snapshot::lowers::{Layer, Lowers};
 use crate::snapshot::marks::Marks;
 
@@ -19,7 +20,7 @@ fn open(path: &Path) -> OwnedFd {
 fn diff(directory: &Path) -> Vec<String> {
     let (own, old) = (open(&directory.join("own")), open(&directory.join("old")));
     let old = Lowers::open(vec![Layer { root: old, marks: Marks::Overlay }]);
-    let changes = walk::changes(&own, &old).unwrap();
+    let changes = walk::changes(&Written::Changes(own), &old).unwrap();
     let letter = |kind| match kind {
         ChangeKind::Added => "A",
         ChangeKind::Modified => "C",

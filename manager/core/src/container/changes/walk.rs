@@ -9,6 +9,8 @@ use rustix::io::Errno;
 use super::{Change, ChangeKind, MadeByStart};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
+use crate::snapshot::Written;
+use crate::snapshot::compare::differ;
 use crate::snapshot::lowers::{Lowers, Seen};
 use crate::snapshot::marks::Marks;
 use crate::snapshot::pack::Made;
@@ -21,14 +23,14 @@ const DIRECTORY: OFlags =
 
 /// A comparison under way.
 struct Comparison<'a> {
-    own: &'a OwnedFd,
+    own: &'a Written,
     old: &'a Lowers,
     made: MadeByStart<'a>,
     changes: Vec<(Vec<u8>, ChangeKind)>,
 }
 
-/// What `own`, overlay's upper directory, changes in `old`, by path.
-pub(super) fn changes(own: &OwnedFd, old: &Lowers) -> Result<Vec<Change>> {
+/// What `own` changes in `old`, by path.
+pub(super) fn changes(own: &Written, old: &Lowers) -> Result<Vec<Change>> {
     let made = MadeByStart::new(old);
     let mut comparison = Comparison { own, old, made, changes: Vec::new() };
     let mut ahead = vec![Vec::new()];
@@ -41,13 +43,17 @@ pub(super) fn changes(own: &OwnedFd, old: &Lowers) -> Result<Vec<Change>> {
 impl Comparison<'_> {
     /// Compares what is in a directory that the container's layer has.
     fn directory(&mut self, path: &[u8], ahead: &mut Vec<Vec<u8>>) -> Result<()> {
-        let Some(directory) = open(self.own, path, DIRECTORY)? else { return Ok(()) };
-        if Marks::Overlay.is_opaque(directory.as_fd())? {
+        let Some(directory) = open(self.own.root(), path, DIRECTORY)? else { return Ok(()) };
+        let is_all = match self.own {
+            Written::Changes(_) => Marks::Overlay.is_opaque(directory.as_fd())?,
+            Written::Whole(_) => true,
+        };
+        if is_all {
             self.hidden(path, &directory)?;
         }
         for name in names(directory)? {
             let path = path::join(path, &name);
-            let Some(handle) = open(self.own, &path, HANDLE)? else { continue };
+            let Some(handle) = open(self.own.root(), &path, HANDLE)? else { continue };
             let stat = rustix::fs::fstat(&handle).map_err(failed)?;
             let is_directory = is_directory(&stat);
             self.compare(&path, &Seen { handle, stat })?;
@@ -61,9 +67,9 @@ impl Comparison<'_> {
     fn compare(&mut self, path: &[u8], new: &Seen) -> Result<()> {
         let old = self.old.look(path)?;
         let kind = match (&old, self.made.tell(path, &new.stat)) {
-            (Some(_), _) if Marks::Overlay.is_whiteout(&new.stat) => ChangeKind::Deleted,
-            (None, _) if Marks::Overlay.is_whiteout(&new.stat) => return Ok(()),
-            (_, Made::Start | Made::StartAround) => return Ok(()),
+            (Some(_), _) if self.own.is_whiteout(&new.stat) => ChangeKind::Deleted,
+            (None, _) if self.own.is_whiteout(&new.stat) => return Ok(()),
+            (_, Made::Other | Made::OtherAround) => return Ok(()),
             (None, Made::Container) => ChangeKind::Added,
             (Some(old), Made::Container) if differ(old, new) => ChangeKind::Modified,
             (Some(_), Made::Container) => return Ok(()),
@@ -72,7 +78,8 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// What the image has in a directory that the container made anew, and the container doesn't.
+    /// What the image has in a directory whose content is the container's alone, and the container
+    /// doesn't.
     fn hidden(&mut self, path: &[u8], directory: &OwnedFd) -> Result<()> {
         for name in self.old.names(path)? {
             match rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -108,29 +115,6 @@ impl Comparison<'_> {
         };
         self.changes.into_iter().map(change).collect()
     }
-}
-
-/// Whether a file is another than the image's, as docker sees it: the time and size of a directory
-/// change with what is in it, and say nothing.
-fn differ(old: &Seen, new: &Seen) -> bool {
-    let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev);
-    let content = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
-    facts(&old.stat) != facts(&new.stat)
-        || !is_directory(&new.stat) && content(&old.stat) != content(&new.stat)
-        || capability(old) != capability(new)
-}
-
-/// The capabilities of a program.
-fn capability(found: &Seen) -> Option<Vec<u8>> {
-    use std::os::fd::AsRawFd;
-    if FileType::from_raw_mode(found.stat.st_mode) != FileType::RegularFile {
-        return None;
-    }
-    let name = format!("/proc/self/fd/{}", found.handle.as_raw_fd());
-    let mut value = vec![0_u8; 64];
-    let length = rustix::fs::getxattr(name, "security.capability", value.as_mut_slice()).ok()?;
-    value.truncate(length);
-    Some(value)
 }
 
 fn is_directory(stat: &Stat) -> bool {

@@ -68,7 +68,7 @@ async fn assert_refused_bytes(archive: Vec<u8>, text: &str) {
 
 fn file(images: &Images, name: &str, path: &str) -> Vec<u8> {
     let image = images.resolve(name).unwrap();
-    let directories = images.snapshots().image_directories(&image).unwrap().unwrap();
+    let directories = images.snapshots().image_directories(&image).unwrap().1.unwrap();
     std::fs::read(directories.upper.join(path)).unwrap()
 }
 

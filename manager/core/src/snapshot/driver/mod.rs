@@ -1,6 +1,8 @@
 //! How snapshots are on disk: one trait, and the drivers that implement it.
 
 mod choice;
+mod copying;
+mod lay;
 mod overlay;
 
 use std::io::BufRead;
@@ -18,12 +20,14 @@ use crate::error::{Error, Result};
 
 /// The drivers, under docker's names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
 pub enum DriverName {
     /// The kernel's overlay of directories. Snapshots that don't say who made them are its.
     #[default]
     #[serde(rename = "overlay2")]
     Overlay,
+    /// Whole copies.
+    #[serde(rename = "vfs")]
+    Copying,
 }
 
 /// What keeps snapshots on disk, each in a directory of its own that the caller makes and deletes.
@@ -85,6 +89,8 @@ pub(crate) struct Located {
 pub(crate) enum Written {
     /// What it changed, with overlay's marks of what it deleted.
     Changes(OwnedFd),
+    /// All that it has: what its image has too may be unchanged.
+    Whole(OwnedFd),
 }
 
 /// All drivers that work here.
@@ -152,7 +158,20 @@ impl DriverName {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Overlay => "overlay2",
+            Self::Copying => "vfs",
         }
+    }
+}
+
+impl std::str::FromStr for DriverName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Overlay, Self::Copying];
+        all.into_iter().find(|name| name.as_str() == text).ok_or_else(|| {
+            let known = all.map(Self::as_str).join(", ");
+            Error::invalid(format!("there is no storage driver {text:?}; use one of: {known}"))
+        })
     }
 }
 

@@ -8,8 +8,9 @@ use rustix::io::Errno;
 
 use super::walk::{failed, is_gone, reopen};
 use super::{Made, Packer, Tree, marks};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::image::archive::{Entry, EntryKind, ModifiedAt, Segment};
+use crate::snapshot::lowers::Seen;
 use crate::snapshot::marks::Marks;
 use crate::snapshot::unpack::metadata;
 
@@ -25,13 +26,14 @@ impl<W: Write> Packer<'_, W> {
     pub(super) fn member(&mut self, handle: &OwnedFd, stat: &Stat, shown: &[u8]) -> Result<()> {
         let kind = FileType::from_raw_mode(stat.st_mode);
         let mut made = Made::Container;
-        if let Tree::Upper(made_by) = self.tree {
+        if let Tree::Upper(made_by) | Tree::Whole { made: made_by, .. } = self.tree {
             marks::check_name(shown)?;
-            if Marks::Overlay.is_whiteout(stat) {
-                return self.whiteout(shown, stat);
+            if matches!(self.tree, Tree::Upper(_)) && Marks::Overlay.is_whiteout(stat) {
+                return self.whiteout(shown, modified(stat));
             }
-            made = made_by(shown, stat);
-            if made == Made::Start {
+            let handle = handle.try_clone().map_err(|error| Error::io("keep a file", error))?;
+            made = made_by(shown, &Seen { handle, stat: *stat });
+            if made == Made::Other {
                 return Ok(());
             }
         }
@@ -71,8 +73,9 @@ impl<W: Write> Packer<'_, W> {
             shown.push(b'/');
         }
         let entry = Entry { attributes, ..entry(stat, &shown, EntryKind::Directory) };
-        if made == Made::StartAround {
-            self.around = Some(entry);
+        if made == Made::OtherAround {
+            self.leave(&entry.path);
+            self.around.push(entry);
             return Ok(());
         }
         self.append(&entry)
@@ -121,7 +124,7 @@ impl<W: Write> Packer<'_, W> {
                 }
                 Ok(read) => read,
                 Err(Errno::INTR) => continue,
-                Err(errno) => return Err(crate::error::Error::io("read", errno.into())),
+                Err(errno) => return Err(Error::io("read", errno.into())),
             };
             self.archive.data(&self.buffer[..read])?;
             offset += read as u64;
@@ -131,23 +134,19 @@ impl<W: Write> Packer<'_, W> {
     }
 
     /// The mark of something deleted.
-    fn whiteout(&mut self, shown: &[u8], stat: &Stat) -> Result<()> {
-        let kind = EntryKind::File { size: 0, segments: None };
-        self.append(&Entry { mode: 0o600, ..entry(stat, &marks::whiteout(shown), kind) })
+    pub(super) fn whiteout(&mut self, shown: &[u8], modified: ModifiedAt) -> Result<()> {
+        self.mark(marks::whiteout(shown), modified)
     }
 
     /// The mark of a directory that hides what lies below it.
     pub(super) fn opaque_mark(&mut self, directory: &[u8]) -> Result<()> {
+        self.mark(marks::opaque(directory), ModifiedAt::default())
+    }
+
+    fn mark(&mut self, path: Vec<u8>, modified: ModifiedAt) -> Result<()> {
         let kind = EntryKind::File { size: 0, segments: None };
-        self.append(&Entry {
-            path: marks::opaque(directory),
-            kind,
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-            modified: ModifiedAt::default(),
-            attributes: Vec::new(),
-        })
+        let attributes = Vec::new();
+        self.append(&Entry { path, kind, mode: 0o600, uid: 0, gid: 0, modified, attributes })
     }
 }
 
@@ -158,11 +157,15 @@ fn entry(stat: &Stat, shown: &[u8], kind: EntryKind) -> Entry {
         mode: stat.st_mode & 0o7777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        modified: ModifiedAt {
-            seconds: stat.st_mtime,
-            nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
-        },
+        modified: modified(stat),
         attributes: Vec::new(),
+    }
+}
+
+pub(super) fn modified(stat: &Stat) -> ModifiedAt {
+    ModifiedAt {
+        seconds: stat.st_mtime,
+        nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
     }
 }
 
@@ -193,6 +196,10 @@ fn segments(file: &OwnedFd, stat: &Stat, size: u64) -> Result<Option<Vec<Segment
         }
         segments.push(Segment { offset: begin, length: end - begin });
         position = end;
+    }
+    // GNU tar takes a file's size from the end of its last segment, which may be an empty one.
+    if segments.last().is_none_or(|last: &Segment| last.offset + last.length < size) {
+        segments.push(Segment { offset: size, length: 0 });
     }
     Ok(Some(segments))
 }

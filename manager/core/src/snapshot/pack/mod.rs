@@ -11,7 +11,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
@@ -19,6 +19,7 @@ use rustix::fs::Stat;
 
 use crate::error::Result;
 use crate::image::archive::{Entry, Writer, path};
+use crate::snapshot::lowers::Seen;
 
 /// What the tree is.
 pub(crate) enum Tree<'a> {
@@ -28,18 +29,26 @@ pub(crate) enum Tree<'a> {
     Merged,
     /// Overlay's upper directory: its marks become those of an image's layer.
     /// What is said of a directory or file there decides whether it is packed.
-    Upper(&'a dyn Fn(&[u8], &Stat) -> Made),
+    Upper(&'a dyn Fn(&[u8], &Seen) -> Made),
+    /// All that a container has, to be compared with its image: what the image has too is left out,
+    /// and what it alone has gets a mark.
+    Whole {
+        /// Who made a directory or file.
+        made: &'a dyn Fn(&[u8], &Seen) -> Made,
+        /// The names that the image has in a directory.
+        names: &'a dyn Fn(&[u8]) -> Result<BTreeSet<Vec<u8>>>,
+    },
 }
 
-/// Who made something of an upper directory.
+/// Who made something of what a container has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Made {
     /// The container: it is packed.
     Container,
-    /// The start of the container: it is left out.
-    Start,
-    /// The start of the container, which put something in it: it is packed if the container did, too.
-    StartAround,
+    /// Another, like its image or its start: it is left out.
+    Other,
+    /// Another, with something in it: it is packed if the container put something in it, too.
+    OtherAround,
 }
 
 /// An archive that trees are packed into.
@@ -48,8 +57,8 @@ pub(crate) struct Packer<'a, W> {
     tree: Tree<'a>,
     /// The names of files that have several: by device and inode.
     seen: HashMap<(u64, u64), Vec<u8>>,
-    /// A directory that is packed only if something in it is.
-    around: Option<Entry>,
+    /// Directories, each in the one before it, that are packed only if something in them is.
+    around: Vec<Entry>,
     members: u64,
     buffer: Vec<u8>,
 }
@@ -61,7 +70,7 @@ impl<'a, W: Write> Packer<'a, W> {
             archive: Writer::new(to),
             tree,
             seen: HashMap::new(),
-            around: None,
+            around: Vec::new(),
             members: 0,
             buffer: vec![0; file::BUFFER],
         }
@@ -74,14 +83,19 @@ impl<'a, W: Write> Packer<'a, W> {
 
     /// Adds a member; the data of a file is to follow.
     fn append(&mut self, entry: &Entry) -> Result<()> {
-        if let Some(around) = self.around.take()
-            && path::is_within(&entry.path, around.path.strip_suffix(b"/").unwrap_or_default())
-        {
+        self.leave(&entry.path);
+        for around in std::mem::take(&mut self.around) {
             self.members += 1;
             self.archive.append(&around)?;
         }
         self.members += 1;
         self.archive.append(entry)
+    }
+
+    /// Forgets directories that `path` isn't in: nothing more comes in them.
+    fn leave(&mut self, path: &[u8]) {
+        let directory = |around: &Entry| around.path.strip_suffix(b"/").map(<[u8]>::to_vec);
+        self.around.retain(|around| path::is_within(path, &directory(around).unwrap_or_default()));
     }
 
     /// Ends the archive.

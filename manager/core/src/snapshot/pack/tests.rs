@@ -132,9 +132,9 @@ fn what_a_start_made_is_left_out() {
         create_dir_all(root.join(name)).unwrap();
     }
     write(root.join("etc/hosts"), "").unwrap();
-    let made = |path: &[u8], _: &Stat| match path {
-        b"dev" | b"etc" | b"proc" => Made::StartAround,
-        b"etc/hosts" => Made::Start,
+    let made = |path: &[u8], _: &Seen| match path {
+        b"dev" | b"etc" | b"proc" => Made::OtherAround,
+        b"etc/hosts" => Made::Other,
         _ => Made::Container,
     };
     assert_eq!(paths(&packed(root, Tree::Upper(&made), None)), <[&str; 0]>::default());

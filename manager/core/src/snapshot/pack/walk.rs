@@ -7,7 +7,7 @@ use std::rc::Rc;
 use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-use super::{Packer, Tree};
+use super::{Packer, Tree, file};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
 use crate::snapshot::marks::Marks;
@@ -70,7 +70,7 @@ impl<W: Write> Packer<'_, W> {
         let mut stat = stat(&handle)?;
         let mounted = match self.tree {
             Tree::Seen(mounted) => mounted(&stat),
-            Tree::Merged | Tree::Upper(_) => None,
+            Tree::Merged | Tree::Upper(_) | Tree::Whole { .. } => None,
         };
         let is_base = mounted.is_some() || next.depth >= DEEP;
         if let Some(mounted) = mounted {
@@ -99,6 +99,7 @@ impl<W: Write> Packer<'_, W> {
         if matches!(self.tree, Tree::Upper(_)) && Marks::Overlay.is_opaque(directory.as_fd())? {
             self.opaque_mark(&of.shown)?;
         }
+        let modified = file::modified(&stat(&directory)?);
         let mut names = Vec::new();
         for entry in Dir::new(directory).map_err(|errno| failed(&of.shown, errno))? {
             let entry = entry.map_err(|errno| failed(&of.shown, errno))?;
@@ -108,6 +109,13 @@ impl<W: Write> Packer<'_, W> {
             }
         }
         names.sort_unstable_by(|one, other| other.cmp(one));
+        if let Tree::Whole { names: of_image, .. } = self.tree {
+            for gone in of_image(&of.shown)? {
+                if names.binary_search_by(|one| gone.cmp(one)).is_err() {
+                    self.whiteout(&path::join(&of.shown, &gone), modified)?;
+                }
+            }
+        }
         for name in names {
             let shown = below(&of.shown, &name);
             if shown.len() > LONGEST {

@@ -61,6 +61,7 @@ impl Tree {
             return Err(Error::invalid("the root of a layer must be a directory"));
         }
         let root = self.root();
+        metadata::change_owner(root.as_fd(), b".", entry.uid, entry.gid)?;
         metadata::set_on_file(root.as_fd(), entry)?;
         self.set_late(Vec::new(), Late::of(entry))
     }
@@ -77,7 +78,7 @@ impl Tree {
 
     fn apply_directory(&mut self, place: &Place, entry: &Entry) -> Result<()> {
         self.make_directory(place)?;
-        metadata::set_owner(place.directory.as_fd(), &place.name, entry.uid, entry.gid)?;
+        metadata::change_owner(place.directory.as_fd(), &place.name, entry.uid, entry.gid)?;
         let path = place.path();
         if !entry.attributes.is_empty()
             && let Some((_, directory)) = self.directory(&path, Missing::Stop)?

@@ -39,6 +39,8 @@ impl Tree {
         metadata::set_attributes(copy.as_fd(), &attributes)?;
         rustix::fs::futimens(&copy, &metadata::times(metadata::modified(&stat)))
             .map_err(|errno| failed("set the time", errno))?;
+        self.remember(&path)?;
+        self.copied.insert(path);
         Ok(Some(place))
     }
 }

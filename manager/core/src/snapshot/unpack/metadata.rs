@@ -83,9 +83,17 @@ pub(super) fn set_by_name(
 
 /// Sets the owner of `name`, which root has just made.
 pub(super) fn set_owner(directory: BorrowedFd<'_>, name: &[u8], uid: u32, gid: u32) -> Result<()> {
-    if (uid, gid) == (0, 0) {
-        return Ok(());
-    }
+    if (uid, gid) == (0, 0) { Ok(()) } else { change_owner(directory, name, uid, gid) }
+}
+
+/// Sets the owner of `name`, whoever made it: a directory may be one that was made like the one
+/// below it, or by an earlier member.
+pub(super) fn change_owner(
+    directory: BorrowedFd<'_>,
+    name: &[u8],
+    uid: u32,
+    gid: u32,
+) -> Result<()> {
     let (user, group) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     rustix::fs::chownat(directory, name, user, group, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|errno| failed("set the owner", errno))

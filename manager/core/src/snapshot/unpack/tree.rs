@@ -35,7 +35,9 @@ pub(super) struct Tree {
     late: BTreeMap<Vec<u8>, Late>,
     /// Directories below which nothing of the lower layers is seen.
     opaque: BTreeSet<Vec<u8>>,
-    /// Bytes of the paths in `late` and `opaque` so far.
+    /// Files that are here only because others here are links to them.
+    pub(super) copied: BTreeSet<Vec<u8>>,
+    /// Bytes of the paths in `late`, `opaque` and `copied` so far.
     remembered: usize,
 }
 
@@ -64,6 +66,7 @@ impl Tree {
             open: HashMap::new(),
             late: BTreeMap::from([(Vec::new(), Late::unsaid())]),
             opaque: BTreeSet::new(),
+            copied: BTreeSet::new(),
             remembered: 0,
         };
         if let Some(below) = tree.lowers.root()? {
@@ -110,7 +113,7 @@ impl Tree {
         Ok(())
     }
 
-    fn remember(&mut self, path: &[u8]) -> Result<()> {
+    pub(super) fn remember(&mut self, path: &[u8]) -> Result<()> {
         self.remembered += path.len();
         if self.remembered > MOST_REMEMBERED {
             return Err(Error::invalid("the layer has too many directories"));
@@ -178,6 +181,8 @@ impl Tree {
 
     /// Takes away what this layer has at `place`: a later member replaces an earlier one.
     pub(super) fn clear(&mut self, place: &Place) -> Result<()> {
+        let gone = place.path();
+        self.copied.remove(&gone);
         let name = place.name.as_slice();
         match rustix::fs::unlinkat(&place.directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -186,7 +191,6 @@ impl Tree {
         }
         delete::tree_at(place.directory.as_fd(), name)
             .map_err(|error| Error::io("replace the directory", error))?;
-        let gone = place.path();
         self.open.retain(|path, _| !path::is_within(path, &gone));
         self.late.remove(&gone);
         self.opaque.remove(&gone);

@@ -54,6 +54,9 @@ impl Tree {
         if self.lowers.is_empty() {
             return Ok(());
         }
+        if self.copied.contains(&place.path()) {
+            self.clear(place)?;
+        }
         match self.marks.make_whiteout(place.directory.as_fd(), &place.name) {
             Ok(()) => return Ok(()),
             Err(Errno::EXIST) => {}

@@ -1,10 +1,15 @@
 //! Overlay: a layer is a directory of what it changes, with the kernel's marks of what it takes
 //! away; a container writes into a directory of its own, which the kernel stacks on them.
 
+mod deep;
+mod probe;
+
 use std::io::BufRead;
 use std::path::Path;
 
 use rustix::fs::{Gid, Mode, Uid};
+
+use deep::Stacking;
 
 use super::{Driver, DriverName, Located, Written};
 use crate::error::{Error, Result};
@@ -18,13 +23,22 @@ const NOTHING: &str = "nothing";
 
 /// The driver.
 pub(super) struct Overlay {
+    /// How many layers a mount takes.
+    stacking: Stacking,
     /// Options of every overlay here.
     options: Vec<String>,
+    /// Docker's name for the file system of the data root.
+    backing: &'static str,
 }
 
 impl Overlay {
-    pub(super) fn open() -> Self {
-        Self { options: options() }
+    /// Tries it out in the directory `root`.
+    ///
+    /// # Errors
+    /// What doesn't work.
+    pub(super) fn open(root: &Path) -> Result<Self> {
+        let stacking = probe::probe(root)?;
+        Ok(Self { stacking, options: options(), backing: backing(root)? })
     }
 }
 
@@ -34,12 +48,20 @@ impl Driver for Overlay {
     }
 
     fn status(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        let facts = [
+            ("Backing Filesystem", self.backing),
+            ("Supports d_type", "true"),
+            ("Using metacopy", "false"),
+            ("Native Overlay Diff", "true"),
+            ("userxattr", "false"),
+        ];
+        facts.map(|(name, value)| (name, value.to_owned())).into()
     }
 
     fn stands_on(&self, other: DriverName) -> bool {
         match other {
             DriverName::Overlay => true,
+            DriverName::Copying => false,
         }
     }
 
@@ -57,6 +79,7 @@ impl Driver for Overlay {
             make(&own.join(NOTHING), 0o755)?;
         }
         imitate_root(lowers, &own.join(FILES))?;
+        self.stacking.prepare(own, lowers)?;
         sync_directory(&own.join(FILES))?;
         sync_directory(own)
     }
@@ -82,13 +105,15 @@ impl Driver for Overlay {
 }
 
 fn directories(own: &Path, layers: &[Located]) -> GraphDirs {
-    let lowers: Vec<String> =
+    let mut lowers: Vec<String> =
         layers.iter().map(|layer| layer.path.join(FILES).display().to_string()).collect();
-    let nothing = own.join(NOTHING);
-    let lower = match lowers.is_empty() && nothing.is_dir() {
-        true => nothing.display().to_string(),
-        false => lowers.join(":"),
-    };
+    if layers.is_empty() && own.join(NOTHING).is_dir() {
+        lowers.push(own.join(NOTHING).display().to_string());
+    } else if let Some((above, below)) = deep::merged(own) {
+        lowers.truncate(above);
+        lowers.push(own.join(below).display().to_string());
+    }
+    let lower = lowers.join(":");
     GraphDirs { lower, upper: own.join(FILES), work: own.join(WORK), merged: own.join("merged") }
 }
 
@@ -104,6 +129,23 @@ fn imitate_root(lowers: &Lowers, made: &Path) -> Result<()> {
     rustix::fs::fchown(&made, Some(owner), Some(group))
         .and_then(|()| rustix::fs::fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777)))
         .map_err(failed)
+}
+
+/// Docker's names for file systems, by the kernel's numbers.
+fn backing(root: &Path) -> Result<&'static str> {
+    let stat = rustix::fs::statfs(root).map_err(|errno| {
+        Error::io(format_args!("look at the file system of {}", root.display()), errno.into())
+    })?;
+    Ok(match stat.f_type {
+        0xef53 => "extfs",
+        0x5846_5342 => "xfs",
+        0x9123_683e => "btrfs",
+        0x0102_1994 => "tmpfs",
+        0x2fc1_2fc1 => "zfs",
+        0xf2f5_2010 => "f2fs",
+        0x794c_7630 => "overlayfs",
+        _ => "<unknown>",
+    })
 }
 
 /// What a host may have on for all overlays and is not wanted here. With an index, lower directories

@@ -1,0 +1,127 @@
+//! A mount without a place: it goes away with its descriptor, and nobody else sees it.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::fs::CWD;
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, OpenTreeFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    open_tree,
+};
+
+use super::Mount;
+
+/// Mounts a file system to be looked into: nothing in it is run or opened as a device.
+pub(crate) fn mount(mount: &Mount) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for option in &mount.options {
+        match option.split_once('=') {
+            Some(("lowerdir", directories)) if !give(context.as_fd(), directories)? => {
+                return mount_in_own_namespace(mount, directories);
+            }
+            Some(("lowerdir", _)) => {}
+            Some((key, value)) => fsconfig_set_string(&context, key, value)?,
+            None => fsconfig_set_flag(&context, option.as_str())?,
+        }
+    }
+    fsconfig_create(&context)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+}
+
+/// Gives the context the directories one by one; says whether the kernel can take them so.
+fn give(context: BorrowedFd<'_>, directories: &str) -> rustix::io::Result<bool> {
+    for (number, directory) in directories.split(':').enumerate() {
+        match fsconfig_set_string(context, "lowerdir+", directory) {
+            Err(Errno::INVAL) if number == 0 => return Ok(false),
+            outcome => outcome?,
+        }
+    }
+    Ok(true)
+}
+
+/// The way before Linux 6.8, where all directories have to be named in one option of a page at most:
+/// a thread in a mount namespace of its own mounts them by short names, and hands the mount out.
+fn mount_in_own_namespace(mount: &Mount, directories: &str) -> rustix::io::Result<OwnedFd> {
+    let common = common_directory(directories).ok_or(Errno::NAMETOOLONG)?;
+    let prefix = format!("{}/", common.display());
+    let short = |option: &String| option.replace(&prefix, "");
+    let options = mount.options.iter().map(short).collect::<Vec<_>>().join(",");
+    let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
+    thread::scope(|scope| {
+        let mounting = scope.spawn(|| -> rustix::io::Result<OwnedFd> {
+            unshare(CloneFlags::CLONE_NEWNS)
+                .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
+            let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+            mount_change("/", private)?;
+            rustix::process::chdir(&common)?;
+            let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+            // Over the directory itself: in this thread, its content is still where it is.
+            rustix::mount::mount(
+                mount.source.as_str(),
+                &common,
+                mount.kind.as_str(),
+                flags,
+                options.as_c_str(),
+            )?;
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            open_tree(CWD, &common, flags)
+        });
+        mounting.join().map_err(|_| Errno::IO)?
+    })
+}
+
+/// The directory that all these directories are in.
+fn common_directory(directories: &str) -> Option<PathBuf> {
+    let mut all = directories.split(':').map(Path::new);
+    let mut common = all.next()?.parent()?.to_owned();
+    for directory in all {
+        while !directory.starts_with(&common) {
+            common.pop();
+        }
+    }
+    (common.as_os_str() != "/").then_some(common)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn layers_have_short_names_in_the_directory_that_they_share() {
+        let common = |text| common_directory(text).map(|path| path.display().to_string());
+        assert_eq!(common("/d/snapshots/1/fs:/d/snapshots/12/fs").unwrap(), "/d/snapshots");
+        assert_eq!(common("/d/snapshots/1/fs").unwrap(), "/d/snapshots/1");
+        assert_eq!(common("/a/b:/c/d"), None);
+    }
+
+    #[test]
+    fn an_older_kernels_way_shows_the_same_to_nobody_else() {
+        let root = tempfile::tempdir().unwrap();
+        let layers: Vec<String> = (0..300).map(|it| format!("layer-{it}")).collect();
+        for layer in &layers {
+            fs::create_dir(root.path().join(layer)).unwrap();
+            fs::write(root.path().join(layer).join(layer), "").unwrap();
+        }
+        let paths = layers.iter().map(|layer| root.path().join(layer).display().to_string());
+        let lower = paths.collect::<Vec<_>>().join(":");
+        let mount = Mount {
+            kind: "overlay".to_owned(),
+            source: "overlay".to_owned(),
+            options: vec![format!("lowerdir={lower}")],
+        };
+        let mounted = mount_in_own_namespace(&mount, &lower).unwrap();
+        let seen = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&mounted));
+        let names = fs::read_dir(seen).unwrap().count();
+        assert_eq!(names, 300);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 300);
+    }
+}

@@ -51,6 +51,13 @@ pub(crate) fn forget_ignored_signals() {
     }
 }
 
+/// Gives the calling thread a working directory of its own.
+pub(crate) fn have_own_directory() -> rustix::io::Result<()> {
+    // SAFETY: what is no longer shared is the working directory, the root and the umask; no
+    // descriptor and no memory is, so nothing that another thread relies on changes.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS) }
+}
+
 /// Closes every descriptor from `first` on, whoever left it open for us: a server that outlives
 /// its caller must not keep the caller's pipes open. To be called once, before this program has
 /// opened anything itself.

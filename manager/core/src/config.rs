@@ -47,6 +47,8 @@ pub struct Config {
     pub labels: Vec<String>,
     /// What keeps images and containers on disk; none: what works and was used before.
     pub storage_driver: Option<DriverName>,
+    /// The most bytes that a container may write which asks for no other limit.
+    pub storage_limit: Option<u64>,
     /// How registries are reached.
     pub registry: RegistrySettings,
 }
@@ -151,6 +153,7 @@ impl Config {
             stop_timeout: 10,
             labels: Vec::new(),
             storage_driver: None,
+            storage_limit: None,
             registry: RegistrySettings::default(),
         }
     }

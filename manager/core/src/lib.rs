@@ -11,6 +11,7 @@ pub mod error;
 pub mod events;
 pub mod host;
 pub mod image;
+mod linux;
 pub mod network;
 mod pieces;
 pub mod registry;

@@ -1,6 +1,7 @@
 //! Puts a container's root file system together from the mounts that the manager names.
 
 mod plan;
+mod short;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

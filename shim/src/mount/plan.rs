@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rustix::fs::CWD;
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
     fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_bind,
@@ -10,10 +11,14 @@ use rustix::mount::{
 };
 use tare_proto::containerd::types::Mount;
 
+use super::short::mount_shortened;
 use crate::error::{Context, Error, Result};
 
 /// The kernel takes one page of options, with its final zero.
-const DATA_LIMIT: usize = 4095;
+pub(super) const DATA_LIMIT: usize = 4095;
+
+/// How much of the options an error shows.
+const SHOWN: usize = 1000;
 
 /// One mount, understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -134,7 +139,13 @@ impl Plan {
     fn mount(&self, target: &Path) -> Result<()> {
         let data = self.data.join(",");
         if data.len() > DATA_LIMIT {
-            return self.mount_option_by_option(target).context(|| self.what(target));
+            let mounted = match self.mount_option_by_option(target) {
+                Err(Errno::INVAL) => {
+                    mount_shortened(&self.source, target, &self.kind, self.flags, &self.data)
+                }
+                outcome => outcome,
+            };
+            return mounted.context(|| self.what(target));
         }
         let data = std::ffi::CString::new(data).context(|| self.what(target))?;
         mount(&self.source, target, &self.kind, self.flags, data.as_c_str())
@@ -142,7 +153,8 @@ impl Plan {
     }
 
     /// The way for an overlay of so many layers that their names don't fit into a page; each
-    /// single option still has to fit into 256 bytes. `lowerdir+` needs Linux 6.8.
+    /// single option still has to fit into 256 bytes. `lowerdir+` needs Linux 6.8; before, it is an
+    /// invalid argument.
     fn mount_option_by_option(&self, target: &Path) -> rustix::io::Result<()> {
         let context = fsopen(self.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", self.source.as_str())?;
@@ -178,7 +190,12 @@ impl Plan {
 
     fn what(&self, target: &Path) -> String {
         let Plan { kind, source, data, .. } = self;
-        format!("mount {kind} {source} on {} ({})", target.display(), data.join(","))
+        let mut data = data.join(",");
+        if data.len() > SHOWN {
+            data.truncate(data.floor_char_boundary(SHOWN));
+            data.push_str("...");
+        }
+        format!("mount {kind} {source} on {} ({data})", target.display())
     }
 }
 

@@ -16,7 +16,7 @@ use super::state::State;
 use super::supervise::probe::Test;
 use super::undo::Undo;
 use super::work::{blocking, to_the_end};
-use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle};
+use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle, storage};
 use crate::error::{Error, Result};
 use crate::image::{Image, Platform};
 use crate::volume::Volume;
@@ -111,7 +111,8 @@ impl Containers {
         }
         let key = id.as_str().to_owned();
         let images = Arc::clone(&self.images);
-        self.images.snapshots().prepare(&key, image).await?;
+        let limit = storage::limit(&host.storage_options, self.config.storage_limit)?;
+        self.images.snapshots().prepare(&key, image, limit).await?;
         undo.push("take the snapshot away", async move { images.snapshots().remove(&key).await });
 
         let directory = self.config.container_directory(id.as_str());

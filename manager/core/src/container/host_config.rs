@@ -74,6 +74,8 @@ pub struct HostConfig {
     pub security_options: Vec<String>,
     /// Size of /dev/shm in bytes; `None`: the manager's default.
     pub shm_size: Option<u64>,
+    /// `--storage-opt`: `size`, the most that it may write.
+    pub storage_options: BTreeMap<String, String>,
     /// Kernel parameters of its namespaces.
     pub sysctls: BTreeMap<String, String>,
     /// The OCI runtime by its configured name; empty: the default.

@@ -52,6 +52,7 @@ mod settle;
 pub(crate) mod spec;
 mod start;
 mod stop;
+mod storage;
 mod supervise;
 mod takeover;
 mod top;

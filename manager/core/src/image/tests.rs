@@ -200,18 +200,21 @@ async fn layers_stay_while_a_container_stands_on_them() {
     let root = tempfile::tempdir().unwrap();
     let images = open(root.path());
     let image = import(&images, &tar("a"), Some("web:1")).await;
-    images.snapshots().prepare("box", &image).await.unwrap();
+    images.snapshots().prepare("box", &image, None).await.unwrap();
     images.remove("web:1", FORCE, &user(false)).await.unwrap();
     let lower = images.snapshots().directories("box").unwrap().1.unwrap().lower;
     assert!(std::path::Path::new(&lower).join("a").exists());
-    assert_eq!(images.snapshots().prepare("late", &image).await.unwrap(), ());
+    assert_eq!(images.snapshots().prepare("late", &image, None).await.unwrap(), ());
     drop(images);
     let images = open(root.path());
     assert!(std::path::Path::new(&lower).join("a").exists());
     images.snapshots().remove("box").await.unwrap();
     images.snapshots().remove("late").await.unwrap();
     assert_empty(&images, root.path());
-    assert_eq!(images.snapshots().prepare("x", &image).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(
+        images.snapshots().prepare("x", &image, None).await.unwrap_err().kind(),
+        Kind::NotFound
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A mount without a place: it goes away with its descriptor, and nobody else sees it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -17,13 +17,24 @@ use super::Mount;
 
 /// Mounts a file system to be looked into: nothing in it is run or opened as a device.
 pub(crate) fn mount(mount: &Mount) -> rustix::io::Result<OwnedFd> {
+    let layers = mount.options.iter().find_map(|option| option.strip_prefix("lowerdir="));
+    match (mount_option_by_option(mount), layers) {
+        // Before Linux 6.8 it is wrong to give layers one by one.
+        (Err(Errno::INVAL), Some(layers)) => mount_in_own_namespace(mount, layers),
+        (outcome, _) => outcome,
+    }
+}
+
+fn mount_option_by_option(mount: &Mount) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     for option in &mount.options {
         match option.split_once('=') {
-            Some(("lowerdir", directories)) if !give(context.as_fd(), directories)? => {
-                return mount_in_own_namespace(mount, directories);
+            // Together they may be too long.
+            Some(("lowerdir", layers)) => {
+                for layer in layers.split(':') {
+                    fsconfig_set_string(&context, "lowerdir+", layer)?;
+                }
             }
-            Some(("lowerdir", _)) => {}
             Some((key, value)) => fsconfig_set_string(&context, key, value)?,
             None => fsconfig_set_flag(&context, option.as_str())?,
         }
@@ -35,23 +46,15 @@ pub(crate) fn mount(mount: &Mount) -> rustix::io::Result<OwnedFd> {
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Gives the context the directories one by one; says whether the kernel can take them so.
-fn give(context: BorrowedFd<'_>, directories: &str) -> rustix::io::Result<bool> {
-    for (number, directory) in directories.split(':').enumerate() {
-        match fsconfig_set_string(context, "lowerdir+", directory) {
-            Err(Errno::INVAL) if number == 0 => return Ok(false),
-            outcome => outcome?,
-        }
-    }
-    Ok(true)
-}
-
-/// The way before Linux 6.8, where all directories have to be named in one option of a page at most:
+/// The way before Linux 6.8, where all layers have to be named in one option of a page at most:
 /// a thread in a mount namespace of its own mounts them by short names, and hands the mount out.
-fn mount_in_own_namespace(mount: &Mount, directories: &str) -> rustix::io::Result<OwnedFd> {
-    let common = common_directory(directories).ok_or(Errno::NAMETOOLONG)?;
+fn mount_in_own_namespace(mount: &Mount, layers: &str) -> rustix::io::Result<OwnedFd> {
+    let common = common_directory(layers).ok_or(Errno::NAMETOOLONG)?;
     let prefix = format!("{}/", common.display());
-    let short = |option: &String| option.replace(&prefix, "");
+    let short = |option: &String| {
+        let option = option.replace(&format!(":{prefix}"), ":");
+        option.replacen(&format!("={prefix}"), "=", 1)
+    };
     let options = mount.options.iter().map(short).collect::<Vec<_>>().join(",");
     let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
     thread::scope(|scope| {
@@ -77,9 +80,9 @@ fn mount_in_own_namespace(mount: &Mount, directories: &str) -> rustix::io::Resul
     })
 }
 
-/// The directory that all these directories are in.
-fn common_directory(directories: &str) -> Option<PathBuf> {
-    let mut all = directories.split(':').map(Path::new);
+/// The directory that all these layers are in.
+fn common_directory(layers: &str) -> Option<PathBuf> {
+    let mut all = layers.split(':').map(Path::new);
     let mut common = all.next()?.parent()?.to_owned();
     for directory in all {
         while !directory.starts_with(&common) {

@@ -19,6 +19,7 @@ mod layers;
 pub(crate) mod lowers;
 pub(crate) mod marks;
 pub(crate) mod pack;
+mod quota;
 mod record;
 mod stack;
 pub(crate) mod unpack;
@@ -130,14 +131,16 @@ impl Snapshots {
         self.directories.sweep(|number| named.contains(&number))
     }
 
-    /// Makes the writable layer `key` upon `image`; it is durable when this returns.
+    /// Makes the writable layer `key` upon `image`; it is durable when this returns. It may take
+    /// `limit` bytes, if there is one.
     ///
     /// # Errors
     /// [`crate::Kind::Conflict`] if there is one; [`crate::Kind::NotFound`] if the image is gone;
-    /// [`crate::Kind::Exhausted`] on a full disk. Nothing is left behind then.
-    pub async fn prepare(&self, key: &str, image: &Image) -> Result<()> {
+    /// [`crate::Kind::Exhausted`] on a full disk; [`crate::Kind::Invalid`] for a limit where the
+    /// file system has none. Nothing is left behind then.
+    pub async fn prepare(&self, key: &str, image: &Image, limit: Option<u64>) -> Result<()> {
         let (key, top) = (key.to_owned(), image.top());
-        self.blocking(move |writable| writable.prepare(&key, top)).await
+        self.blocking(move |writable| writable.prepare(&key, top, limit)).await
     }
 
     /// What the shim mounts as the root of the container `key`, at each of its starts.

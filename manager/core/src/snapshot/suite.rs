@@ -273,8 +273,11 @@ async fn a_container_is_its_own(driver: DriverName) {
         std::fs::write(mounted.0.join("new"), [0; 1000]).unwrap();
     }
     assert_eq!(snapshots.usage("one").await.unwrap().bytes, 1007);
-    snapshots.prepare("two", &image).await.unwrap();
-    assert_eq!(snapshots.prepare("two", &image).await.unwrap_err().kind(), crate::Kind::Conflict);
+    snapshots.prepare("two", &image, None).await.unwrap();
+    assert_eq!(
+        snapshots.prepare("two", &image, None).await.unwrap_err().kind(),
+        crate::Kind::Conflict
+    );
     assert_eq!(snapshots.usage("two").await.unwrap().bytes, 0);
     {
         let mounted = stage.mounted("two");

@@ -56,7 +56,7 @@ impl Stage {
     pub(crate) async fn container(&self, layers: &[Vec<u8>], key: &str) -> Arc<Image> {
         load(&self.images, image_of(layers, &format!("{key}:latest"))).await.unwrap();
         let image = self.images.resolve(key).unwrap();
-        self.images.snapshots().prepare(key, &image).await.unwrap();
+        self.images.snapshots().prepare(key, &image, None).await.unwrap();
         image
     }
 

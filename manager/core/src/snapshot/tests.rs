@@ -17,8 +17,11 @@ async fn a_writable_layer_lives_upon_its_image() {
     let image = import(&images, &tar, None).await;
     let snapshots = images.snapshots();
 
-    snapshots.prepare("box", &image).await.unwrap();
-    assert_eq!(snapshots.prepare("box", &image).await.unwrap_err().kind(), crate::Kind::Conflict);
+    snapshots.prepare("box", &image, None).await.unwrap();
+    assert_eq!(
+        snapshots.prepare("box", &image, None).await.unwrap_err().kind(),
+        crate::Kind::Conflict
+    );
     let directories = snapshots.directories("box").unwrap().1.unwrap();
     assert_eq!(std::fs::read(format!("{}/etc/name", directories.lower)).unwrap(), b"tare");
     assert_eq!(directories.upper.metadata().unwrap().permissions().mode() & 0o7777, 0o751);
@@ -41,8 +44,8 @@ async fn what_no_record_names_is_swept_and_the_rest_stays() {
     let root = tempfile::tempdir().unwrap();
     let images = open(root.path());
     let image = import(&images, &tar_of(&[Member::file("a", b"a")]), Some("kept")).await;
-    images.snapshots().prepare("kept", &image).await.unwrap();
-    images.snapshots().prepare("lost", &image).await.unwrap();
+    images.snapshots().prepare("kept", &image, None).await.unwrap();
+    images.snapshots().prepare("lost", &image, None).await.unwrap();
     let kept = images.snapshots().directories("kept").unwrap().1.unwrap();
     drop(images);
     let stray = root.path().join("snapshots").join("77");
@@ -64,7 +67,7 @@ async fn nobody_else_may_look_into_the_data() {
     let root = tempfile::tempdir().unwrap();
     let images = open(root.path());
     let image = import(&images, &tar_of(&[Member::file("a", b"a").mode(0o4755)]), None).await;
-    images.snapshots().prepare("box", &image).await.unwrap();
+    images.snapshots().prepare("box", &image, None).await.unwrap();
     for name in ["blobs", "ingest", "snapshots", "blobs/sha256"] {
         let mode = root.path().join(name).metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o700, "{name}");
@@ -113,7 +116,7 @@ async fn the_kernel_sees_what_the_layers_say() {
     ];
     load(&images, image_of(&layers, "a:b")).await.unwrap();
     let image = images.resolve("a:b").unwrap();
-    images.snapshots().prepare("box", &image).await.unwrap();
+    images.snapshots().prepare("box", &image, None).await.unwrap();
     let mounts = images.snapshots().mounts("box").unwrap();
     let merged = Mounted::new(&mounts, root.path().join("merged"));
     assert_eq!(merged.names(""), ["again", "etc", "lib", "opaque"]);

@@ -11,7 +11,7 @@ use super::hold::Hold;
 use super::layers::Layers;
 use super::record::{WRITABLE, WritableRecord};
 use super::upper::Upper;
-use super::{GraphDirs, Mount, Usage, usage};
+use super::{GraphDirs, Mount, Usage, quota, usage};
 use crate::error::{Error, Result};
 use crate::image::{ChainId, Image};
 use crate::store::Store;
@@ -47,7 +47,12 @@ impl WritableLayers {
         Ok(Self { directories, drivers, store, layers, records: Mutex::new(records) })
     }
 
-    pub(super) fn prepare(&self, key: &str, top: Option<ChainId>) -> Result<()> {
+    pub(super) fn prepare(
+        &self,
+        key: &str,
+        top: Option<ChainId>,
+        limit: Option<u64>,
+    ) -> Result<()> {
         if self.lock().contains_key(key) {
             return Err(Error::conflict(format!("the snapshot {key} exists already")));
         }
@@ -55,6 +60,9 @@ impl WritableLayers {
         let driver = self.drivers.chosen();
         check_stack(driver, &self.layers.stack(top)?)?;
         let fresh = self.directories.fresh()?;
+        if let Some(bytes) = limit {
+            quota::limit(fresh.path(), fresh.number(), bytes)?;
+        }
         driver.prepare(fresh.path(), &self.layers.lowers(top)?)?;
         self.directories.sync()?;
         let (directory, driver) = (fresh.number(), driver.name());
@@ -72,6 +80,7 @@ impl WritableLayers {
         self.store.write(|change| change.delete(&WRITABLE, key))?;
         self.lock().remove(key);
         let collected = self.layers.collect();
+        quota::lift(&self.directories.path(directory));
         self.directories.delete(directory)?;
         collected.map(drop)
     }

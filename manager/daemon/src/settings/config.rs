@@ -48,8 +48,14 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     config.bridge.default_bind = values.ip.unwrap_or(config.bridge.default_bind);
 
     if let Some(name) = values.storage_driver {
-        let parsed = name.parse().map_err(|error| Error::setting("storage-driver", error))?;
+        let parsed = name.parse().map_err(|error: tare_core::Error| {
+            Error::setting("storage-driver", error.to_string())
+        })?;
         config.storage_driver = Some(parsed);
+    }
+
+    for option in values.storage_opts.unwrap_or_default() {
+        config.storage_limit = Some(storage_limit(&option)?);
     }
 
     config.dns = values.dns.unwrap_or_default();
@@ -97,6 +103,16 @@ fn beside_this_program(name: &Path) -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     let beside = this.with_file_name(name);
     if beside.is_file() { beside } else { name.to_owned() }
+}
+
+/// The one option of storage drivers that there is here, under either one's name.
+fn storage_limit(option: &str) -> Result<u64, Error> {
+    let wrong = |reason| Error::setting("storage-opts", reason);
+    let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    match name {
+        "overlay2.size" | "vfs.size" | "size" => size::bytes(value).map_err(wrong),
+        _ => Err(wrong(format!("unknown option {name}; there is overlay2.size=BYTES"))),
+    }
 }
 
 fn check_default_runtime(config: &Config) -> Result<(), Error> {
@@ -169,6 +185,25 @@ mod tests {
         let values = Values { default_runtime: Some("crun".to_owned()), ..Values::default() };
         let error = refused(values);
         assert!(error.contains("there is no runtime crun") && error.contains("tare"), "{error}");
+    }
+
+    #[test]
+    fn a_container_may_be_limited() {
+        let with = |option: &str| Values {
+            storage_opts: Some(vec![option.to_owned()]),
+            ..Values::default()
+        };
+        assert_eq!(config(with("overlay2.size=10G")).unwrap().storage_limit, Some(10 << 30));
+        assert!(refused(with("dm.basesize=10G")).contains("unknown option dm.basesize"));
+        assert!(refused(with("overlay2.size=big")).contains("big is no size"));
+    }
+
+    #[test]
+    fn a_storage_driver_is_known() {
+        let with =
+            |name: &str| Values { storage_driver: Some(name.to_owned()), ..Values::default() };
+        assert!(config(with("vfs")).is_ok());
+        assert!(refused(with("aufs")).contains("overlay2, vfs"));
     }
 
     #[test]

@@ -31,6 +31,10 @@ pub(crate) struct Values {
     /// was used before, or overlay2, or vfs where the kernel has no overlay]
     #[arg(short = 's', long, value_name = "NAME", global = true)]
     pub storage_driver: Option<String>,
+    /// overlay2.size=BYTES, or a number with k, m or g: the most that a container may write that asks
+    /// for no other limit, where the file system has quotas of projects
+    #[arg(long = "storage-opt", value_name = "NAME=VALUE", global = true)]
+    pub storage_opts: Option<Vec<String>>,
     /// The file that has the daemon's process id [default: EXEC_ROOT/tared.pid]
     #[arg(short = 'p', long, value_name = "FILE", global = true)]
     pub pidfile: Option<PathBuf>,

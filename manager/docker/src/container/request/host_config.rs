@@ -47,7 +47,7 @@ pub(super) struct HostConfigBody {
     publish_all_ports: Option<bool>,
     readonly_rootfs: Option<bool>,
     security_opt: Option<Vec<String>>,
-    storage_opt: Option<Unset>,
+    storage_opt: Option<BTreeMap<String, String>>,
     tmpfs: Option<BTreeMap<String, String>>,
     #[serde(rename = "UTSMode")]
     uts_mode: Option<String>,
@@ -122,6 +122,7 @@ impl HostConfigBody {
             mounts: mounts.collect::<Result<_>>()?,
             tmpfs: self.tmpfs.unwrap_or_default(),
             container_id_file: self.container_id_file.unwrap_or_default(),
+            storage_options: self.storage_opt.unwrap_or_default(),
             log: LogConfig {
                 driver: log.r#type.unwrap_or_default(),
                 options: log.config.unwrap_or_default(),

@@ -205,7 +205,6 @@ mod tests {
         let refused = [
             ("VolumesFrom", serde_json::json!(["w1"])),
             ("Links", serde_json::json!(["a:b"])),
-            ("StorageOpt", serde_json::json!({"size": "1G"})),
             ("DeviceRequests", serde_json::json!([{"Count": -1, "Capabilities": [["gpu"]]}])),
             ("BlkioDeviceReadBps", serde_json::json!([{"Path": "/dev/vda", "Rate": 1}])),
             ("UsernsMode", serde_json::json!("private")),

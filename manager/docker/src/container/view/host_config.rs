@@ -50,6 +50,8 @@ pub(in crate::container) struct HostConfigView {
     privileged: bool,
     publish_all_ports: bool,
     readonly_rootfs: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    storage_opt: BTreeMap<String, String>,
     #[serde(serialize_with = "null_if_empty")]
     security_opt: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -196,6 +198,7 @@ impl From<&HostConfig> for HostConfigView {
             privileged: host.privileged,
             publish_all_ports: host.publish_all_ports,
             readonly_rootfs: host.readonly_rootfs,
+            storage_opt: host.storage_options.clone(),
             security_opt: host.security_options,
             tmpfs: host.tmpfs,
             uts_mode: host.uts_mode.to_string(),

@@ -46,7 +46,11 @@ fn delete_through(place: &Path) -> Result<Stacking> {
     let file = place.join(LOWER).join("file");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
     rustix::fs::openat(CWD, &file, flags, Mode::RUSR).map_err(failed("make a file"))?;
-    let (root, stacking) = mount(place).map_err(failed("mount"))?;
+    // An older kernel may say that an option is wrong when it is given, or when all are.
+    let (root, stacking) = match mount(place, "lowerdir+") {
+        Ok(root) => (root, Stacking::OneByOne),
+        Err(_) => (mount(place, "lowerdir").map_err(failed("mount"))?, Stacking::Together),
+    };
     rustix::fs::unlinkat(&root, "file", AtFlags::empty()).map_err(failed("delete a file"))?;
     drop(root);
     let upper = place.join(UPPER);
@@ -60,20 +64,11 @@ fn delete_through(place: &Path) -> Result<Stacking> {
     Ok(stacking)
 }
 
-fn mount(place: &Path) -> rustix::io::Result<(OwnedFd, Stacking)> {
+fn mount(place: &Path, lowerdir: &str) -> rustix::io::Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let lower = place.join(LOWER);
-    let stacking = match fsconfig_set_string(&context, "lowerdir+", &lower) {
-        Ok(()) => Stacking::OneByOne,
-        Err(_) => {
-            fsconfig_set_string(&context, "lowerdir", &lower)?;
-            Stacking::Together
-        }
-    };
-    for (option, name) in [("upperdir", UPPER), ("workdir", WORK)] {
+    for (option, name) in [(lowerdir, LOWER), ("upperdir", UPPER), ("workdir", WORK)] {
         fsconfig_set_string(&context, option, place.join(name))?;
     }
     fsconfig_create(&context)?;
-    let none = MountAttrFlags::empty();
-    Ok((fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none)?, stacking))
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }

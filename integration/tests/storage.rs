@@ -1,0 +1,106 @@
+//! How images and containers are kept: storage drivers, and images of very many layers.
+
+use serde_json::json;
+use tare_integration::archive::{DockerArchive, Tar};
+use tare_integration::{Host, images, on_host_with};
+
+/// Does with containers what depends on how their files are kept.
+fn use_containers(host: &Host, driver: &str) {
+    host.docker_with_input("load", &images::busybox_archive()).ok();
+    assert_eq!(host.docker("info --format '{{.Driver}}'").ok(), driver);
+    assert_eq!(host.inspect("busybox", "{{.GraphDriver.Name}}"), driver);
+    let script = "echo mine > /etc/passwd && rm /bin/awk && mkdir -p /new/deep && \
+                  ln /etc/group /etc/group-too && rm -r /usr && mkdir /usr && echo x > /usr/x && \
+                  mknod /new/pipe p";
+    host.docker(&format!("run --name box -w /work busybox sh -c '{script}'")).ok();
+    assert_eq!(host.inspect("box", "{{.Driver}}"), driver);
+    let diff = host.docker("diff box");
+    let mut lines: Vec<&str> = diff.ok().lines().filter(|line| !line.contains("group")).collect();
+    lines.sort_unstable();
+    let expected = [
+        "A /new",
+        "A /new/deep",
+        "A /new/pipe",
+        "A /usr/x",
+        "A /work",
+        "C /bin",
+        "C /etc",
+        "C /etc/passwd",
+        "C /usr",
+        "D /bin/awk",
+    ];
+    let essential: Vec<&str> = lines.iter().copied().filter(|line| *line != "C /usr").collect();
+    let all: Vec<&str> = expected.iter().copied().filter(|line| *line != "C /usr").collect();
+    assert_eq!(essential, all);
+
+    let size = host.docker("ps -as --format '{{.Size}}'");
+    assert!(size.ok().starts_with("7B "), "{}", size.ok());
+    host.docker("cp box:/etc/passwd - | tar -xO | grep -x mine").ok();
+    host.docker("export box | tar -t | grep -x new/pipe").ok();
+    host.docker("cp /etc/hostname box:/new/copied").ok();
+
+    host.docker("commit box kept").ok();
+    let script = "grep -qx mine /etc/passwd && ! test -e /bin/awk && test -p /new/pipe && \
+                  test -s /new/copied && ls /usr | grep -qx x && \
+                  test $(stat -c %h /etc/group) = 2 && echo all there";
+    assert_eq!(host.docker(&format!("run --rm kept sh -c '{script}'")).ok(), "all there");
+    assert_eq!(host.docker("run --rm busybox grep -c alice /etc/passwd").ok(), "1");
+
+    host.docker("run -d --name up --read-only busybox sleep 1000").ok();
+    host.docker("cp up:/bin/busybox - | tar -t").ok();
+    assert_eq!(host.docker("exec up touch /bin/x").code, 1);
+    host.docker("restart -t 0 up").ok();
+    host.docker("rm -f up box").ok();
+    host.docker("rmi kept busybox").ok();
+    let left = std::fs::read_dir(host.places().data_root.join("snapshots")).expect("list").count();
+    assert_eq!(left, 0, "snapshots of removed images");
+}
+
+#[test]
+fn overlay_keeps_containers() {
+    on_host_with(&["--storage-driver", "overlay2"], |host| use_containers(host, "overlay2"));
+}
+
+#[test]
+fn copies_keep_containers() {
+    on_host_with(&["--storage-driver", "vfs"], |host| use_containers(host, "vfs"));
+}
+
+/// An image of this many layers, the lowest of which has programs.
+fn deep_image(layers: usize) -> Vec<u8> {
+    let above = (1..layers).map(|number| {
+        let text = number.to_string();
+        let tar = Tar::new().file("top", 0o644, text.as_bytes());
+        tar.file(&format!("layers/{number}"), 0o644, text.as_bytes()).bytes()
+    });
+    DockerArchive {
+        tags: vec!["deep".to_owned()],
+        layers: std::iter::once(images::busybox_tar().to_vec()).chain(above).collect(),
+        config: json!({ "Env": ["PATH=/bin"] }),
+    }
+    .bytes()
+}
+
+#[test]
+fn five_hundred_layers_run_and_are_committed_and_removed() {
+    on_host_with(&[], |host| {
+        host.docker_with_input("load -q", &deep_image(500)).ok();
+        let count = "ls /layers | wc -l && cat /top";
+        assert_eq!(host.docker(&format!("run --rm deep sh -c '{count}'")).ok(), "499\n499");
+        // What is committed has more layers than the kernel stacks.
+        let mut name = "deep".to_owned();
+        for number in 500..503 {
+            let script = format!("echo {number} > /layers/{number}; rm /layers/{}", number - 490);
+            host.docker(&format!("run --name box {name} sh -c '{script}'")).ok();
+            host.docker(&format!("cp box:/layers/{number} - | tar -xO | grep -x {number}")).ok();
+            name = format!("deep-{number}");
+            host.docker(&format!("commit box {name}")).ok();
+            host.docker("rm box").ok();
+        }
+        assert_eq!(host.docker(&format!("run --rm {name} sh -c '{count}'")).ok(), "499\n499");
+        host.docker(&format!("run --rm {name} test ! -e /layers/12 -a -e /layers/502")).ok();
+        host.docker("rmi deep deep-500 deep-501 deep-502").ok();
+        let left = std::fs::read_dir(host.places().data_root.join("snapshots")).expect("list");
+        assert_eq!(left.count(), 0, "snapshots of removed images");
+    });
+}

@@ -1,0 +1,138 @@
+//! The only unsafe code of `tared`: calls for which no safe wrapper exists, all about quotas of
+//! projects.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+use rustix::ioctl::{Getter, Setter, ioctl, opcode};
+
+/// What the kernel knows of a file beside what stat(2) tells (`struct fsxattr`).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+struct Attributes {
+    flags: u32,
+    extent_size: u32,
+    extents: u32,
+    project: u32,
+    copy_extent_size: u32,
+    padding: [u8; 8],
+}
+
+const GET_ATTRIBUTES: rustix::ioctl::Opcode = opcode::read::<Attributes>(b'X', 31);
+const SET_ATTRIBUTES: rustix::ioctl::Opcode = opcode::write::<Attributes>(b'X', 32);
+/// What is made in the directory belongs to its project.
+const INHERITS_PROJECT: u32 = 0x200;
+
+/// The kind of quota that is of a project, as quotactl(2) numbers it.
+const OF_PROJECT: u32 = 2;
+/// The command that tells what a file system counts and limits.
+const GET_STATE: u32 = 0x5805;
+/// The limits of projects are enforced.
+const ENFORCED: u16 = 1 << 5;
+/// Bytes of a block in which limits are given.
+const BLOCK: u64 = 1024;
+
+/// What a project uses, and what it may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota {
+    pub(crate) files: u64,
+    /// In bytes; 0: anything.
+    pub(crate) limit: u64,
+}
+
+/// The project that the open file or directory belongs to.
+pub(crate) fn project(file: BorrowedFd<'_>) -> rustix::io::Result<u32> {
+    Ok(attributes(file)?.project)
+}
+
+/// Puts the open directory into a project, with all that will be made in it.
+pub(crate) fn set_project(directory: BorrowedFd<'_>, project: u32) -> rustix::io::Result<()> {
+    let known = attributes(directory)?;
+    let flags = known.flags | INHERITS_PROJECT;
+    let wanted = Attributes { project, flags, ..known };
+    // SAFETY: the opcode is that of FS_IOC_FSSETXATTR, which reads one `Attributes` and nothing else.
+    unsafe { ioctl(directory, Setter::<SET_ATTRIBUTES, Attributes>::new(wanted)) }
+}
+
+fn attributes(file: BorrowedFd<'_>) -> rustix::io::Result<Attributes> {
+    // SAFETY: the opcode is that of FS_IOC_FSGETXATTR, which fills one `Attributes`; any bytes are
+    // a valid one.
+    unsafe { ioctl(file, Getter::<GET_ATTRIBUTES, Attributes>::new()) }
+}
+
+/// Whether the file system that the open file is on limits what projects use.
+pub(crate) fn limits_projects(file: BorrowedFd<'_>) -> rustix::io::Result<bool> {
+    // `struct fs_quota_stat` is 80 bytes; its flags are the second pair of bytes.
+    let mut state = [0_u64; 32];
+    // SAFETY: the kernel writes no more than a `struct fs_quota_stat` there, which is shorter.
+    unsafe { quotactl(file, GET_STATE, 0, state.as_mut_ptr().cast()) }?;
+    let [_, _, low, high, ..] = state[0].to_ne_bytes();
+    Ok(u16::from_ne_bytes([low, high]) & ENFORCED != 0)
+}
+
+/// What a project uses and may use on the file system that the open file is on.
+pub(crate) fn quota(file: BorrowedFd<'_>, project: u32) -> rustix::io::Result<Quota> {
+    let mut quota = no_quota();
+    // SAFETY: the kernel writes one `struct if_dqblk` there, which `libc::dqblk` is.
+    let asked = unsafe {
+        quotactl(file, libc::Q_GETQUOTA.cast_unsigned(), project, (&raw mut quota).cast())
+    };
+    match asked {
+        // Nobody has heard of it.
+        Err(Errno::NOENT) => Ok(Quota { files: 0, limit: 0 }),
+        outcome => outcome.map(|()| Quota {
+            files: quota.dqb_curinodes,
+            limit: quota.dqb_bhardlimit.saturating_mul(BLOCK),
+        }),
+    }
+}
+
+/// Limits what a project may use, in bytes; 0: anything.
+pub(crate) fn set_limit(file: BorrowedFd<'_>, project: u32, limit: u64) -> rustix::io::Result<()> {
+    let blocks = limit.div_ceil(BLOCK);
+    let mut quota = libc::dqblk {
+        dqb_bhardlimit: blocks,
+        dqb_bsoftlimit: blocks,
+        dqb_valid: libc::QIF_BLIMITS,
+        ..no_quota()
+    };
+    // SAFETY: the kernel reads one `struct if_dqblk` there, which `libc::dqblk` is.
+    unsafe { quotactl(file, libc::Q_SETQUOTA.cast_unsigned(), project, (&raw mut quota).cast()) }
+}
+
+fn no_quota() -> libc::dqblk {
+    libc::dqblk {
+        dqb_bhardlimit: 0,
+        dqb_bsoftlimit: 0,
+        dqb_curspace: 0,
+        dqb_ihardlimit: 0,
+        dqb_isoftlimit: 0,
+        dqb_curinodes: 0,
+        dqb_btime: 0,
+        dqb_itime: 0,
+        dqb_valid: 0,
+    }
+}
+
+/// quotactl_fd(2), of Linux 5.14 and later.
+///
+/// # Safety
+/// `argument` must be what `command` reads or fills.
+unsafe fn quotactl(
+    file: BorrowedFd<'_>,
+    command: u32,
+    project: u32,
+    argument: *mut libc::c_void,
+) -> rustix::io::Result<()> {
+    let command = (command << 8) | OF_PROJECT;
+    // SAFETY: the descriptor is open, and the caller vouches for the argument.
+    let outcome = unsafe {
+        libc::syscall(libc::SYS_quotactl_fd, file.as_raw_fd(), command, project, argument)
+    };
+    if outcome == 0 {
+        return Ok(());
+    }
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    Err(Errno::from_raw_os_error(errno))
+}

@@ -1,5 +1,8 @@
 //! How images and containers are kept: storage drivers, and images of very many layers.
 
+use std::process::Command;
+
+use rustix::process::Signal;
 use serde_json::json;
 use tare_integration::archive::{DockerArchive, Tar};
 use tare_integration::{Host, images, on_host_with};
@@ -103,4 +106,74 @@ fn five_hundred_layers_run_and_are_committed_and_removed() {
         let left = std::fs::read_dir(host.places().data_root.join("snapshots")).expect("list");
         assert_eq!(left.count(), 0, "snapshots of removed images");
     });
+}
+
+/// Puts the daemon's data on a file system of its own, with quotas of projects; says whether this
+/// kernel has them (CONFIG_QFMT_V2).
+fn with_quotas(host: &Host) -> bool {
+    let disk = host.scratch("disk").join("image");
+    let file = std::fs::File::create(&disk).expect("make a disk");
+    file.set_len(256 << 20).expect("give it a size");
+    let features = ["-q", "-F", "-O", "quota,project", "-E", "quotatype=prjquota"];
+    let made = Command::new("mkfs.ext4").args(features).arg(&disk).status();
+    assert!(made.expect("run mkfs.ext4 (e2fsprogs)").success());
+    let (disk, data) = (disk.display().to_string(), host.places().data_root.display().to_string());
+    host.end_daemon(Signal::TERM);
+    let mounted = host.run("mount", &["-o", "loop,prjquota", &disk, &data]);
+    host.start_daemon();
+    mounted.code == 0
+}
+
+/// The daemon has its first data again.
+fn without_disk(host: &Host) {
+    host.remove_everything();
+    host.end_daemon(Signal::TERM);
+    let data = host.places().data_root.display().to_string();
+    host.run("umount", &[&data]).ok();
+    host.start_daemon();
+}
+
+#[test]
+fn a_limit_is_the_containers_own() {
+    for driver in ["overlay2", "vfs"] {
+        on_host_with(&["--storage-driver", driver], |host| {
+            if with_quotas(host) {
+                limited(host, driver);
+                without_disk(host);
+            } else {
+                refused(host);
+            }
+        });
+    }
+}
+
+fn limited(host: &Host, driver: &str) {
+    host.docker_with_input("load -q", &images::busybox_archive()).ok();
+    let fill = "dd if=/dev/zero of=/file bs=1M count=30";
+    let limit = "--storage-opt size=16M";
+    let full = host.docker(&format!("run --name small {limit} busybox {fill}"));
+    assert_ne!(full.code, 0, "{driver}: {full:?}");
+    let no_room = ["No space left", "quota exceeded"];
+    assert!(no_room.iter().any(|text| full.stderr.contains(text)), "{driver}: {full:?}");
+    assert_eq!(host.inspect("small", "{{.HostConfig.StorageOpt.size}}"), "16M");
+    // Others are not limited, and it has all of its room again when it has made some.
+    host.docker(&format!("run --rm busybox {fill}")).ok();
+    host.docker(&format!("run --rm {limit} busybox dd if=/dev/zero of=/file bs=1M count=8")).ok();
+    host.end_daemon(Signal::KILL);
+    host.start_daemon();
+    assert_ne!(host.docker("start -a small").code, 0, "{driver}: the limit is there still");
+    host.docker("rm small").ok();
+    for _ in 0..3 {
+        host.docker(&format!("run --rm {limit} busybox dd if=/dev/zero of=/f bs=1M count=8")).ok();
+    }
+}
+
+fn refused(host: &Host) {
+    host.docker_with_input("load -q", &images::busybox_archive()).ok();
+    let refused = host.docker("create --storage-opt size=10G busybox");
+    let text = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
+    assert!(refused.code == 1 && refused.stderr.contains(text), "{refused:?}");
+    let unknown = host.docker("create --storage-opt speed=10G busybox");
+    assert!(unknown.stderr.contains("Unknown option speed"), "{unknown:?}");
+    host.docker("run --rm busybox true").ok();
 }

@@ -1,5 +1,7 @@
 //! A registry on a test's own machine: Debian's `docker-registry`.
 
+pub mod put;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,6 +21,8 @@ pub enum Access {
     Open,
     /// [`USER`].
     Password,
+    /// Whoever has a certificate of the authority that vouches for the registry's own.
+    Certificate,
 }
 
 /// A registry that runs. It ends when this is dropped.
@@ -54,6 +58,10 @@ impl Registry {
         if let Some(certificate) = certificate {
             let (file, key) = (certificate.file.display(), certificate.key.display());
             config += &format!("  tls:\n    certificate: {file}\n    key: {key}\n");
+            if access == Access::Certificate {
+                let authority = certificate.authority.display();
+                config += &format!("    clientcas:\n      - {authority}\n");
+            }
         }
         if access == Access::Password {
             std::fs::write(path("htpasswd"), HTPASSWD).expect("write the passwords");
@@ -148,5 +156,22 @@ impl Certificate {
             "server.crt",
         ]);
         Self { authority: path("authority.crt"), file: path("server.crt"), key: path("server.key") }
+    }
+
+    /// Has the authority vouch for a client, too: its certificate and its key.
+    #[track_caller]
+    pub fn of_client(directory: &Path) -> (PathBuf, PathBuf) {
+        let openssl = |arguments: &[&str]| {
+            run(Command::new("openssl").args(arguments).current_dir(directory)).ok();
+        };
+        let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let request = ["req", "-subj", "/CN=client", "-keyout", "client.key", "-out", "client.csr"];
+        openssl(&[&request[..], &key].concat());
+        std::fs::write(directory.join("use"), "extendedKeyUsage=clientAuth\n")
+            .expect("write what the certificate is for");
+        let sign = ["x509", "-req", "-days", "2", "-in", "client.csr", "-extfile", "use"];
+        let by = ["-CA", "authority.crt", "-CAkey", "authority.key", "-CAcreateserial"];
+        openssl(&[&sign[..], &by, &["-out", "client.crt"]].concat());
+        (directory.join("client.crt"), directory.join("client.key"))
     }
 }

@@ -256,3 +256,14 @@ fn an_export_is_the_root_without_volumes() {
         host.docker("export nosuch").code(1).stderr_has("No such container: nosuch");
     });
 }
+
+#[test]
+fn a_container_outlives_the_name_of_its_image() {
+    on_host(|host| {
+        start(host, "box", "echo kept > /kept");
+        host.docker("stop -t 0 box").ok();
+        host.docker("rmi -f busybox").code(0).stdout_has("Untagged: busybox:latest");
+        host.docker("commit box again:1").ok();
+        host.docker("run --rm again:1 cat /kept").code(0).stdout("kept\n");
+    });
+}

@@ -107,7 +107,8 @@ impl Plan<'_> {
             )));
         }
         let names = with_its_digests(&all, reference);
-        // The name was what was asked for; an image that is still needed stays without a word.
+        // The name was what was asked for; an image that is still needed stays without a word, so
+        // that another one can be made of its containers.
         let images = self.left_by(&names).into_iter().filter(|id| !self.is_used(*id));
         Ok(Leaving { images: images.collect(), names })
     }
@@ -156,8 +157,7 @@ impl Plan<'_> {
     }
 
     fn is_used(&self, id: ImageId) -> bool {
-        let users = self.users.get(&id).map(Vec::as_slice).unwrap_or_default();
-        users.iter().any(|user| user.running || !self.options.force)
+        self.users.get(&id).is_some_and(|users| !users.is_empty())
     }
 
     fn conflict(&self, several_names: bool, images: &BTreeSet<ImageId>) -> Option<Conflict> {

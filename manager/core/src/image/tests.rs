@@ -186,13 +186,16 @@ async fn what_is_in_the_way_of_a_removal_is_said_in_dockers_words() {
 }
 
 #[tokio::test]
-async fn a_forced_name_goes_and_the_running_image_stays() {
+async fn a_forced_name_goes_and_the_used_image_stays() {
     let root = tempfile::tempdir().unwrap();
     let images = open(root.path());
     let image = import(&images, &tar("a"), Some("web:1")).await;
-    let removed = images.remove("web:1", FORCE, &user(true)).await.unwrap();
-    assert_eq!(removed, [Removed::Untagged("web:1".to_owned())]);
-    assert!(images.resolve(&image.id.to_string()).unwrap().references.is_empty());
+    for running in [true, false] {
+        images.tag(&image.id.to_string(), "web:1").await.unwrap();
+        let removed = images.remove("web:1", FORCE, &user(running)).await.unwrap();
+        assert_eq!(removed, [Removed::Untagged("web:1".to_owned())]);
+        assert!(images.resolve(&image.id.to_string()).unwrap().references.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -201,7 +204,7 @@ async fn layers_stay_while_a_container_stands_on_them() {
     let images = open(root.path());
     let image = import(&images, &tar("a"), Some("web:1")).await;
     images.snapshots().prepare("box", &image, None).await.unwrap();
-    images.remove("web:1", FORCE, &user(false)).await.unwrap();
+    images.remove(&image.id.to_string(), FORCE, &user(false)).await.unwrap();
     let lower = images.snapshots().directories("box").unwrap().1.unwrap().lower;
     assert!(std::path::Path::new(&lower).join("a").exists());
     assert_eq!(images.snapshots().prepare("late", &image, None).await.unwrap(), ());

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::Session;
 use super::failure::{self, Failure};
+use super::referrers::{Referrer, SUBJECT};
 use super::request::{Request, whole};
 use crate::image::{Digest, Reference};
 
@@ -165,13 +166,28 @@ impl Session {
         }
     }
 
-    /// Gives the manifest a name in the repository, or its digest alone.
+    /// Gives the manifest a name in the repository, or its digest alone. One that is about another
+    /// manifest is found by that from then on.
     pub(crate) async fn put_manifest(
         &self,
         tag: &str,
         kind: ManifestKind,
         content: Bytes,
     ) -> Result<(), Failure> {
+        let referrer = Referrer::of(kind, &content);
+        let answer = self.put(tag, kind, content).await?;
+        match referrer {
+            Some(referrer) if !answer.headers().contains_key(SUBJECT) => self.note(&referrer).await,
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn put(
+        &self,
+        tag: &str,
+        kind: ManifestKind,
+        content: Bytes,
+    ) -> Result<Response, Failure> {
         self.ask(|endpoint| {
             let url = self.url(endpoint, &format!("manifests/{tag}"))?;
             let mut request = Request::new(Method::PUT, url);
@@ -180,8 +196,7 @@ impl Session {
             request.content = super::request::Content::Bytes(content.clone());
             Ok(request)
         })
-        .await?;
-        Ok(())
+        .await
     }
 }
 

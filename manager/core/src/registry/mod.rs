@@ -19,6 +19,7 @@ mod manifest;
 mod mirrors;
 mod patience;
 mod proxies;
+mod referrers;
 mod request;
 mod search;
 mod session;

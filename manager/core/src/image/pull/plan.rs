@@ -23,7 +23,7 @@ pub(super) struct Planned {
     media_type: &'static str,
     pub(super) diff_id: DiffId,
     pub(super) chain_id: ChainId,
-    /// The blob that it was unpacked from and that is still here.
+    /// Its blob, if that is here, and unpacked.
     pub(super) here: Option<Blob>,
 }
 
@@ -56,32 +56,19 @@ impl Layers {
         }
         // Whoever needs something holds it first and looks for it then.
         let chains = catalog.layers.hold(planned.iter().map(|layer| layer.chain_id));
-        let mut blobs = vec![catalog.blobs.hold(planned.iter().map(|layer| layer.wanted.digest))];
+        let blobs = vec![catalog.blobs.hold(planned.iter().map(|layer| layer.wanted.digest))];
         for layer in &mut planned {
-            if catalog.layers.find(layer.chain_id).is_some() {
-                layer.here = layer.find_blob(catalog, &mut blobs);
-            }
+            // One that is here in another form only comes again: what is pushed is what came.
+            let blob = layer.described();
+            let unpacked = catalog.layers.find(layer.chain_id).is_some();
+            layer.here =
+                Some(blob).filter(|blob| unpacked && catalog.blobs.has(blob.digest, blob.size));
         }
         Ok(Self { planned, blobs, chains })
     }
 }
 
 impl Planned {
-    /// A blob of a layer that is unpacked: the one that the manifest names, or another one that it
-    /// was unpacked from, which is held then.
-    fn find_blob(&self, catalog: &Catalog, held: &mut Vec<Hold<Digest>>) -> Option<Blob> {
-        let has = |blob: &Blob| catalog.blobs.has(blob.digest, blob.size);
-        let named = self.described();
-        if has(&named) {
-            return Some(named);
-        }
-        let images = catalog.read().list();
-        let mut layers = images.iter().flat_map(|image| &image.layers);
-        let other = layers.find(|layer| layer.diff_id == self.diff_id)?.blob.clone();
-        held.push(catalog.blobs.hold([other.digest]));
-        Some(other).filter(has)
-    }
-
     /// The blob that the manifest names.
     pub(super) fn described(&self) -> Blob {
         let Wanted { digest, size } = self.wanted;

@@ -265,5 +265,11 @@ fn a_container_outlives_the_name_of_its_image() {
         host.docker("rmi -f busybox").code(0).stdout_has("Untagged: busybox:latest");
         host.docker("commit box again:1").ok();
         host.docker("run --rm again:1 cat /kept").code(0).stdout("kept\n");
+        assert_eq!(host.docker("images -q").lines().len(), 1);
+        assert_eq!(host.docker("images -aq").lines().len(), 2);
+        // It goes with what was made of it, once no container needs it.
+        host.docker("rm box").ok();
+        host.docker("rmi again:1").code(0);
+        assert_eq!(host.docker("images -aq").ok(), "");
     });
 }

@@ -112,6 +112,18 @@ impl Index {
         self.lists.get(&digest).map(|list| &list.record)
     }
 
+    /// What an image was made of here, the nearest first.
+    pub(super) fn ancestors(&self, id: ImageId) -> impl Iterator<Item = ImageId> + '_ {
+        let parent = |id: &ImageId| self.image(*id)?.record.parent;
+        std::iter::successors(parent(&id), parent)
+    }
+
+    /// The images that were made of this one.
+    pub(super) fn children(&self, id: ImageId) -> impl Iterator<Item = ImageId> + '_ {
+        let images = self.images.values();
+        images.filter(move |image| image.record.parent == Some(id)).map(|image| image.record.id())
+    }
+
     /// Adds an image; one that is there already stays as it is.
     pub(super) fn insert(&mut self, image: Indexed) {
         self.images.entry(image.record.id()).or_insert(image);

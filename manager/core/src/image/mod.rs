@@ -113,6 +113,8 @@ pub struct RemoveImage {
     pub force: bool,
     /// Of a name of several images, only those for these platforms; none: all of them.
     pub platforms: Vec<Platform>,
+    /// Leave the images without a name that it was made of.
+    pub keep_parents: bool,
 }
 
 /// What a `remove` did.

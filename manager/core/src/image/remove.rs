@@ -2,7 +2,8 @@
 //!
 //! With an id, the image and all its names go; with a reference, that name. A name of several
 //! images is that of them all, so that the images for other platforms go along with the one that is
-//! meant by it, unless they have a name of their own.
+//! meant by it, unless they have a name of their own. What an image was made of by commits goes along
+//! if it has no name either.
 
 mod platforms;
 
@@ -28,10 +29,14 @@ struct Conflict {
 }
 
 impl Catalog {
-    /// The containers of `image` and of what comes and goes with it.
+    /// The containers of `image`, of what comes and goes with it, and of those it was made of.
     pub(super) fn users(&self, image: &Image, users: &dyn ImageUsers) -> Users {
-        let all = std::iter::once(&image.id).chain(&image.variants);
-        all.map(|id| (*id, users.containers_using(id))).collect()
+        let all: Vec<ImageId> = {
+            let index = self.read();
+            let own = std::iter::once(image.id).chain(image.variants.iter().copied());
+            own.flat_map(|id| std::iter::once(id).chain(index.ancestors(id))).collect()
+        };
+        all.into_iter().map(|id| (id, users.containers_using(&id))).collect()
     }
 
     /// Takes away what `name`, which stands for the image `id`, names.
@@ -85,10 +90,35 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn make(&self) -> Result<Leaving> {
-        if !self.options.platforms.is_empty() {
-            return self.by_platform();
+        let mut leaving = if !self.options.platforms.is_empty() {
+            self.by_platform()?
+        } else if is_id_prefix(self.image.id, self.name) {
+            self.by_id()?
+        } else {
+            self.by_name()?
+        };
+        if !self.options.keep_parents {
+            self.add_parents(&mut leaving.images);
         }
-        if is_id_prefix(self.image.id, self.name) { self.by_id() } else { self.by_name() }
+        Ok(leaving)
+    }
+
+    /// Adds what nobody needs any more of what these images were made of here: images that have no
+    /// name, no containers and no other image that was made of them.
+    fn add_parents(&self, leaving: &mut Vec<ImageId>) {
+        for id in leaving.clone() {
+            for parent in self.index.ancestors(id) {
+                let nameless = self
+                    .index
+                    .image(parent)
+                    .is_some_and(|parent| parent.shown().all_names().next().is_none());
+                let has_others = self.index.children(parent).any(|child| !leaving.contains(&child));
+                if !nameless || has_others || self.is_used(parent) || leaving.contains(&parent) {
+                    break;
+                }
+                leaving.push(parent);
+            }
+        }
     }
 
     fn by_name(&self) -> Result<Leaving> {

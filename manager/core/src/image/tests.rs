@@ -43,8 +43,9 @@ async fn saved(images: &Images, names: &[String]) -> Vec<u8> {
     all
 }
 
-const FORCE: RemoveImage = RemoveImage { force: true, platforms: Vec::new() };
-const GENTLY: RemoveImage = RemoveImage { force: false, platforms: Vec::new() };
+const GENTLY: RemoveImage =
+    RemoveImage { force: false, platforms: Vec::new(), keep_parents: false };
+const FORCE: RemoveImage = RemoveImage { force: true, platforms: Vec::new(), keep_parents: false };
 
 #[tokio::test]
 async fn an_import_makes_an_image_of_one_layer() {

@@ -36,7 +36,7 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
         if !goes {
             continue;
         }
-        let options = RemoveImage { force: true, platforms: Vec::new() };
+        let options = RemoveImage { force: true, ..RemoveImage::default() };
         let id = image.id.to_string();
         // One that has just come into use stays.
         match api.engine.images.remove(&id, options, &*api.engine.containers).await {

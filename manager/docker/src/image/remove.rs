@@ -30,7 +30,8 @@ pub(super) async fn handle(
         return Err(Error::invalid("image name cannot be blank"));
     }
     let platforms = platform::all(&query, "platforms", version, ApiVersion::new(1, 50))?;
-    let options = RemoveImage { force: query.flag("force"), platforms };
+    let (force, keep_parents) = (query.flag("force"), query.flag("noprune"));
+    let options = RemoveImage { force, platforms, keep_parents };
     let removed = api.engine.images.remove(&name, options, &*api.engine.containers).await?;
     Ok(Json(removed.into_iter().map(Item::from).collect()))
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::image::{Image, ImageId, ImageUser, ImageUsers, Platform, RemoveImage, Removed};
 
-const FORCE: RemoveImage = RemoveImage { force: true, platforms: Vec::new() };
+const FORCE: RemoveImage = RemoveImage { force: true, platforms: Vec::new(), keep_parents: false };
 
 /// Nobody uses any image.
 struct Nobody;
@@ -122,7 +122,11 @@ async fn one_platform_can_be_taken_away() {
     let name = registry.image("x:1");
     pull(&images, &name).await.unwrap();
     pull_for(&images, &name, "linux/s390x").await;
-    let only = |force, platform: &str| RemoveImage { force, platforms: vec![of(platform)] };
+    let only = |force, platform: &str| RemoveImage {
+        force,
+        platforms: vec![of(platform)],
+        keep_parents: false,
+    };
 
     let familiar = name.familiar();
     let gently = images.remove(&familiar, only(false, "linux/s390x"), &Nobody).await.unwrap_err();

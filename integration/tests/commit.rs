@@ -195,6 +195,32 @@ fn a_running_container_is_frozen_unless_its_user_says_otherwise() {
 }
 
 #[test]
+fn a_daemon_that_dies_in_a_commit_leaves_no_container_frozen() {
+    if !peer::is_tared("containers that outlive it") {
+        return;
+    }
+    on_host(|host| {
+        start(host, "box", "dd if=/dev/zero of=/big bs=1M count=300");
+        let status = || host.inspect("box", "{{.State.Status}}");
+        let committing = host.docker_running("commit box made");
+        until("the frozen container", || (status() == "paused").then_some(()));
+        host.end_daemon(Signal::KILL);
+        drop(committing);
+        host.start_daemon();
+        assert_eq!(status(), "running");
+        host.docker("exec box true").ok();
+        // Who is frozen by its user stays so.
+        host.docker("pause box").ok();
+        host.end_daemon(Signal::KILL);
+        host.start_daemon();
+        assert_eq!(status(), "paused");
+        host.docker("unpause box").ok();
+        host.docker("commit box made").ok();
+        host.docker("run --rm made test -s /big").code(0);
+    });
+}
+
+#[test]
 fn what_cannot_be_committed_is_said() {
     on_host(|host| {
         host.docker("create --name box busybox").ok();

@@ -7,6 +7,7 @@ use super::config::ContainerConfig;
 use super::entry::Entry;
 use super::export::check_not_going;
 use super::id::ContainerId;
+use super::pause::Why;
 use super::state::State;
 use super::work::to_the_end;
 use super::{Containers, announce, merge};
@@ -89,7 +90,8 @@ impl Containers {
     /// Freezes a running container; whether it did.
     async fn pause_for_commit(self: &Arc<Self>, entry: &Entry) -> bool {
         let container = entry.container();
-        matches!(container.state, State::Running(_)) && self.pause(&container.id).await.is_ok()
+        matches!(container.state, State::Running(_))
+            && self.freeze(&container.id, Why::Commit).await.is_ok()
     }
 }
 

@@ -134,6 +134,7 @@ impl Containers {
             mounts: Vec::new(),
             restart_count: 0,
             stopped_by_user: false,
+            frozen_for_commit: false,
             health: None,
             log_path: None,
             directory,

@@ -34,6 +34,7 @@ pub(super) fn container() -> Container {
         mounts: Vec::new(),
         restart_count: 0,
         stopped_by_user: false,
+        frozen_for_commit: false,
         health: None,
         directory: PathBuf::from("/data/containers").join(id.as_str()),
         log_path: None,

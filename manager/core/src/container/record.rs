@@ -45,6 +45,9 @@ pub struct Container {
     /// Its user stopped it; known before it is stopped, and until its user starts it.
     #[serde(default)]
     pub stopped_by_user: bool,
+    /// It is frozen, or about to be, only while an image is made of it.
+    #[serde(default)]
+    pub frozen_for_commit: bool,
     /// What its health check found, if it has one, and has run.
     #[serde(default)]
     pub health: Option<Health>,

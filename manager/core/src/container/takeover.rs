@@ -173,6 +173,13 @@ impl Containers {
         conditions: Conditions,
     ) {
         entry.set_shim(Some(shim.clone()));
+        if entry.container().frozen_for_commit
+            && let Err(error) = shim.resume().await
+        {
+            // That manager may have died before it froze it, or after it let it go on.
+            let id = &entry.container().id;
+            tracing::info!(container = %id, %error, "let a container go on after a commit");
+        }
         let found = found(&entry.container(), &condition);
         entry.publish(Arc::new(found));
         let policy = policy::of_shim(&entry.container());
@@ -255,8 +262,13 @@ fn found(container: &Container, condition: &Condition) -> Container {
         (Phase::Running { pid, started_at }, state) => {
             let life = Life { pid: *pid, started_at: *started_at, last_finished_at };
             match state {
-                // Only we freeze it: it is so still, if it is the same.
-                State::Paused(frozen) if frozen.started_at == *started_at => State::Paused(life),
+                // Only we freeze it: it is so still, if it is the same. For a commit, it has just
+                // been let go on.
+                State::Paused(frozen)
+                    if frozen.started_at == *started_at && !container.frozen_for_commit =>
+                {
+                    State::Paused(life)
+                }
                 _ => State::Running(life),
             }
         }
@@ -266,6 +278,7 @@ fn found(container: &Container, condition: &Condition) -> Container {
     };
     Container {
         state,
+        frozen_for_commit: false,
         restart_count: condition.restarts,
         health: condition.health.clone().or_else(|| container.health.clone()),
         ..container.clone()

@@ -3,6 +3,7 @@
 use serde_json::json;
 use tare_integration::archive::{DockerArchive, Tar, architecture, digest, gzip};
 use tare_integration::images::{busybox_archive, busybox_tar};
+use tare_integration::wait::until_true;
 use tare_integration::{on_host, on_host_with};
 
 #[test]
@@ -177,5 +178,27 @@ fn history_tells_where_layers_come_from() {
         host.docker("history --no-trunc --format '{{.CreatedBy}}' busybox")
             .code(0)
             .stdout("ADD layer1.tar\n");
+    });
+}
+
+#[test]
+fn a_file_tree_is_imported_from_a_url() {
+    on_host(|host| {
+        let serve = "mkdir /www; exec httpd -f -h /www -p 80";
+        host.docker(&format!("run -d --name web -p 8080:80 busybox sh -c '{serve}'")).ok();
+        let put = "exec -i web sh -c 'cat > /www/tree.tar'";
+        until_true("the server", || host.docker_with_input(put, busybox_tar()).code == 0);
+        let url = "http://127.0.0.1:8080/tree.tar";
+        until_true("the served file", || !host.fetch("http://127.0.0.1:8080/").is_empty());
+        let import = host.docker(&format!("import -c 'CMD [\"echo\", \"hi\"]' {url} tree:1"));
+        import.code(0).stdout_has("Downloading from http://127.0.0.1:8080/tree.tar");
+        assert_eq!(
+            import.lines().last().copied().unwrap_or_default(),
+            host.inspect("tree:1", "{{.Id}}")
+        );
+        host.docker("run --rm tree:1").code(0).stdout("hi\n");
+        assert_eq!(host.inspect("tree:1", "{{.Comment}}"), format!("Imported from {url}"));
+        host.docker("import http://127.0.0.1:8080/none tree:2").code(1).stderr_has("404 Not Found");
+        host.docker("import http://127.0.0.1:1/none tree:2").code(1).stderr_has("refused");
     });
 }

@@ -127,6 +127,12 @@ impl Registries {
         Ok(Endpoint { base, client, sender, credentials, is_mirror, challenge: Mutex::new(None) })
     }
 
+    /// What fetches files that belong to no registry.
+    pub(super) fn web_client(&self, base: &Url) -> Result<Client> {
+        let stall = self.settings.patience.stall;
+        self.client(base, Trust::Proven, |client| client.read_timeout(stall))
+    }
+
     fn client(
         &self,
         base: &Url,

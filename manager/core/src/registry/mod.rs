@@ -31,6 +31,7 @@ pub(crate) mod testing;
 mod tests;
 mod token;
 mod upload;
+mod web;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub use patience::Patience;
 pub use proxies::Proxies;
 pub use search::Found;
 pub use settings::RegistrySettings;
+pub use web::WebFile;
 
 pub(crate) use blob::{Sink, Wanted};
 pub(crate) use failure::Failure;

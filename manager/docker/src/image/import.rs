@@ -1,9 +1,15 @@
-//! `POST /images/create?fromSrc=…`: makes an image of an archive. Pulling one has the same address.
+//! `POST /images/create?fromSrc=…`: makes an image of an archive, which the request brings or a URL
+//! names. Pulling one has the same address.
 
+use std::io;
+
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
 use tare_core::image::{Import, Reference};
+use tare_core::registry::WebFile;
+use tokio::sync::mpsc;
 
 use super::pull;
 use crate::api::Api;
@@ -11,7 +17,12 @@ use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::registry_auth::RegistryAuth;
 use crate::stream::body_reader::BodyReader;
-use crate::stream::json_lines::{self, LineEnd, Message};
+use crate::stream::json_lines::{self, LineEnd, Message, ProgressDetail};
+
+/// Messages that wait for a slow client.
+const BUFFERED: usize = 16;
+/// Bytes between two reports of progress.
+const REPORT_EVERY: u64 = 512 << 10;
 
 pub(super) async fn handle(
     State(api): State<Api>,
@@ -22,21 +33,71 @@ pub(super) async fn handle(
     if let Some(image) = query.text("fromImage") {
         return pull::handle(&api, image, &query, credentials).await;
     }
-    match query.text("fromSrc") {
-        Some("-") => {}
-        Some(url) => return Err(Error::unsupported(format_args!("importing from {url}"))),
-        None => return Err(Error::invalid("fromSrc or fromImage must be given")),
-    }
+    let source = query
+        .text("fromSrc")
+        .ok_or_else(|| Error::invalid("fromSrc or fromImage must be given"))?;
+    let said =
+        query.text("message").map_or_else(|| format!("Imported from {source}"), str::to_owned);
     let import = Import {
         reference: reference(query.text("repo"), query.text("tag"))?,
-        message: query.text("message").unwrap_or("Imported from -").to_owned(),
+        message: said,
         changes: query.all("changes").map(str::to_owned).collect(),
         platform: query.text("platform").map(str::to_owned),
     };
+    if source != "-" {
+        let file = api.engine.images.registries().file(source).await?;
+        return Ok(from_web(api, file, import));
+    }
     let archive = BodyReader::new(request.into_body());
     let id = api.engine.images.import(archive, import).await?;
     let done = stream::iter([Message::status(id.to_string())]);
     Ok(json_lines::response(done, LineEnd::Progress))
+}
+
+/// Imports what a server gives, and tells how far it is. The answer has begun: a failure is its last
+/// message.
+fn from_web(api: Api, file: WebFile, import: Import) -> Response {
+    let (messages, receiver) = mpsc::channel(BUFFERED);
+    tokio::spawn(async move {
+        let _ = messages.send(Message::status(format!("Downloading from {}", file.url()))).await;
+        let archive = BodyReader::new(body(file, messages.clone()));
+        let last = match api.engine.images.import(archive, import).await {
+            Ok(id) => Message::status(id.to_string()),
+            Err(error) => Message::failure(&Error::from(error)),
+        };
+        let _ = messages.send(last).await;
+    });
+    let messages = stream::unfold(receiver, async |mut receiver| {
+        receiver.recv().await.map(|message| (message, receiver))
+    });
+    json_lines::response(messages, LineEnd::Progress)
+}
+
+/// The file, whose progress is told. When nobody listens any more, it breaks off.
+fn body(file: WebFile, messages: mpsc::Sender<Message>) -> Body {
+    let total = file.length().unwrap_or_default();
+    let pieces = stream::unfold((file, 0, 0), move |(mut file, mut current, mut told)| {
+        let messages = messages.clone();
+        async move {
+            if messages.is_closed() {
+                let gone = io::Error::other("the client has gone away");
+                return Some((Err(gone), (file, current, told)));
+            }
+            let piece = match file.next().await {
+                Ok(piece) => piece?,
+                Err(error) => return Some((Err(io::Error::other(error)), (file, current, told))),
+            };
+            current += piece.len() as u64;
+            if current - told >= REPORT_EVERY || current == total {
+                told = current;
+                let progress_detail = Some(ProgressDetail { current, total });
+                let importing = Message { progress_detail, ..Message::status("Importing") };
+                let _ = messages.try_send(importing);
+            }
+            Some((Ok(piece), (file, current, told)))
+        }
+    });
+    Body::from_stream(pieces)
 }
 
 /// The name that a repository and a tag make; none if there is no repository.

@@ -158,6 +158,7 @@ mod tests {
         assert_eq!(
             text(Step::Layer { blob, step }),
             "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":5,\"total\":9},\
+             \"progress\":\"[===========================>                       ]       5B/9B\",\
              \"id\":\"e3b0c44298fc\"}"
         );
         assert_eq!(

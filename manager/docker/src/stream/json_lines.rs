@@ -5,7 +5,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use crate::error::Error;
 
@@ -20,7 +21,7 @@ pub(crate) struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<String>,
     /// How far it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub(crate) progress_detail: Option<ProgressDetail>,
     /// For programs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,15 +37,74 @@ pub(crate) struct Message {
     pub(crate) error: Option<String>,
 }
 
-/// How far an operation is.
-#[derive(Debug, Default, Serialize, PartialEq)]
+/// How far an operation is: `progressDetail` for programs, and `progress` for those that only show
+/// it.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct ProgressDetail {
     /// Bytes done.
-    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) current: u64,
     /// Bytes in all; 0: unknown.
-    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) total: u64,
+}
+
+impl Serialize for ProgressDetail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Numbers {
+            #[serde(skip_serializing_if = "is_zero")]
+            current: u64,
+            #[serde(skip_serializing_if = "is_zero")]
+            total: u64,
+        }
+        let Self { current, total } = *self;
+        let mut both = serializer.serialize_struct("Progress", 2)?;
+        both.serialize_field("progressDetail", &Numbers { current, total })?;
+        match bar(current, total) {
+            Some(bar) => both.serialize_field("progress", &bar)?,
+            None => both.skip_field("progress")?,
+        }
+        both.end()
+    }
+}
+
+/// The bar that docker draws, and the numbers beside it.
+fn bar(current: u64, total: u64) -> Option<String> {
+    if total == 0 {
+        return (current > 0).then(|| format!("{:>8}", size(current)));
+    }
+    let done = usize::try_from(u128::from(current) * 50 / u128::from(total)).unwrap_or(50).min(50);
+    let numbers = if current > total {
+        format!("{:>8}", size(current))
+    } else {
+        format!("{:>8}/{}", size(current), size(total))
+    };
+    Some(format!("[{}>{}] {numbers}", "=".repeat(done), " ".repeat(50 - done)))
+}
+
+/// Bytes as docker writes them: four digits of the largest unit that leaves one before the point.
+#[expect(clippy::cast_precision_loss, reason = "four digits are shown")]
+fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    let mut units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"].into_iter();
+    let mut unit = units.next().unwrap_or_default();
+    while value >= 1000.0
+        && let Some(larger) = units.next()
+    {
+        value /= 1000.0;
+        unit = larger;
+    }
+    let digits = match value {
+        value if value >= 1000.0 => 0,
+        value if value >= 100.0 => 1,
+        value if value >= 10.0 => 2,
+        _ => 3,
+    };
+    let number = format!("{value:.digits$}");
+    let number = match number.split_once('.') {
+        Some(_) => number.trim_end_matches('0').trim_end_matches('.'),
+        None => &number,
+    };
+    format!("{number}{unit}")
 }
 
 /// A failure in the middle of an answer.
@@ -111,6 +171,23 @@ fn line<T: Serialize>(value: &T, end: LineEnd) -> serde_json::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_is_drawn_as_docker_draws_it() {
+        let drawn = |current, total| bar(current, total).unwrap_or_default();
+        let half = format!("[{}>{}]   1.05MB/2.1MB", "=".repeat(25), " ".repeat(25));
+        assert_eq!(drawn(1_050_000, 2_100_000), half);
+        let whole = format!("[{}>]     512B/512B", "=".repeat(50));
+        assert_eq!(drawn(512, 512), whole);
+        assert_eq!(drawn(1_024, 0), " 1.024kB");
+        assert_eq!(drawn(0, 0), "");
+        assert!(drawn(9, 5).ends_with(">]       9B"));
+        for (bytes, shown) in
+            [(0, "0B"), (999, "999B"), (12_345, "12.35kB"), (100_000_000, "100MB")]
+        {
+            assert_eq!(size(bytes), shown);
+        }
+    }
 
     #[test]
     fn messages_have_only_what_they_say() {

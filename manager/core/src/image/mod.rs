@@ -180,14 +180,22 @@ impl Images {
         &self.snapshots
     }
 
-    /// Takes in the images of an archive that `docker save` or an OCI tool wrote; plain, gzip or
-    /// zstd. `progress` is told without waiting for it.
-    pub async fn load<R>(&self, archive: R, progress: mpsc::Sender<Progress>) -> Result<Vec<Loaded>>
+    /// Takes in the images of an archive that `docker save` or an OCI tool wrote; plain or
+    /// compressed; all, or those for `platform`. `progress` is told without waiting for it.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] for what is wrong with the archive: nothing is taken in then.
+    pub async fn load<R>(
+        &self,
+        archive: R,
+        platform: Option<Platform>,
+        progress: mpsc::Sender<Progress>,
+    ) -> Result<Vec<Loaded>>
     where
         R: AsyncRead + Send + Unpin + 'static,
     {
         let archive = stream::incoming(archive);
-        self.blocking(move |catalog| catalog.load(archive, &progress)).await
+        self.blocking(move |catalog| catalog.load(archive, platform.as_ref(), &progress)).await
     }
 
     /// Makes an image with one layer from a root file system's tar.
@@ -266,12 +274,13 @@ impl Images {
         history::history(&*self.resolve_for(name, platform)?)
     }
 
-    /// Images as an archive that `load` reads. A repository alone stands for all its tags.
+    /// Images as an archive that `load` reads; of several platforms all, or only `platform`. A
+    /// repository alone stands for all its tags.
     ///
     /// # Errors
-    /// [`crate::Kind::NotFound`] for an unknown name.
-    pub fn save(&self, names: &[String]) -> Result<Archived> {
-        self.catalog.save(names)
+    /// [`crate::Kind::NotFound`] for an unknown name, or one without an image for the platform.
+    pub fn save(&self, names: &[String], platform: Option<&Platform>) -> Result<Archived> {
+        self.catalog.save(names, platform)
     }
 
     async fn blocking<T: Send + 'static>(

@@ -79,12 +79,6 @@ impl Platform {
         Ok(Self { architecture, variant })
     }
 
-    /// Whether this machine runs an image for that platform.
-    pub(super) fn runs(&self, os: &str, architecture: &str, variant: Option<&str>) -> bool {
-        let (architecture, _) = normalise(architecture, variant);
-        os == "linux" && architecture == self.architecture
-    }
-
     /// How well an image for `offered` suits: 0 is best; none: not at all.
     pub fn rank_of(&self, offered: &Self) -> Option<u32> {
         self.rank("linux", &offered.architecture, offered.variant.as_deref())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Image, Images, Import, Loaded, Reference};
+use super::{Image, Images, Import, Loaded, Platform, Reference};
 use crate::config::Config;
 use crate::error::Result;
 use crate::events::Events;
@@ -34,7 +34,7 @@ pub(crate) async fn import(images: &Images, tar: &[u8], name: Option<&str>) -> A
 
 /// Loads an archive and takes no notice of its progress.
 pub(crate) async fn load(images: &Images, archive: Vec<u8>) -> Result<Vec<Loaded>> {
-    images.load(Cursor::new(archive), mpsc::channel(1).0).await
+    images.load(Cursor::new(archive), None, mpsc::channel(1).0).await
 }
 
 /// That no image is there, and nothing of one on the disk.
@@ -44,4 +44,15 @@ pub(crate) fn assert_empty(images: &Images, root: &Path) {
         let left: Vec<_> = std::fs::read_dir(root.join(name)).unwrap().collect();
         assert!(left.is_empty(), "{name}: {left:?}");
     }
+}
+
+/// An archive of these images.
+pub(crate) async fn saved(images: &Images, names: &[&str], platform: Option<&Platform>) -> Vec<u8> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut archive = images.save(&names, platform).unwrap();
+    let mut all = Vec::new();
+    while let Some(piece) = archive.next().await.unwrap() {
+        all.extend_from_slice(&piece);
+    }
+    all
 }

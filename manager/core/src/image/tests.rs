@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::archive::testing::{Member, tar_of};
-use super::testing::{assert_empty, import, load, open, open_with};
+use super::testing::{assert_empty, import, load, open, open_with, saved};
 use super::*;
 use crate::error::Kind;
 
@@ -31,16 +31,6 @@ fn user(running: bool) -> Users {
 
 fn tar(name: &str) -> Vec<u8> {
     tar_of(&[Member::file(name, name.as_bytes())])
-}
-
-/// An archive of these images.
-async fn saved(images: &Images, names: &[String]) -> Vec<u8> {
-    let mut archive = images.save(names).unwrap();
-    let mut all = Vec::new();
-    while let Some(piece) = archive.next().await.unwrap() {
-        all.extend_from_slice(&piece);
-    }
-    all
 }
 
 const GENTLY: RemoveImage =
@@ -230,7 +220,7 @@ async fn what_is_saved_is_loaded_again() {
     let second = import(&images, &packed, Some("web:2")).await;
     images.tag("web:2", "other").await.unwrap();
 
-    let archive = saved(&images, &["web".to_owned(), first.id.to_string()]).await;
+    let archive = saved(&images, &["web", &first.id.to_string()], None).await;
     let copy = tempfile::tempdir().unwrap();
     let copies = open(copy.path());
     let mut loaded = load(&copies, archive.clone()).await.unwrap();
@@ -240,9 +230,9 @@ async fn what_is_saved_is_loaded_again() {
     assert_eq!(copies.resolve("web:2").unwrap().layers, second.layers);
 
     // The same images make the same archive, also by way of OCI's index.
-    let again = saved(&copies, &["web".to_owned()]).await;
+    let again = saved(&copies, &["web"], None).await;
     assert!(again == archive);
-    let error = images.save(&["gone".to_owned()]).err().unwrap();
+    let error = images.save(&["gone".to_owned()], None).err().unwrap();
     assert_eq!(error.to_string(), "No such image: gone:latest");
 }
 
@@ -319,11 +309,11 @@ async fn progress_is_told_without_waiting_for_anyone() {
     let images = open(root.path());
     let large = tar_of(&[Member::file("large", &vec![7; 3 << 20])]);
     import(&images, &large, Some("large")).await;
-    let archive = saved(&images, &["large".to_owned()]).await;
+    let archive = saved(&images, &["large"], None).await;
     let image = images.resolve("large").unwrap();
     images.remove("large", GENTLY, &nobody()).await.unwrap();
     let (sender, mut receiver) = mpsc::channel(2);
-    images.load(Cursor::new(archive), sender).await.unwrap();
+    images.load(Cursor::new(archive), None, sender).await.unwrap();
     let first = receiver.recv().await.unwrap();
     assert_eq!(first.layer, image.layers[0].diff_id);
     assert_eq!(first.total, image.layers[0].blob.size);

@@ -47,7 +47,7 @@ pub(crate) use directory::private_directory;
 pub(crate) use driver::Written;
 pub(crate) use hold::{Hold, Holds};
 pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
-pub(crate) use stack::{Lower, SnapshotId};
+pub(crate) use stack::{Expected, Lower, Promise, SnapshotId, promise};
 pub(crate) use upper::Upper;
 
 pub use driver::DriverName;

@@ -5,28 +5,31 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
-use tare_core::image::{Loaded, Progress};
+use tare_core::image::{Loaded, Platform, Progress};
 use tokio::sync::mpsc;
 
+use super::platform;
 use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::stream::body_reader::BodyReader;
 use crate::stream::json_lines::{self, LineEnd, Message, ProgressDetail};
+use crate::version::ApiVersion;
 
 /// Messages that wait for a slow client.
 const BUFFERED: usize = 16;
 
 pub(super) async fn handle(
     State(api): State<Api>,
+    version: ApiVersion,
     query: Query,
     request: Request,
 ) -> Result<Response> {
-    query.refuse("platform")?;
+    let platform = platform::one(&query, version, ApiVersion::new(1, 48))?;
     let quiet = query.flag_or("quiet", true);
     let archive = BodyReader::new(request.into_body());
     let (messages, receiver) = mpsc::channel(BUFFERED);
-    tokio::spawn(load(api, archive, quiet, messages));
+    tokio::spawn(load(api, archive, platform, quiet, messages));
     let messages = stream::unfold(receiver, async |mut receiver| {
         receiver.recv().await.map(|message| (message, receiver))
     });
@@ -35,7 +38,13 @@ pub(super) async fn handle(
 
 /// Loads and tells. A client that has left hears nothing; its archive ends early, so that nothing
 /// is loaded either.
-async fn load(api: Api, archive: BodyReader, quiet: bool, messages: mpsc::Sender<Message>) {
+async fn load(
+    api: Api,
+    archive: BodyReader,
+    platform: Option<Platform>,
+    quiet: bool,
+    messages: mpsc::Sender<Message>,
+) {
     let (sender, mut progress) = mpsc::channel(BUFFERED);
     let told = messages.clone();
     let telling = async move {
@@ -45,7 +54,7 @@ async fn load(api: Api, archive: BodyReader, quiet: bool, messages: mpsc::Sender
             }
         }
     };
-    let (loaded, ()) = tokio::join!(api.engine.images.load(archive, sender), telling);
+    let (loaded, ()) = tokio::join!(api.engine.images.load(archive, platform, sender), telling);
     let last = match loaded {
         Ok(images) => images.iter().flat_map(loaded_messages).collect(),
         Err(error) => vec![Message::failure(&Error::from(error))],

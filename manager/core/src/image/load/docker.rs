@@ -1,10 +1,14 @@
 //! Docker's form of an archive: `manifest.json` lists configurations, layers and tags.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
-use super::Found;
+use super::found::{Found, FoundImage};
 use super::spool::Spool;
 use crate::error::{Error, Result};
+use crate::image::blobs::Blobs;
+use crate::image::digest::{Digest, ImageId};
 use crate::image::reference::Reference;
 
 /// One image of `manifest.json`.
@@ -16,30 +20,58 @@ struct Item {
     repo_tags: Option<Vec<String>>,
     #[serde(default)]
     layers: Option<Vec<String>>,
+    #[serde(default)]
+    parent: Option<String>,
 }
 
 /// The images that `manifest` lists.
-pub(super) fn find(spool: &Spool, manifest: &[u8]) -> Result<Vec<Found>> {
+pub(super) fn find(spool: &Spool, manifest: &[u8], blobs: &Blobs) -> Result<Found> {
     let items: Option<Vec<Item>> = serde_json::from_slice(manifest).map_err(|error| {
         Error::invalid(format!("invalid archive: failed to decode manifest.json: {error}"))
     })?;
     let items = items.ok_or_else(|| {
         Error::invalid("invalid manifest, manifest cannot be null (but can be [])")
     })?;
-    items.into_iter().map(|item| image(spool, item)).collect()
+    let mut images: Vec<FoundImage> = Vec::new();
+    for item in items {
+        let image = image(spool, item, blobs)?;
+        match images.iter_mut().find(|other| other.id() == image.id()) {
+            Some(same) => same.names.extend(image.names),
+            None => images.push(image),
+        }
+    }
+    forget_strangers(&mut images);
+    Ok(Found { images, lists: Vec::new() })
 }
 
-fn image(spool: &Spool, item: Item) -> Result<Found> {
+fn image(spool: &Spool, item: Item, blobs: &Blobs) -> Result<FoundImage> {
     let config = spool.require(&item.config)?.clone();
     let layers = item.layers.unwrap_or_default();
     let layers: Result<Vec<_>> = layers.iter().map(|path| spool.require(path).cloned()).collect();
-    let mut names = Vec::new();
+    let mut image = FoundImage::new(config, layers?, blobs)?;
     for tag in item.repo_tags.unwrap_or_default() {
         let name = Reference::parse(&tag)?;
         if name.tag().is_none() {
             return Err(Error::invalid(format!("invalid tag {tag:?}")));
         }
-        names.push(name);
+        image.names.push(name);
     }
-    Ok(Found { config, layers: layers?, manifest: None, names })
+    let parent = item.parent.and_then(|parent| parent.parse::<Digest>().ok());
+    image.parent = parent.map(ImageId);
+    Ok(image)
+}
+
+/// A parent counts that is in the archive, and whose history the image continues by one step.
+fn forget_strangers(images: &mut [FoundImage]) {
+    let histories: HashMap<ImageId, _> =
+        images.iter().map(|image| (image.id(), image.parsed.history.clone())).collect();
+    for image in images {
+        let own = &image.parsed.history;
+        image.parent = image.parent.filter(|parent| {
+            let of_parent =
+                histories.get(parent).filter(|_| *parent != ImageId(image.config.digest));
+            of_parent
+                .is_some_and(|history| own.len() == history.len() + 1 && own.starts_with(history))
+        });
+    }
 }

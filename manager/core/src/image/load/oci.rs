@@ -1,13 +1,14 @@
-//! OCI's form of an archive: `index.json` leads to manifests, these to blobs.
+//! OCI's form of an archive: `index.json` leads to manifests and lists of them, these to blobs.
 
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use serde::de::DeserializeOwned;
 
+use super::found::{Described, Found, FoundImage, FoundList, FoundVariant};
 use super::spool::{Spool, Spooled};
-use super::{Found, Manifest};
 use crate::error::{Error, Result};
 use crate::image::blobs::Blobs;
-use crate::image::digest::Digest;
+use crate::image::digest::{Digest, ImageId};
+use crate::image::list::{attested, is_image};
 use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 
@@ -15,12 +16,10 @@ use crate::image::reference::Reference;
 const NAME: &str = "io.containerd.image.name";
 /// A tag or a whole name, as the specification leaves open.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Marks what is no image, but says something about one.
-const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
-/// An index in an index in an index is as deep as anyone goes.
+/// A list in a list in a list is as deep as anyone goes.
 const DEEPEST: usize = 4;
 
-const INDEXES: [&str; 2] = [
+const LISTS: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
@@ -31,37 +30,113 @@ const MANIFESTS: [&str; 2] = [
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
-/// The images that the index leads to: each of its own entries, and of a nested index the one for
-/// this machine.
-pub(super) fn find(spool: &Spool, blobs: &Blobs, index: &[u8]) -> Result<Vec<Found>> {
-    let layout = Layout { spool, blobs };
+/// The images and lists that `index.json` leads to.
+pub(super) fn find(spool: &Spool, blobs: &Blobs, index: &[u8]) -> Result<Found> {
+    let mut layout = Layout { spool, blobs, found: Found::default() };
     let index: ImageIndex = decode("index.json", index)?;
-    let entries = index.manifests().iter().filter(|entry| is_image(entry));
-    entries.map(|entry| layout.image(entry, name(entry)?, 0)).collect()
+    for entry in index.manifests().iter().filter(|entry| is_image(entry)) {
+        layout.add(entry)?;
+    }
+    Ok(layout.found)
 }
 
 struct Layout<'a> {
     spool: &'a Spool,
     blobs: &'a Blobs,
+    found: Found,
+}
+
+/// What a list leads to.
+#[derive(Default)]
+struct Gathered {
+    variants: Vec<FoundVariant>,
+    others: Vec<Described>,
+    /// Attestations, each of the manifest that it says something about.
+    attestations: Vec<(Digest, Vec<Described>)>,
 }
 
 impl Layout<'_> {
-    fn image(&self, entry: &Descriptor, name: Option<Reference>, depth: usize) -> Result<Found> {
+    /// Adds what an entry of `index.json` is; another name of the same is added to it.
+    fn add(&mut self, entry: &Descriptor) -> Result<()> {
         let media_type = entry.media_type().to_string();
-        let blob = self.blob(entry)?;
-        let content = blob.small(self.blobs)?;
-        let shown = entry.digest().to_string();
-        if INDEXES.contains(&media_type.as_str()) {
-            if depth == DEEPEST {
-                return Err(Error::invalid("invalid archive: its indexes are nested too deep"));
-            }
-            let index: ImageIndex = decode(&shown, &content)?;
-            return self.image(select(&index)?, name, depth + 1);
+        let names = name(entry);
+        if LISTS.contains(&media_type.as_str()) {
+            return self.add_list(Described { blob: self.blob(entry)?, media_type }, names);
         }
         if !MANIFESTS.contains(&media_type.as_str()) {
             return Err(Error::unsupported(format!("a manifest of type {media_type}")));
         }
-        let manifest: ImageManifest = decode(&shown, &content)?;
+        let manifest = self.manifest(entry)?;
+        for part in std::iter::once(manifest.config()).chain(manifest.layers()) {
+            self.blob(part)?;
+        }
+        let id = self.add_image(entry, &manifest)?;
+        if let Some(image) = self.found.images.iter_mut().find(|image| image.id() == id) {
+            image.names.extend(names);
+        }
+        Ok(())
+    }
+
+    /// Adds a list, and its images that are whole in the archive: others may have been left out.
+    fn add_list(&mut self, list: Described, names: Option<Reference>) -> Result<()> {
+        let same = |other: &&mut FoundList| other.list.blob.digest == list.blob.digest;
+        if let Some(known) = self.found.lists.iter_mut().find(same) {
+            known.names.extend(names);
+            return Ok(());
+        }
+        let mut gathered = Gathered::default();
+        self.gather(&list.blob, &mut gathered, 1)?;
+        let Gathered { variants, mut others, attestations } = gathered;
+        if variants.is_empty() {
+            return Err(Error::invalid(format!(
+                "invalid archive: none of the images of the list {} is in it",
+                list.blob.digest
+            )));
+        }
+        for (about, blobs) in attestations {
+            if variants.iter().any(|variant| variant.manifest.blob.digest == about) {
+                others.extend(blobs);
+            }
+        }
+        self.found.lists.push(FoundList { list, variants, others, names: Vec::from_iter(names) });
+        Ok(())
+    }
+
+    fn gather(&mut self, list: &Spooled, gathered: &mut Gathered, depth: usize) -> Result<()> {
+        if depth > DEEPEST {
+            return Err(Error::invalid("invalid archive: its indexes are nested too deep"));
+        }
+        let shown = list.digest.to_string();
+        let list: ImageIndex = decode(&shown, &list.small(self.blobs)?)?;
+        for entry in list.manifests() {
+            let Some(blob) = self.present(entry)? else { continue };
+            let described = Described { blob, media_type: entry.media_type().to_string() };
+            let media_type = described.media_type.as_str();
+            if LISTS.contains(&media_type) {
+                self.gather(&described.blob, gathered, depth + 1)?;
+                gathered.others.push(described);
+            } else if !MANIFESTS.contains(&media_type) {
+                // Something that is neither an image nor leads to one.
+            } else if let Some(about) = attested(entry) {
+                if let Some(parts) = self.parts(&self.manifest(entry)?)? {
+                    let all = std::iter::once(described).chain(parts).collect();
+                    gathered.attestations.push((about, all));
+                }
+            } else if is_image(entry) {
+                let manifest = self.manifest(entry)?;
+                if self.parts(&manifest)?.is_some() {
+                    let image = self.add_image(entry, &manifest)?;
+                    let platform = self.platform(entry, image)?;
+                    let variant = FoundVariant { platform, manifest: described, image };
+                    gathered.variants.push(variant);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an image, all of which is there.
+    fn add_image(&mut self, entry: &Descriptor, manifest: &ImageManifest) -> Result<ImageId> {
         let config_type = manifest.config().media_type().to_string();
         if !CONFIGS.contains(&config_type.as_str()) {
             return Err(Error::unsupported(format!("an image with a {config_type}")));
@@ -69,58 +144,70 @@ impl Layout<'_> {
         let config = self.blob(manifest.config())?;
         let layers: Result<Vec<_>> =
             manifest.layers().iter().map(|layer| self.blob(layer)).collect();
-        let manifest = Some(Manifest { blob, media_type });
-        Ok(Found { config, layers: layers?, manifest, names: name.into_iter().collect() })
+        let mut image = FoundImage::new(config, layers?, self.blobs)?;
+        let media_type = entry.media_type().to_string();
+        image.manifest = Some(Described { blob: self.blob(entry)?, media_type });
+        let id = image.id();
+        if !self.found.images.iter().any(|known| known.id() == id) {
+            self.found.images.push(image);
+        }
+        Ok(id)
     }
 
-    /// The blob that `entry` describes, found to be what it says.
+    /// What an image of a list is for, as the list says, or it itself.
+    fn platform(&self, entry: &Descriptor, image: ImageId) -> Result<Platform> {
+        if let Some(said) = entry.platform() {
+            let (os, architecture) = (said.os().to_string(), said.architecture().to_string());
+            return Platform::of(&os, &architecture, said.variant().as_deref());
+        }
+        let image = self.found.images.iter().find(|known| known.id() == image);
+        Ok(image.map_or_else(Platform::host, |image| image.parsed.platform()))
+    }
+
+    fn manifest(&self, entry: &Descriptor) -> Result<ImageManifest> {
+        decode(&entry.digest().to_string(), &self.blob(entry)?.small(self.blobs)?)
+    }
+
+    /// Configuration and layers of a manifest; none if one of them isn't there.
+    fn parts(&self, manifest: &ImageManifest) -> Result<Option<Vec<Described>>> {
+        let parts = std::iter::once(manifest.config()).chain(manifest.layers());
+        let described = parts.map(|part| {
+            let media_type = part.media_type().to_string();
+            Ok(self.present(part)?.map(|blob| Described { blob, media_type }))
+        });
+        described.collect()
+    }
+
+    /// The blob that `entry` describes.
     fn blob(&self, entry: &Descriptor) -> Result<Spooled> {
+        let found = self.present(entry)?;
+        found.ok_or_else(|| {
+            let digest = entry.digest();
+            Error::invalid(format!("invalid archive: the blob {digest} is missing"))
+        })
+    }
+
+    /// The blob that `entry` describes, found to be what it says, if it is there.
+    fn present(&self, entry: &Descriptor) -> Result<Option<Spooled>> {
         let digest: Digest = entry.digest().to_string().parse()?;
-        let blob = self.spool.require(&format!("blobs/sha256/{}", digest.hex()))?;
+        let Some(blob) = self.spool.get(&format!("blobs/sha256/{}", digest.hex())) else {
+            return Ok(None);
+        };
         if (blob.digest, blob.size) != (digest, entry.size()) {
             return Err(Error::invalid(format!(
                 "invalid archive: the blob {digest} has {} bytes with the digest {}",
                 blob.size, blob.digest
             )));
         }
-        Ok(blob.clone())
+        Ok(Some(blob.clone()))
     }
 }
 
-/// Of an index for several platforms, the image for this one.
-fn select(index: &ImageIndex) -> Result<&Descriptor> {
-    let host = Platform::host();
-    let images = || index.manifests().iter().filter(|entry| is_image(entry));
-    let suits = |entry: &&Descriptor| {
-        entry.platform().as_ref().is_some_and(|platform| {
-            host.runs(
-                &platform.os().to_string(),
-                &platform.architecture().to_string(),
-                platform.variant().as_deref(),
-            )
-        })
-    };
-    let only =
-        || images().next().filter(|entry| images().count() == 1 && entry.platform().is_none());
-    images()
-        .find(suits)
-        .or_else(only)
-        .ok_or_else(|| Error::invalid(format!("invalid archive: it has no image for {host}")))
-}
-
-/// Attestations and their like are not images.
-fn is_image(entry: &Descriptor) -> bool {
-    annotation(entry, REFERENCE_TYPE).is_none()
-}
-
-fn name(entry: &Descriptor) -> Result<Option<Reference>> {
-    let whole = annotation(entry, REF_NAME).filter(|name| name.contains(['/', ':']));
-    let name = annotation(entry, NAME).or(whole);
-    name.map(|name| Reference::parse(name).map(Reference::or_latest)).transpose()
-}
-
-fn annotation<'a>(entry: &'a Descriptor, key: &str) -> Option<&'a String> {
-    entry.annotations().as_ref().and_then(|annotations| annotations.get(key))
+/// What an entry of `index.json` is called. A word that can't be a name is left aside.
+fn name(entry: &Descriptor) -> Option<Reference> {
+    let annotations = entry.annotations().as_ref()?;
+    let name = annotations.get(NAME).or_else(|| annotations.get(REF_NAME))?;
+    Reference::parse(name).ok().map(Reference::or_latest).filter(|name| name.tag().is_some())
 }
 
 fn decode<T: DeserializeOwned>(what: &str, content: &[u8]) -> Result<T> {

@@ -26,6 +26,7 @@ pub(super) struct Spool {
     members: HashMap<Vec<u8>, Member>,
 }
 
+#[derive(PartialEq)]
 enum Member {
     File(Spooled),
     /// A link to the member with this path.
@@ -49,7 +50,7 @@ impl Spool {
         }
         let decoder = Compression::detect(start)?.decoder(source)?;
         let mut archive = Archive::new(BufReader::with_capacity(BUFFER, decoder));
-        let mut members = HashMap::new();
+        let mut members: HashMap<Vec<u8>, Member> = HashMap::new();
         while let Some(entry) = archive.next()? {
             if entry.path.len() > LONGEST_PATH {
                 return Err(Error::invalid("invalid archive: a member's path is too long"));
@@ -78,6 +79,13 @@ impl Spool {
             };
             if members.len() == MOST_MEMBERS {
                 return Err(Error::invalid("invalid archive: it has too many members"));
+            }
+            if let Some(former) = members.get(&path)
+                && *former != member
+            {
+                let path = String::from_utf8_lossy(&path);
+                let text = format!("invalid archive: it has two different members called {path:?}");
+                return Err(Error::invalid(text));
             }
             members.insert(path, member);
         }
@@ -128,6 +136,12 @@ impl Spooled {
     /// Opens it for reading.
     pub(super) fn open(&self, blobs: &Blobs) -> Result<File> {
         self.0.read(blobs)
+    }
+}
+
+impl PartialEq for Spooled {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 }
 

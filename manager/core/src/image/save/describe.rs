@@ -1,11 +1,11 @@
 //! What an archive says of the images in it, in docker's words and in OCI's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::chosen::Chosen;
+use super::chosen::ChosenImage;
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, ImageId};
 use crate::image::image::Blob;
@@ -36,23 +36,44 @@ struct Item {
 }
 
 impl Description {
-    /// Adds an image with its manifest.
-    pub(super) fn add(&mut self, chosen: &Chosen, manifest: &Blob) {
-        self.items.push(item(chosen));
-        self.manifests.extend(descriptors(manifest, chosen));
-        for name in &chosen.names {
-            if let (Some(tag), Some(top)) = (name.tag(), chosen.record.layers.last()) {
+    /// Adds an image, unless it is only another platform's.
+    pub(super) fn add_item(&mut self, image: &ChosenImage) {
+        if image.alone.is_none() && image.meant.is_empty() {
+            return;
+        }
+        let names: BTreeSet<&Reference> =
+            image.alone.iter().flatten().chain(&image.meant).collect();
+        self.items.push(item(image, &names));
+        for name in names {
+            if let (Some(tag), Some(top)) = (name.tag(), image.record.layers.last()) {
                 let tags = self.repositories.entry(name.familiar_name()).or_default();
                 tags.insert(tag.to_owned(), top.blob.digest.hex());
             }
         }
     }
 
+    /// Adds a manifest or list: one entry of the index for each of its names.
+    pub(super) fn add_entry(&mut self, described: &Blob, names: &BTreeSet<Reference>) {
+        let plain = manifest::describe(described);
+        if names.is_empty() {
+            self.manifests.push(plain);
+            return;
+        }
+        for name in names {
+            let mut entry = plain.clone();
+            entry["annotations"] = json!({
+                "io.containerd.image.name": name.to_string(),
+                "org.opencontainers.image.ref.name": name.tag(),
+            });
+            self.manifests.push(entry);
+        }
+    }
+
     /// The files that say it, by name.
-    pub(super) fn files(mut self, all: &[Chosen]) -> Result<Vec<(&'static str, Vec<u8>)>> {
-        let is_saved = |id: &ImageId| all.iter().any(|chosen| chosen.record.id() == *id);
+    pub(super) fn files(mut self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+        let saved: BTreeSet<String> = self.items.iter().map(|item| item.config.clone()).collect();
         for item in &mut self.items {
-            item.parent = item.parent.filter(is_saved);
+            item.parent = item.parent.filter(|parent| saved.contains(&path(parent.digest())));
         }
         let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests });
         let mut files = vec![
@@ -72,35 +93,18 @@ pub(super) fn path(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-fn item(chosen: &Chosen) -> Item {
-    let layers = &chosen.record.layers;
+fn item(image: &ChosenImage, names: &BTreeSet<&Reference>) -> Item {
+    let layers = &image.record.layers;
     let sources =
         layers.iter().map(|layer| (layer.diff_id.to_string(), manifest::describe(&layer.blob)));
-    let tags: Vec<String> = chosen.names.iter().map(Reference::familiar).collect();
+    let tags: Vec<String> = names.iter().map(|name| name.familiar()).collect();
     Item {
-        config: path(chosen.record.config.digest),
+        config: path(image.record.config.digest),
         repo_tags: Some(tags).filter(|tags| !tags.is_empty()),
         layers: layers.iter().map(|layer| path(layer.blob.digest)).collect(),
-        parent: chosen.record.parent,
+        parent: image.record.parent,
         layer_sources: sources.collect(),
     }
-}
-
-/// The entries of `index.json` for one image: one for each name.
-fn descriptors(manifest: &Blob, chosen: &Chosen) -> Vec<Value> {
-    let plain = manifest::describe(manifest);
-    if chosen.names.is_empty() {
-        return vec![plain];
-    }
-    let named = chosen.names.iter().map(|name| {
-        let mut entry = plain.clone();
-        entry["annotations"] = json!({
-            "io.containerd.image.name": name.to_string(),
-            "org.opencontainers.image.ref.name": name.tag(),
-        });
-        entry
-    });
-    named.collect()
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -7,8 +7,7 @@
 mod chosen;
 mod describe;
 
-use std::collections::BTreeSet;
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use super::catalog::Catalog;
 use super::digest::Digest;
 use super::image::Blob;
 use super::manifest;
+use super::platform::Platform;
 use crate::archived::{Archived, archived};
 use crate::error::{Error, Result};
 use chosen::Chosen;
@@ -26,16 +26,21 @@ use describe::Description;
 const BUFFER: usize = 256 << 10;
 
 impl Catalog {
-    /// The images that `names` name, as an archive. A repository alone stands for all its tags.
+    /// The images that `names` name, as an archive; of several platforms all, or only `platform`. A
+    /// repository alone stands for all its tags.
     ///
     /// # Errors
-    /// [`crate::Kind::NotFound`] for an unknown name.
-    pub(super) fn save(self: &Arc<Self>, names: &[String]) -> Result<Archived> {
-        let chosen = self.choose(names)?;
+    /// [`crate::Kind::NotFound`] for an unknown name, or one without an image for the platform.
+    pub(super) fn save(
+        self: &Arc<Self>,
+        names: &[String],
+        platform: Option<&Platform>,
+    ) -> Result<Archived> {
+        let chosen = self.choose(names, platform)?;
         let catalog = Arc::clone(self);
         Ok(archived(move |to| {
             let written = catalog.write_archive(&chosen, to);
-            let ids: Vec<_> = chosen.iter().map(|chosen| chosen.image.id).collect();
+            let ids: Vec<_> = chosen.images.iter().map(|image| image.record.id()).collect();
             drop(chosen);
             // What was removed while it was written.
             catalog.collect();
@@ -47,45 +52,70 @@ impl Catalog {
         }))
     }
 
-    fn write_archive(&self, chosen: &[Chosen], to: impl Write) -> Result<()> {
-        let mut archive = Saved::new(to);
-        let mut description = Description::default();
+    fn write_archive(&self, chosen: &Chosen, to: impl Write) -> Result<()> {
+        let (contents, description) = contents(chosen)?;
+        let mut archive = Saved { to: Writer::new(to), buffer: vec![0; BUFFER] };
         archive.directory("blobs/")?;
         archive.directory("blobs/sha256/")?;
-        for chosen in chosen {
-            for blob in chosen.record.blobs() {
-                archive.blob(blob, || self.blobs.read(blob.digest))?;
+        for (digest, content) in contents {
+            match content {
+                Content::Stored { size } => archive.blob(digest, size, self.blobs.read(digest)?)?,
+                Content::Made(content) => archive.file(&describe::path(digest), &content)?,
             }
-            let made;
-            let manifest = match &chosen.record.manifest {
-                Some(manifest) => manifest,
-                None => {
-                    made = archive.manifest(chosen)?;
-                    &made
-                }
-            };
-            description.add(chosen, manifest);
         }
-        for (path, content) in description.files(chosen)? {
+        for (path, content) in description.files()? {
             archive.file(path, &content)?;
         }
         archive.to.finish().map(drop)
     }
 }
 
+/// Where the content of a blob comes from.
+enum Content {
+    Stored { size: u64 },
+    Made(Vec<u8>),
+}
+
+/// All blobs, each once and in the order of their digests, and what is said of them.
+fn contents(chosen: &Chosen) -> Result<(BTreeMap<Digest, Content>, Description)> {
+    let of_lists = chosen.lists.iter().flat_map(|list| list.record.blobs());
+    let of_images = chosen.images.iter().flat_map(|image| image.record.blobs());
+    let stored = of_images.chain(of_lists);
+    let stored = stored.map(|blob| (blob.digest, Content::Stored { size: blob.size }));
+    let mut contents: BTreeMap<_, _> = stored.collect();
+    let mut description = Description::default();
+    for image in &chosen.images {
+        description.add_item(image);
+        let Some(names) = &image.alone else { continue };
+        match &image.record.manifest {
+            Some(manifest) => description.add_entry(manifest, names),
+            // It came without one.
+            None => {
+                let layers = image.record.layers.iter().map(|layer| &layer.blob);
+                let content = manifest::of(&image.record.config, layers)?;
+                let manifest = Blob {
+                    digest: Digest::of(&content),
+                    size: content.len() as u64,
+                    media_type: manifest::MEDIA_TYPE.to_owned(),
+                };
+                description.add_entry(&manifest, names);
+                contents.insert(manifest.digest, Content::Made(content));
+            }
+        }
+    }
+    for list in &chosen.lists {
+        description.add_entry(&list.record.list, &list.names);
+    }
+    Ok((contents, description))
+}
+
 /// The archive that is written.
 struct Saved<W> {
     to: Writer<W>,
-    /// Blobs that are in it already: images share layers.
-    done: BTreeSet<Digest>,
     buffer: Vec<u8>,
 }
 
 impl<W: Write> Saved<W> {
-    fn new(to: W) -> Self {
-        Self { to: Writer::new(to), done: BTreeSet::new(), buffer: vec![0; BUFFER] }
-    }
-
     fn directory(&mut self, path: &str) -> Result<()> {
         self.to.append(&entry(path, EntryKind::Directory, 0o755))
     }
@@ -96,43 +126,25 @@ impl<W: Write> Saved<W> {
         self.to.data(content)
     }
 
-    fn blob(&mut self, blob: &Blob, open: impl FnOnce() -> Result<File>) -> Result<()> {
-        if !self.done.insert(blob.digest) {
-            return Ok(());
-        }
-        let kind = EntryKind::File { size: blob.size, segments: None };
-        self.to.append(&entry(&describe::path(blob.digest), kind, 0o644))?;
-        let mut content = open()?.take(blob.size);
+    fn blob(&mut self, digest: Digest, size: u64, content: impl Read) -> Result<()> {
+        let kind = EntryKind::File { size, segments: None };
+        self.to.append(&entry(&describe::path(digest), kind, 0o644))?;
+        let mut content = content.take(size);
         let mut copied = 0;
         loop {
             let count = content
                 .read(&mut self.buffer)
-                .map_err(|error| Error::io(format_args!("read the blob {}", blob.digest), error))?;
+                .map_err(|error| Error::io(format_args!("read the blob {digest}"), error))?;
             if count == 0 {
                 break;
             }
             self.to.data(&self.buffer[..count])?;
             copied += count as u64;
         }
-        if copied != blob.size {
-            return Err(Error::system(format!("the blob {} is cut off", blob.digest)));
+        if copied != size {
+            return Err(Error::system(format!("the blob {digest} is cut off")));
         }
         Ok(())
-    }
-
-    /// Makes a manifest for an image that came without one.
-    fn manifest(&mut self, chosen: &Chosen) -> Result<Blob> {
-        let layers = chosen.record.layers.iter().map(|layer| &layer.blob);
-        let content = manifest::of(&chosen.record.config, layers)?;
-        let blob = Blob {
-            digest: Digest::of(&content),
-            size: content.len() as u64,
-            media_type: manifest::MEDIA_TYPE.to_owned(),
-        };
-        if self.done.insert(blob.digest) {
-            self.file(&describe::path(blob.digest), &content)?;
-        }
-        Ok(blob)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Archives of every form, and those that are wrong.
 
+mod hostile;
+mod platforms;
+
 use std::io::Write;
 
 use serde_json::{Value, json};
@@ -7,9 +10,10 @@ use serde_json::{Value, json};
 use crate::error::Kind;
 use crate::image::archive::testing::{Member, tar_of};
 use crate::image::digest::Digest;
-use crate::image::testing::{assert_empty, load, open};
+use crate::image::testing::{assert_empty, load, open, saved};
 use crate::image::{Images, Reference};
 
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -148,8 +152,7 @@ async fn ocis_form_is_loaded_through_nested_indexes() {
     let content = layer("oci");
     let (layer_blob, layer) =
         blob(&zstd::encode_all(&content[..], 1).unwrap(), &format!("{LAYER}+zstd"));
-    let (config_blob, config) =
-        blob(&config(&[&content]), "application/vnd.oci.image.config.v1+json");
+    let (config_blob, config) = blob(&config(&[&content]), CONFIG);
     let manifest = json!({
         "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer],
     });
@@ -186,7 +189,8 @@ async fn ocis_form_is_loaded_through_nested_indexes() {
         Member::file("index.json", index.to_string().as_bytes()),
     ]);
     let loaded = load(&images, archive).await.unwrap();
-    assert_eq!(loaded.len(), 2);
+    assert_eq!(loaded.len(), 1, "both names are of the same image");
+    assert_eq!(loaded[0].tags.len(), 2);
     let image = images.resolve("nested:3").unwrap();
     assert_eq!(image.repo_tags(), ["nested:3", "quay.io/a/b:c"]);
     assert_eq!(image.manifest.unwrap().to_string(), plain["digest"].as_str().unwrap());
@@ -194,87 +198,96 @@ async fn ocis_form_is_loaded_through_nested_indexes() {
 }
 
 #[tokio::test]
-async fn archives_that_are_none_are_refused() {
-    assert_refused_bytes(Vec::new(), "it is empty").await;
-    assert_refused_bytes(b"hello".to_vec(), "not a tar archive").await;
-    assert_refused_bytes(vec![b'x'; 4096], "invalid tar header").await;
-    assert_refused(&[], "does not contain a manifest.json").await;
-    assert_refused(&[Member::file("manifest.json", b"null")], "cannot be null").await;
-    assert_refused(&[Member::file("manifest.json", b"[{}]")], "failed to decode").await;
-    assert_refused(&[Member::file("manifest.json", b"{")], "failed to decode").await;
-    assert_refused(&[Member::file("index.json", b"[]")], "failed to decode").await;
-    assert_refused(&[Member::symlink("manifest.json", "/etc/passwd")], "does not contain").await;
-    assert_refused(&[Member::symlink("manifest.json", "manifest.json")], "does not contain").await;
-    assert_refused(&[Member::device("manifest.json", 1, 5)], "no plain file").await;
-    let whole = tar_of(&docker(&config(&[&layer("x")]), &[&layer("x")], &json!(["a:b"])));
-    assert_refused_bytes(whole[..700].to_vec(), "cut off").await;
-    assert_refused_bytes(gzip(&whole)[..200].to_vec(), "cut off").await;
-    assert_refused_bytes(b"BZh91AY".to_vec(), "bzip2 compression").await;
+async fn the_order_of_the_members_does_not_matter() {
+    let (base, top) = (layer("base"), layer("top"));
+    let mut members = docker(&config(&[&base, &top]), &[&base, &gzip(&top)], &json!(["a:b"]));
+    for _ in 0..members.len() {
+        members.rotate_left(1);
+        let root = tempfile::tempdir().unwrap();
+        let images = open(root.path());
+        load(&images, tar_of(&members)).await.unwrap();
+        assert_eq!(file(&images, "a:b", "etc/top"), b"top");
+    }
 }
 
 #[tokio::test]
-async fn images_that_contradict_themselves_are_refused() {
-    let good = layer("good");
-    let config = config(&[&good]);
-    let none = json!(null);
-    assert_refused(&docker(b"{}", &[&good], &none), "no RootFS key").await;
-    assert_refused(&docker(b"nonsense", &[&good], &none), "can't be read").await;
-    assert_refused(&docker(&config, &[], &none), "layers length mismatch").await;
-    assert_refused(&docker(&config, &[&good, &good], &none), "layers length mismatch").await;
-    assert_refused(&docker(&config, &[&layer("bad")], &none), "invalid diffID for layer 0").await;
-    assert_refused(&docker(&config, &[b"no tar"], &none), "layer 0").await;
-    assert_refused(&docker(&config, &[&good], &json!(["Bad:tag"])), "must be lowercase").await;
-    assert_refused(&docker(&config, &[&good], &json!(["untagged"])), "invalid tag").await;
-    let mut members = docker(&config, &[&good], &none);
-    members.remove(0);
-    assert_refused(&members, "\"0/layer.tar\" is named in it, but not there").await;
-    let mut members = docker(&config, &[&good], &none);
-    members.remove(1);
-    assert_refused(&members, "\"config.json\" is named in it, but not there").await;
-}
-
-#[tokio::test]
-async fn a_false_copy_of_a_known_layer_is_noticed() {
+async fn a_layer_may_need_what_is_unpacked_at_the_same_time() {
     let root = tempfile::tempdir().unwrap();
     let images = open(root.path());
-    let good = layer("good");
-    let config = config(&[&good]);
-    load(&images, tar_of(&docker(&config, &[&good], &json!(["a:b"])))).await.unwrap();
-    let forged = tar_of(&docker(&config, &[&layer("bad")], &json!(["a:c"])));
-    let error = load(&images, forged).await.unwrap_err();
-    assert!(error.to_string().contains("invalid diffID"), "{error}");
-    assert!(images.resolve("a:c").is_err());
-    assert!(images.resolve("a:b").is_ok());
-    assert_eq!(std::fs::read_dir(root.path().join("blobs/sha256")).unwrap().count(), 2);
+    let large = vec![7; 4 << 20];
+    let base = tar_of(&[Member::directory("srv"), Member::file("srv/first", &large)]);
+    let middle = tar_of(&[Member::hard_link("srv/second", "srv/first")]);
+    let top = tar_of(&[Member::hard_link("srv/third", "srv/second")]);
+    let layers: [&[u8]; 3] = [&base, &middle, &top];
+    load(&images, tar_of(&docker(&config(&layers), &layers, &json!(["a:b"])))).await.unwrap();
+    assert!(file(&images, "a:b", "srv/third") == large);
 }
 
 #[tokio::test]
-async fn of_two_images_none_is_loaded_if_one_is_wrong() {
-    let good = layer("good");
-    let manifest = json!([
-        { "Config": "good.json", "RepoTags": ["good:1"], "Layers": ["layer.tar"] },
-        { "Config": "bad.json", "RepoTags": ["bad:1"], "Layers": ["layer.tar"] },
-    ]);
-    let members = [
-        Member::file("layer.tar", &good),
-        Member::file("good.json", &config(&[&good])),
-        Member::file("bad.json", &config(&[&layer("other")])),
-        Member::file("manifest.json", manifest.to_string().as_bytes()),
-    ];
-    assert_refused(&members, "invalid diffID").await;
+async fn words_that_oci_tools_call_an_image_by_become_its_name() {
+    let content = layer("oci");
+    let (layer_blob, layer) = blob(&content, LAYER);
+    let (config_blob, config) = blob(&config(&[&content]), CONFIG);
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer],
+    });
+    let (manifest_blob, mut entry) = blob(manifest.to_string().as_bytes(), MANIFEST);
+    let mut members = vec![layer_blob, config_blob, manifest_blob];
+    for (word, name) in [
+        ("word", Some("word:latest")),
+        ("localhost/a/b:c", Some("localhost/a/b:c")),
+        ("No Name", None),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let images = open(root.path());
+        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": word });
+        let index = json!({ "schemaVersion": 2, "manifests": [entry] });
+        members.push(Member::file("index.json", index.to_string().as_bytes()));
+        let loaded = load(&images, tar_of(&members)).await.unwrap();
+        let names: Vec<&str> = loaded[0].tags.iter().map(|tag| tag.name.as_str()).collect();
+        assert_eq!(names, Vec::from_iter(name));
+        members.pop();
+    }
 }
 
 #[tokio::test]
-async fn an_oci_blob_that_is_not_what_it_says_is_refused() {
-    let (_, mut descriptor) = blob(b"{}", MANIFEST);
-    let digest = Digest::of(b"{}");
-    let lying = Member::file(format!("blobs/sha256/{}", digest.hex()), b"[]");
-    let index = json!({ "schemaVersion": 2, "manifests": [descriptor] });
-    let index = Member::file("index.json", index.to_string().as_bytes());
-    assert_refused(&[lying, index], "2 bytes with the digest").await;
-    descriptor["digest"] = json!("sha512:00");
-    let index = json!({ "schemaVersion": 2, "manifests": [descriptor] });
-    assert_refused(&[Member::file("index.json", index.to_string().as_bytes())], "").await;
+async fn an_image_keeps_the_parent_that_comes_with_it() {
+    let (base, top) = (layer("base"), layer("top"));
+    let history = |steps: usize| json!(vec![json!({ "created_by": "step" }); steps]);
+    let with_history = |layers: &[&[u8]], steps| {
+        let mut config: Value = serde_json::from_slice(&config(layers)).unwrap();
+        config["history"] = history(steps);
+        serde_json::to_vec(&config).unwrap()
+    };
+    for (steps, is_kept) in [(2, true), (3, false)] {
+        let parent = with_history(&[&base], 1);
+        let child = with_history(&[&base, &top], steps);
+        let manifest = json!([
+            { "Config": "parent", "Layers": ["base"], "RepoTags": ["parent:1"] },
+            {
+                "Config": "child", "Layers": ["base", "top"], "RepoTags": ["child:1"],
+                "Parent": Digest::of(&parent).to_string(),
+            },
+        ]);
+        let archive = tar_of(&[
+            Member::file("base", &base),
+            Member::file("top", &top),
+            Member::file("parent", &parent),
+            Member::file("child", &child),
+            Member::file("manifest.json", manifest.to_string().as_bytes()),
+        ]);
+        let root = tempfile::tempdir().unwrap();
+        let images = open(root.path());
+        load(&images, archive).await.unwrap();
+        let parent = images.resolve("parent:1").unwrap().id;
+        let kept = images.resolve("child:1").unwrap().parent;
+        assert_eq!(kept, Some(parent).filter(|_| is_kept));
+        // It goes where its child goes, and only with it.
+        let again = tempfile::tempdir().unwrap();
+        let copies = open(again.path());
+        load(&copies, saved(&images, &["child", "parent"], None).await).await.unwrap();
+        assert_eq!(copies.resolve("child:1").unwrap().parent, kept);
+    }
 }
 
 #[tokio::test]

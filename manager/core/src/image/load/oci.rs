@@ -165,7 +165,7 @@ impl Layout<'_> {
     }
 
     fn manifest(&self, entry: &Descriptor) -> Result<ImageManifest> {
-        decode(&entry.digest().to_string(), &self.blob(entry)?.small(self.blobs)?)
+        decode(entry.digest().as_ref(), &self.blob(entry)?.small(self.blobs)?)
     }
 
     /// Configuration and layers of a manifest; none if one of them isn't there.

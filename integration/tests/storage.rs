@@ -20,6 +20,8 @@ fn use_containers(host: &Host, driver: &str) {
     let diff = host.docker("diff box");
     let mut lines: Vec<&str> = diff.ok().lines().filter(|line| !line.contains("group")).collect();
     lines.sort_unstable();
+    // Whether a directory that was made anew counts as changed depends on the driver.
+    lines.retain(|line| *line != "C /usr");
     let expected = [
         "A /new",
         "A /new/deep",
@@ -29,15 +31,13 @@ fn use_containers(host: &Host, driver: &str) {
         "C /bin",
         "C /etc",
         "C /etc/passwd",
-        "C /usr",
         "D /bin/awk",
     ];
-    let essential: Vec<&str> = lines.iter().copied().filter(|line| *line != "C /usr").collect();
-    let all: Vec<&str> = expected.iter().copied().filter(|line| *line != "C /usr").collect();
-    assert_eq!(essential, all);
+    assert_eq!(lines, expected);
 
+    // Overlay has a copy of the file that got one more name.
     let size = host.docker("ps -as --format '{{.Size}}'");
-    assert!(size.ok().starts_with("7B "), "{}", size.ok());
+    assert!(["7B ", "48B "].iter().any(|bytes| size.ok().starts_with(bytes)), "{}", size.ok());
     host.docker("cp box:/etc/passwd - | tar -xO | grep -x mine").ok();
     host.docker("export box | tar -t | grep -x new/pipe").ok();
     host.docker("cp /etc/hostname box:/new/copied").ok();
@@ -77,7 +77,7 @@ fn deep_image(layers: usize) -> Vec<u8> {
         tar.file(&format!("layers/{number}"), 0o644, text.as_bytes()).bytes()
     });
     DockerArchive {
-        tags: vec!["deep".to_owned()],
+        tags: vec!["deep:latest".to_owned()],
         layers: std::iter::once(images::busybox_tar().to_vec()).chain(above).collect(),
         config: json!({ "Env": ["PATH=/bin"] }),
     }

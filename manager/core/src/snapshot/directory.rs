@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::delete;
+use super::gone::Deleter;
 use crate::error::{Error, Result};
 
 /// The directory of a layer's or container's files in its snapshot.
@@ -16,14 +16,19 @@ pub(super) const FILES: &str = "fs";
 /// Overlay's scratch directory in a container's snapshot.
 pub(super) const WORK: &str = "work";
 
+/// What the names of directories begin with that are being deleted.
+const GONE: &str = "gone-";
+
 /// `snapshots/` and its numbers.
 pub(super) struct Directories {
     root: PathBuf,
     next: AtomicU64,
+    deleter: Deleter,
 }
 
 /// A new snapshot's directory: deleted when dropped, unless it is kept.
 pub(crate) struct Fresh {
+    directories: Arc<Directories>,
     number: u64,
     path: PathBuf,
     kept: AtomicBool,
@@ -43,7 +48,7 @@ impl Directories {
             )));
         }
         private_directory(&root)?;
-        Ok(Arc::new(Self { root, next: AtomicU64::new(1) }))
+        Ok(Arc::new(Self { root, next: AtomicU64::new(1), deleter: Deleter::default() }))
     }
 
     /// The directory with this number.
@@ -62,25 +67,41 @@ impl Directories {
     }
 
     /// A new directory with an empty directory `fs` in it.
-    pub(super) fn fresh(&self) -> Result<Fresh> {
+    pub(super) fn fresh(self: &Arc<Self>) -> Result<Fresh> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let fresh = Fresh { number, path: self.path(number), kept: AtomicBool::new(false) };
+        let (directories, path) = (Arc::clone(self), self.path(number));
+        let fresh = Fresh { directories, number, path, kept: AtomicBool::new(false) };
         make(&fresh.path, 0o700)?;
         make(&fresh.path.join(FILES), 0o755)?;
         Ok(fresh)
     }
 
-    /// Deletes the directory with this number.
-    pub(super) fn delete(&self, number: u64) -> Result<()> {
-        let path = self.path(number);
-        delete::tree(&path).map_err(|error| {
-            Error::io(format_args!("delete the snapshot {}", path.display()), error)
-        })
+    /// Deletes the directories with these numbers, which no record names any more. What is large
+    /// goes on being deleted when this returns.
+    pub(super) fn delete(&self, numbers: impl IntoIterator<Item = u64>) -> Result<()> {
+        let renamed: Vec<Result<Option<PathBuf>>> =
+            numbers.into_iter().map(|number| self.discard(&self.path(number))).collect();
+        let (renamed, failed): (Vec<_>, Vec<_>) = renamed.into_iter().partition(Result::is_ok);
+        self.deleter.delete(renamed.into_iter().flatten().flatten().collect())?;
+        failed.into_iter().collect::<Result<Vec<_>>>().map(drop)
+    }
+
+    /// Gives what is to be deleted a name that nobody asks for; `None` if it isn't there.
+    fn discard(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let gone = self.root.join(format!("{GONE}{:016x}", rand::random::<u64>()));
+        match std::fs::rename(path, &gone) {
+            Ok(()) => Ok(Some(gone)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(Error::io(format_args!("delete the snapshot {}", path.display()), error))
+            }
+        }
     }
 
     /// Deletes whatever stands here and isn't named by one of `kept`.
     pub(super) fn sweep(&self, kept: impl Fn(u64) -> bool) -> Result<()> {
         let list = |error| Error::io(format_args!("list {}", self.root.display()), error);
+        let mut trees = Vec::new();
         for entry in std::fs::read_dir(&self.root).map_err(list)? {
             let entry = entry.map_err(list)?;
             let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
@@ -88,15 +109,15 @@ impl Directories {
                 continue;
             }
             tracing::info!(path = %entry.path().display(), "deleting an unfinished snapshot");
-            let deleted = match entry.file_type() {
-                Ok(kind) if kind.is_dir() => delete::tree(&entry.path()),
-                _ => std::fs::remove_file(entry.path()),
-            };
-            deleted.map_err(|error| {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                trees.extend(self.discard(&entry.path())?);
+                continue;
+            }
+            std::fs::remove_file(entry.path()).map_err(|error| {
                 Error::io(format_args!("delete {}", entry.path().display()), error)
             })?;
         }
-        Ok(())
+        self.deleter.delete(trees)
     }
 
     /// Makes the names of new directories durable.
@@ -127,7 +148,7 @@ impl Drop for Fresh {
         if self.kept.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = delete::tree(&self.path) {
+        if let Err(error) = self.directories.delete([self.number]) {
             // The sweep at the next start finds it.
             tracing::warn!(path = %self.path.display(), %error, "an unfinished snapshot stays");
         }

@@ -170,9 +170,7 @@ impl Layers {
 
     fn delete(&self, candidates: Vec<ChainId>) -> Result<Vec<ChainId>> {
         let doomed = self.forget(candidates)?;
-        for (_, directory) in &doomed {
-            self.directories.delete(*directory)?;
-        }
+        self.directories.delete(doomed.iter().map(|(_, directory)| *directory))?;
         Ok(doomed.into_iter().map(|(chain, _)| chain).collect())
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod delete;
 pub(crate) mod detached;
 mod directory;
 mod driver;
+mod gone;
 mod hold;
 mod layers;
 pub(crate) mod lowers;

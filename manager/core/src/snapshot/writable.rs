@@ -81,7 +81,7 @@ impl WritableLayers {
         self.lock().remove(key);
         let collected = self.layers.collect();
         quota::lift(&self.directories.path(directory));
-        self.directories.delete(directory)?;
+        self.directories.delete([directory])?;
         collected.map(drop)
     }
 

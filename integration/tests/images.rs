@@ -202,3 +202,86 @@ fn a_file_tree_is_imported_from_a_url() {
         host.docker("import http://127.0.0.1:1/none tree:2").code(1).stderr_has("refused");
     });
 }
+
+#[test]
+fn every_filter_of_a_list() {
+    on_host_with(&[], |host| {
+        for (name, label) in [("first:1", "a=1"), ("second:1", "a=2"), ("second:2", "b")] {
+            let archive = DockerArchive {
+                tags: vec![name.to_owned()],
+                layers: vec![busybox_tar().to_vec()],
+                config: json!({ "Labels": { (label.split('=').next().unwrap_or_default()):
+                    label.split('=').nth(1).unwrap_or_default() }, "Hostname": name }),
+            };
+            host.docker_with_input("load", &archive.bytes()).ok();
+        }
+        let tree = Tar::new().file("new", 0o644, b"").bytes();
+        host.docker_with_input("import - late:1", &tree).ok();
+        host.docker_with_input("import -", &tree).ok();
+        let named = |filters: &str| {
+            let filters = filters.split(' ').filter(|filter| !filter.is_empty());
+            let filters: String = filters.map(|filter| format!(" -f '{filter}'")).collect();
+            let listed = host
+                .docker(&format!("images{filters} --format '{{{{.Repository}}}}:{{{{.Tag}}}}'"));
+            let mut names: Vec<String> = listed.ok().lines().map(str::to_owned).collect();
+            names.sort();
+            names.join(" ")
+        };
+        for (filters, expected) in [
+            ("", "<none>:<none> first:1 late:1 second:1 second:2"),
+            ("dangling=true", "<none>:<none>"),
+            ("dangling=false", "first:1 late:1 second:1 second:2"),
+            ("label=a", "first:1 second:1"),
+            ("label=a=1", "first:1"),
+            ("label!=a", "<none>:<none> late:1 second:2"),
+            ("label!=a=1", "<none>:<none> late:1 second:1 second:2"),
+            ("label!=a label!=b", "<none>:<none> late:1"),
+            ("reference=second", "second:1 second:2"),
+            ("reference=*:1", "first:1 late:1 second:1"),
+            ("reference=docker.io/library/first", "first:1"),
+            ("reference=first reference=late", "first:1 late:1"),
+            ("before=late:1", "first:1 second:1 second:2"),
+            ("since=first:1", "<none>:<none> late:1"),
+            ("until=2024-06-01", "first:1 second:1 second:2"),
+            ("until=10m", "first:1 second:1 second:2"),
+        ] {
+            assert_eq!(named(filters), expected, "{filters}");
+        }
+        for (wrong, message) in [
+            ("name=x", "invalid filter 'name'"),
+            ("dangling=maybe", "invalid filter 'dangling"),
+            ("until=soon", "invalid value for 'until' filter"),
+            ("before=nothing", "No such image: nothing:latest"),
+        ] {
+            host.docker(&format!("images -f {wrong}")).code(1).stderr_has(message);
+        }
+
+        let id = host.inspect("late:1", "{{.Id}}");
+        host.docker("images --no-trunc --format '{{.ID}}' late").stdout(&format!("{id}\n"));
+        host.docker("images --digests late").code(0).stdout_has("DIGEST").stdout_has("<none>");
+        let shared = host.get("/images/json?shared-size=1").json();
+        let shared = shared.as_array().expect("a list").iter();
+        let sizes =
+            shared.map(|image| (image["SharedSize"] == image["Size"], &image["SharedSize"]));
+        assert!(sizes.clone().all(|(is_all, _)| is_all), "{:?}", sizes.collect::<Vec<_>>());
+        let plain = host.get("/images/json").json();
+        assert!(plain.as_array().expect("a list").iter().all(|image| image["SharedSize"] == -1));
+    });
+}
+
+#[test]
+fn images_that_others_were_made_of_are_shown_if_all_are() {
+    on_host_with(&[], |host| {
+        host.docker_with_input("load", &busybox_archive()).ok();
+        host.docker("run --name box busybox touch /made").ok();
+        host.docker("commit box made:1").ok();
+        host.docker("rm box").ok();
+        host.docker("tag made:1 busybox").ok();
+        assert_eq!(host.docker("images -q").lines().len(), 2);
+        assert_eq!(host.docker("images -aq").lines().len(), 3);
+        assert_eq!(host.docker("images -q -f dangling=true").ok(), "");
+        host.docker("rmi busybox").ok();
+        host.docker("rmi --no-prune made:1").ok();
+        assert_eq!(host.docker("images -aq").lines().len(), 1);
+    });
+}

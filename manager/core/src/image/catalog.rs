@@ -1,27 +1,24 @@
 //! The catalog: images in the store, on the disk and in memory, kept in step. Its calls block.
 
 mod names;
+mod new;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-use jiff::Timestamp;
 
 use super::blobs::Blobs;
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
 use super::index::{Index, Indexed};
-use super::record::{
-    IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, ReferenceRecord, Target, Variant,
-};
+use super::record::{IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, Target};
 use super::reference::Reference;
-use super::{Loaded, LoadedTag};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventType, Events};
-use crate::snapshot::{Hold, Layers, NewLayer, Snapshots};
-use crate::store::{Store, Transaction};
+use crate::snapshot::{Hold, Layers, Snapshots};
+use crate::store::Store;
 
 pub(super) use names::Leaving;
+pub(super) use new::{New, NewImage, NewList};
 
 /// Images and what they are made of.
 pub(super) struct Catalog {
@@ -32,28 +29,6 @@ pub(super) struct Catalog {
     index: RwLock<Index>,
     /// Held from the look at the index to the commit that changes it.
     changes: Mutex<()>,
-}
-
-/// What is to be recorded at once.
-#[derive(Default)]
-pub(super) struct New {
-    pub(super) images: Vec<NewImage>,
-    pub(super) lists: Vec<NewList>,
-    pub(super) layers: Vec<Arc<NewLayer>>,
-}
-
-/// An image to be recorded: all its blobs are in their place, all its layers unpacked.
-pub(super) struct NewImage {
-    pub(super) record: ImageRecord,
-    pub(super) config: Arc<ImageConfig>,
-    pub(super) names: Vec<Reference>,
-}
-
-/// A list to be recorded: its blobs are in their place, and its images are here or come with it.
-/// What was known of the list before stays.
-pub(super) struct NewList {
-    pub(super) record: ListRecord,
-    pub(super) names: Vec<Reference>,
 }
 
 impl Catalog {
@@ -148,81 +123,6 @@ impl Catalog {
         self.blobs.hold(record.blobs().map(|blob| blob.digest))
     }
 
-    /// Records new layers, images, lists and their names in one durable transaction, and shows them.
-    pub(super) fn commit(&self, new: New) -> Result<Vec<Loaded>> {
-        let New { images, lists, layers } = new;
-        self.blobs.sync()?;
-        let _one_at_a_time = self.lock_changes();
-        let now = Timestamp::now();
-        let lists: Vec<NewList> = lists.into_iter().map(|list| self.merged(list)).collect();
-        self.check_new(&images, &lists)?;
-        let left: Vec<Digest> = {
-            let index = self.read();
-            let of_images = images.iter().map(|image| (&image.names, image.target()));
-            let all = of_images.chain(lists.iter().map(|list| (&list.names, list.target())));
-            all.flat_map(|(names, target)| index.lists_without(names, Some(target))).collect()
-        };
-        self.layers.commit(layers, |change| {
-            for image in &images {
-                let id = image.record.id();
-                if self.read().image(id).is_none() {
-                    change.put(&IMAGES, &id.to_string(), &image.record)?;
-                }
-                let record = ReferenceRecord { image: id, list: None, tagged_at: now };
-                name_all(change, &image.names, &record)?;
-            }
-            for list in &lists {
-                change.put(&LISTS, &list.record.list.digest.to_string(), &list.record)?;
-                if let Some(Variant { image, .. }) = list.record.best(None) {
-                    let digest = Some(list.record.list.digest);
-                    let record = ReferenceRecord { image: *image, list: digest, tagged_at: now };
-                    name_all(change, &list.names, &record)?;
-                }
-            }
-            left.iter().try_for_each(|list| change.delete(&LISTS, &list.to_string()))
-        })?;
-        let mut index = self.write();
-        let mut loaded = Vec::new();
-        for image in images {
-            let (id, target) = (image.record.id(), image.target());
-            index.insert(self.indexed(image.record, image.config));
-            loaded.push(Loaded { id, tags: give(&mut index, &image.names, target, now) });
-        }
-        for list in lists {
-            let target = list.target();
-            let hold = self.hold_list(&list.record);
-            index.put_list(list.record, hold);
-            let tags = give(&mut index, &list.names, target, now);
-            let meant = index.meant(target);
-            if let Some(image) = loaded.iter_mut().find(|image| Some(image.id) == meant) {
-                image.tags.extend(tags);
-            }
-        }
-        left.into_iter().for_each(|list| index.remove_list(list));
-        Ok(loaded)
-    }
-
-    /// Makes sure that the images of new lists are there, or come with them.
-    fn check_new(&self, images: &[NewImage], lists: &[NewList]) -> Result<()> {
-        let index = self.read();
-        for variant in lists.iter().flat_map(|list| &list.record.variants) {
-            let comes = images.iter().any(|image| image.record.id() == variant.image);
-            if !comes && index.image(variant.image).is_none() {
-                return Err(Error::not_found(format!("No such image: {}", variant.image)));
-            }
-        }
-        Ok(())
-    }
-
-    /// The list with what was known of it before.
-    fn merged(&self, list: NewList) -> NewList {
-        let index = self.read();
-        let Some(known) = index.manifest_list(list.record.list.digest) else { return list };
-        let mut record = known.clone();
-        record.merge(list.record);
-        NewList { record, names: list.names }
-    }
-
     /// Records that an image, if it is there still, now consists of other blobs, which are in their
     /// place.
     pub(super) fn replace(&self, record: ImageRecord) -> Result<()> {
@@ -282,29 +182,4 @@ impl Catalog {
     fn write(&self) -> RwLockWriteGuard<'_, Index> {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl NewImage {
-    fn target(&self) -> Target {
-        Target::Image(self.record.id())
-    }
-}
-
-impl NewList {
-    fn target(&self) -> Target {
-        Target::List(self.record.list.digest)
-    }
-}
-
-fn name_all(change: &Transaction, names: &[Reference], record: &ReferenceRecord) -> Result<()> {
-    names.iter().try_for_each(|name| change.put(&REFERENCES, &name.to_string(), record))
-}
-
-/// Gives names, and says what they were before.
-fn give(index: &mut Index, names: &[Reference], target: Target, at: Timestamp) -> Vec<LoadedTag> {
-    let given = names.iter().map(|name| {
-        let taken_from = index.tag(name, target, at);
-        LoadedTag { name: name.familiar(), taken_from }
-    });
-    given.collect()
 }

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Catalog, name_all};
+use super::Catalog;
+use super::new::name_all;
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, ImageId};
 use crate::image::record::{IMAGES, LISTS, ListRecord, REFERENCES, ReferenceRecord, Target};

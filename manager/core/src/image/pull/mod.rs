@@ -13,6 +13,7 @@ mod growing;
 mod layers;
 mod listed;
 mod plan;
+mod recording;
 mod resolve;
 mod steps;
 #[cfg(test)]
@@ -25,20 +26,19 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::blobs::KEPT;
-use super::catalog::{Catalog, New, NewImage};
+use super::catalog::{Catalog, New};
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
 use super::platform::Platform;
-use super::record::{CONFIG, ImageRecord, Target};
+use super::record::Target;
 use super::reference::Reference;
 use super::{Images, blocking_with};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Access, Credentials, Failure, Manifest, Received, Session, Wanted};
+use crate::registry::{Access, Credentials, Failure, Session, Wanted};
 use download::Download;
 use flights::Flights;
-use layers::Arrived;
-use listed::Listed;
 use plan::Layers;
+use recording::Brought;
 use resolve::{Here, Manifests, Resolved};
 pub use steps::{LayerStep, Step};
 use unpack::Unpacking;
@@ -252,70 +252,5 @@ impl Work<'_> {
     /// Tells how it goes; an error: nobody wants to know, so nobody wants the image.
     async fn tell(&self, step: Step) -> Result<()> {
         self.steps.send(step).await.map_err(|_| Error::system("the pull was cancelled"))
-    }
-}
-
-/// An image that has come in whole.
-struct Brought {
-    config: Vec<u8>,
-    parsed: Arc<ImageConfig>,
-    names: Vec<Reference>,
-    manifest: Received,
-    listed: Option<Listed>,
-    arrived: Arrived,
-}
-
-impl Catalog {
-    /// Records an image whose layers have arrived.
-    fn record_pulled(&self, brought: Brought) -> Result<ImageId> {
-        let Brought { config, parsed, names, manifest, listed, arrived } = brought;
-        let config = self.blobs.add(&config)?;
-        let manifest_blob = self.blobs.add(&manifest.content)?;
-        let _blobs = self.blobs.hold([config.digest, manifest_blob.digest]);
-        for fetched in arrived.fetched() {
-            self.blobs.adopt_fetched(fetched)?;
-        }
-        self.blobs.adopt(&config)?;
-        self.blobs.adopt(&manifest_blob)?;
-        // Where a layer was here in another form, the manifest is not what the image now consists
-        // of, and is not kept.
-        let manifest =
-            arrived.as_described.then(|| manifest_blob.describe(manifest.kind.media_type()));
-        let record = ImageRecord {
-            config: config.describe(CONFIG),
-            layers: arrived.layers,
-            manifest,
-            parent: None,
-        };
-        let id = record.id();
-        let mut new = New { layers: arrived.new, ..New::default() };
-        let mut of_image = names;
-        let mut _listed = None;
-        if let Some(listed) = listed {
-            let names = std::mem::take(&mut of_image);
-            let (list, held) = self.keep_listed(&listed, id, parsed.platform(), names)?;
-            new.lists.push(list);
-            _listed = Some(held);
-        }
-        new.images.push(NewImage { record, config: parsed, names: of_image });
-        self.commit(new)?;
-        Ok(id)
-    }
-
-    /// Records that an image which came without a manifest, or got one here, consists of what the
-    /// manifest of a registry names, if it does: then it goes by that digest from now on.
-    fn adopt_manifest(&self, id: ImageId, received: &Received) -> Result<()> {
-        let Manifest::Image(manifest) = &received.manifest else { return Ok(()) };
-        let record = self.read().image(id).map(|image| image.record.clone());
-        let Some(record) = record.filter(|record| record.manifest.is_none()) else { return Ok(()) };
-        let named = manifest.layers().iter().map(|layer| layer.digest().to_string());
-        if !named.eq(record.layers.iter().map(|layer| layer.blob.digest.to_string())) {
-            return Ok(());
-        }
-        let written = self.blobs.add(&received.content)?;
-        let _blobs = self.blobs.hold([written.digest]);
-        self.blobs.adopt(&written)?;
-        let manifest = Some(written.describe(received.kind.media_type()));
-        self.replace(ImageRecord { manifest, ..record })
     }
 }

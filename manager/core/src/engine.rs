@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::container::{Containers, Parts};
+use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::image::Images;
@@ -41,6 +42,7 @@ impl Engine {
         for root in [&config.data_root, &config.exec_root, &config.socket_directory()] {
             make_root(root)?;
         }
+        refuse_without_records(&config)?;
         let store = Arc::new(Store::open(&config.store_file())?);
         let events = Events::new();
         let images = {
@@ -58,6 +60,11 @@ impl Engine {
                 .await
                 .map_err(|error| Error::system(format!("open the volumes: {error}")))??
         };
+        // From here on records name what is below these, and they must be there when it is.
+        make_root(&config.data_root.join("containers"))?;
+        for path in config.data_root.ancestors().take(2) {
+            sync_directory(path)?;
+        }
         let containers = Containers::open(Parts {
             config: Arc::clone(&config),
             store: Arc::clone(&store),
@@ -71,6 +78,28 @@ impl Engine {
     }
 }
 
+/// Without records, all that is in the data root would be nobody's, and be swept. They can't have
+/// been lost by a power cut: they are made before anything else.
+fn refuse_without_records(config: &Config) -> Result<()> {
+    let records = config.store_file();
+    if records.metadata().is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    let is_used = |name: &&&str| {
+        let entries = std::fs::read_dir(config.data_root.join(name));
+        entries.is_ok_and(|mut entries| entries.next().is_some())
+    };
+    match ["containers", "volumes", "snapshots", "blobs/sha256"].iter().find(is_used) {
+        None => Ok(()),
+        Some(used) => Err(Error::system(format!(
+            "the records {} are missing or empty, but there is something in {used} beside them: \
+             put the file back from a backup, or remove the whole of {} to begin anew",
+            records.display(),
+            config.data_root.display()
+        ))),
+    }
+}
+
 /// What is below belongs to root alone; a container's user must find no way through it.
 fn make_root(root: &Path) -> Result<()> {
     std::fs::DirBuilder::new()
@@ -78,4 +107,23 @@ fn make_root(root: &Path) -> Result<()> {
         .mode(0o711)
         .create(root)
         .map_err(|error| Error::io(format!("make the directory {}", root.display()), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_without_records_is_not_swept() {
+        let root = tempfile::tempdir().unwrap();
+        let config = Config::with_roots(root.path(), &root.path().join("run"));
+        refuse_without_records(&config).unwrap();
+        std::fs::create_dir_all(root.path().join("volumes/kept")).unwrap();
+        let error = refuse_without_records(&config).unwrap_err().to_string();
+        assert!(error.contains("volumes") && error.contains("backup"), "{error}");
+        std::fs::write(config.store_file(), "").unwrap();
+        refuse_without_records(&config).unwrap_err();
+        std::fs::write(config.store_file(), "records").unwrap();
+        refuse_without_records(&config).unwrap();
+    }
 }

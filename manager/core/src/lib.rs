@@ -6,6 +6,7 @@
 pub mod archived;
 pub mod config;
 pub mod container;
+mod disk;
 pub mod engine;
 pub mod error;
 pub mod events;

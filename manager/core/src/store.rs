@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::disk::sync_directory;
 use crate::error::{Error, Kind, Result};
 
 /// Space that is reserved beyond the file's end, so that it can still grow on a full disk.
@@ -61,6 +62,12 @@ impl Store {
     /// # Errors
     /// [`Kind::Unavailable`] if another process has it open; [`Kind::System`] if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
+        if path.metadata().is_ok_and(|file| file.len() == 0) {
+            std::fs::remove_file(path).map_err(|error| cannot_open(path, error))?;
+        }
+        if !path.exists() {
+            create(path)?;
+        }
         let database = RwLock::new(Some(open(path)?));
         let store = Self { path: path.to_owned(), database, reserved: AtomicU64::new(0) };
         store.reserve();
@@ -145,9 +152,26 @@ impl Store {
         tracing::warn!(path = %self.path.display(), "opening the store again");
         // Closed first, for its lock.
         *database = None;
+        // What could not be written is in memory as if it had been: what counts is the disk.
+        if let Ok(file) = File::open(&self.path) {
+            let _ = fadvise(&file, 0, None, Advice::DontNeed);
+        }
         *database = Some(open(&self.path)?);
         Ok(())
     }
+}
+
+/// Makes an empty store under another name first: half of one could never be opened again.
+fn create(path: &Path) -> Result<()> {
+    let new = path.with_extension("new");
+    let created = match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    created.map_err(|error| cannot_open(&new, error))?;
+    drop(open(&new)?);
+    std::fs::rename(&new, path).map_err(|error| cannot_open(path, error))?;
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 fn open(path: &Path) -> Result<Database> {
@@ -156,8 +180,16 @@ fn open(path: &Path) -> Result<Database> {
             Kind::Unavailable,
             format!("another tared is using {}; stop it or give --data-root", path.display()),
         ),
-        error => Error::system(format!("open the store {}: {error}", path.display())),
+        error => cannot_open(path, error),
     })
+}
+
+fn cannot_open(path: &Path, error: impl std::fmt::Display) -> Error {
+    Error::system(format!(
+        "open the records {}: {error}; if the file is damaged, put it back from a backup, or remove \
+         the whole of its directory to begin anew",
+        path.display()
+    ))
 }
 
 fn write<T>(database: &Database, change: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
@@ -237,6 +269,26 @@ mod tests {
         let path = directory.path().join("state.redb");
         let _first = Store::open(&path).unwrap();
         assert_eq!(Store::open(&path).err().unwrap().kind(), Kind::Unavailable);
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_off_is_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        std::fs::write(path.with_extension("new"), [0; 5000]).unwrap();
+        drop(Store::open(&path).unwrap());
+        std::fs::write(&path, "").unwrap();
+        Store::open(&path).unwrap().write(|change| change.put(&NUMBERS, "one", &1)).unwrap();
+        assert!(!path.with_extension("new").exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_says_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.redb");
+        std::fs::write(&path, "this is no store").unwrap();
+        let error = Store::open(&path).err().unwrap().to_string();
+        assert!(error.contains("backup") && error.contains("state.redb"), "{error}");
     }
 
     #[test]

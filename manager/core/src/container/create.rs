@@ -17,6 +17,7 @@ use super::supervise::probe::Test;
 use super::undo::Undo;
 use super::work::{blocking, to_the_end};
 use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle, storage};
+use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::image::{Image, Platform};
 use crate::volume::Volume;
@@ -251,7 +252,9 @@ fn make_directory(directory: &PathBuf) -> Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o710)
         .recursive(true)
         .create(directory)
-        .map_err(|error| Error::io(format!("make the directory {}", directory.display()), error))
+        .map_err(|error| Error::io(format!("make the directory {}", directory.display()), error))?;
+    // Its name must be there when the record is.
+    directory.parent().map_or(Ok(()), sync_directory)
 }
 
 /// Takes a directory and all in it away; it is no error if there is none.

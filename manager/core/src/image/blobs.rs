@@ -2,24 +2,24 @@
 //!
 //! A blob is written under a passing name while its digest is computed, and moved to its own name
 //! when it is whole. It counts as there once a record names it, and the record is written after
-//! [`Blobs::sync`]; what no record names is swept. What comes from a registry is written below
+//! a sync of the disk; what no record names is swept. What comes from a registry is written below
 //! `partial/` instead, under the digest that it is to have, so that it can go on where it stopped.
 
+mod checked;
 mod partial;
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::digest::{Digest, Hasher};
 use super::image::Blob;
 use crate::error::{Error, Result};
-use crate::snapshot::{Hold, Holds, private_directory};
+use crate::snapshot::{Hold, Holds, delete, private_directory};
 
 pub(crate) use partial::{Fetched, KEPT, Partial};
 
@@ -69,6 +69,11 @@ impl Blobs {
         Ok(Self { root, ingest, partial, next, holds: Holds::new(), changes })
     }
 
+    /// The directory in which they are.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Keeps these blobs, there or still to come, from being collected.
     pub(crate) fn hold(&self, digests: impl IntoIterator<Item = Digest>) -> Hold<Digest> {
         self.holds.hold(digests)
@@ -98,8 +103,8 @@ impl Blobs {
 
     /// Moves the file `from` to a blob's place; false: the blob is there already.
     fn place(&self, from: &Path, digest: Digest, size: u64) -> Result<bool> {
-        let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has(digest, size) {
+        let _one_at_a_time = self.lock();
+        if self.is_placed(digest, size) {
             return Ok(false);
         }
         std::fs::rename(from, self.path(digest))
@@ -107,9 +112,15 @@ impl Blobs {
         Ok(true)
     }
 
-    /// Whether the blob is there, with that size.
+    /// Whether the blob is there, with that size. Who wants it to stay holds it first: then a
+    /// collection either sees that, or has taken the blob away before this looks.
     pub(crate) fn has(&self, digest: Digest, size: u64) -> bool {
-        self.path(digest).metadata().is_ok_and(|there| there.len() == size)
+        let _one_at_a_time = self.lock();
+        self.is_placed(digest, size)
+    }
+
+    fn is_placed(&self, digest: Digest, size: u64) -> bool {
+        self.path(digest).metadata().is_ok_and(|there| there.is_file() && there.len() == size)
     }
 
     /// Opens a blob.
@@ -118,12 +129,15 @@ impl Blobs {
             .map_err(|error| Error::io(format_args!("open the blob {digest}"), error))
     }
 
-    /// All of a small blob.
+    /// All of a small blob, with its digest checked.
     pub(crate) fn content(&self, digest: Digest) -> Result<Vec<u8>> {
         let mut content = Vec::new();
         self.read(digest)?
             .read_to_end(&mut content)
             .map_err(|error| Error::io(format_args!("read the blob {digest}"), error))?;
+        if Digest::of(&content) != digest {
+            return Err(self.damaged(digest));
+        }
         Ok(content)
     }
 
@@ -133,34 +147,32 @@ impl Blobs {
         small.then(|| self.content(digest).ok()).flatten()
     }
 
-    /// Makes everything durable that was written below the data root, unpacked layers too: one
-    /// call for a hundred thousand files.
-    pub(crate) fn sync(&self) -> Result<()> {
-        let synced = File::open(&self.root)
-            .map(OwnedFd::from)
-            .and_then(|root| rustix::fs::syncfs(root).map_err(io::Error::from));
-        synced.map_err(|error| Error::io("write the image to the disk", error))
-    }
-
-    /// Deletes released blobs that nobody holds.
+    /// Deletes released blobs that nobody holds. What can't be deleted is tried again next time.
     pub(crate) fn collect(&self) -> Result<()> {
+        let mut outcome = Ok(());
         for digest in self.holds.take_released() {
-            let _one_at_a_time = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-            if !self.holds.is_held(&digest) {
-                remove(&self.path(digest))?;
+            let _one_at_a_time = self.lock();
+            if !self.holds.is_held(&digest)
+                && let Err(error) = remove(&self.path(digest))
+            {
+                self.holds.release_again(digest);
+                outcome = Err(error);
             }
         }
-        Ok(())
+        outcome
     }
 
-    /// Deletes every blob that nobody holds, and all that was not written to its end.
+    /// Deletes every blob that nobody holds, and all that was not written to its end. What can't be
+    /// deleted stays, and is said.
     pub(crate) fn sweep(&self) -> Result<()> {
         for path in list(&self.ingest)?.into_iter().chain(list(&self.root)?) {
             let digest = path.file_name().and_then(|name| Digest::from_hex(name.to_str()?));
             let stored = path.parent() == Some(&self.root);
             if !(stored && digest.is_some_and(|digest| self.holds.is_held(&digest))) {
                 tracing::info!(path = %path.display(), "deleting an unused blob");
-                remove(&path)?;
+                if let Err(error) = delete::anything(&path) {
+                    tracing::warn!(path = %path.display(), %error, "an unused blob stays");
+                }
             }
         }
         self.sweep_partial(KEPT).map(drop)
@@ -169,6 +181,10 @@ impl Blobs {
     /// Where a blob is, if it is there.
     pub(crate) fn path(&self, digest: Digest) -> PathBuf {
         self.root.join(digest.hex())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

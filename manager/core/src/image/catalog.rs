@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use super::blobs::Blobs;
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
+use super::image::Blob;
 use super::index::{Index, Indexed};
 use super::record::{IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, Target};
 use super::reference::Reference;
 use crate::config::Config;
+use crate::disk::Disks;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventType, Events};
 use crate::snapshot::{Hold, Layers, Snapshots};
@@ -26,6 +28,8 @@ pub(super) struct Catalog {
     events: Arc<Events>,
     pub(super) blobs: Blobs,
     pub(super) layers: Arc<Layers>,
+    /// Where blobs and layers are.
+    disks: Disks,
     index: RwLock<Index>,
     /// Held from the look at the index to the commit that changes it.
     changes: Mutex<()>,
@@ -39,9 +43,11 @@ impl Catalog {
         events: Arc<Events>,
         snapshots: &Snapshots,
     ) -> Result<Self> {
+        let blobs = Blobs::open(&config.data_root)?;
         let catalog = Self {
-            blobs: Blobs::open(&config.data_root)?,
             layers: Arc::clone(snapshots.layers()),
+            disks: Disks::of([config.data_root.as_path(), blobs.root(), snapshots.root()])?,
+            blobs,
             store,
             events,
             index: RwLock::default(),
@@ -90,10 +96,8 @@ impl Catalog {
 
     /// The list, with those of its images that are there.
     fn check_list(&self, index: &Index, mut record: ListRecord) -> Result<ListRecord> {
-        for blob in record.blobs() {
-            if !self.blobs.has(blob.digest, blob.size) {
-                return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
-            }
+        if let Some(blob) = self.missing(record.blobs()) {
+            return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
         }
         record.variants.retain(|variant| index.image(variant.image).is_some());
         if record.variants.is_empty() {
@@ -104,13 +108,25 @@ impl Catalog {
 
     /// Whether all that a record names is there; its configuration.
     fn check(&self, record: &ImageRecord) -> Result<ImageConfig> {
-        for blob in record.blobs() {
-            if !self.blobs.has(blob.digest, blob.size) {
-                return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
-            }
+        if let Some(blob) = self.missing(record.blobs()) {
+            return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
         }
         self.layers.stack(record.layers.last().map(|layer| layer.chain_id))?;
         ImageConfig::parse(&self.blobs.content(record.config.digest)?)
+    }
+
+    /// The first of these blobs that is not there whole: it was found damaged, or cut off.
+    pub(super) fn missing<'a>(
+        &self,
+        mut blobs: impl Iterator<Item = &'a Blob>,
+    ) -> Option<&'a Blob> {
+        blobs.find(|blob| !self.blobs.has(blob.digest, blob.size))
+    }
+
+    /// Whether all of an image is there, so that it need not come again.
+    pub(super) fn is_whole(&self, record: &ImageRecord) -> bool {
+        let top = record.layers.last().map(|layer| layer.chain_id);
+        self.missing(record.blobs()).is_none() && self.layers.stack(top).is_ok()
     }
 
     fn indexed(&self, record: ImageRecord, config: Arc<ImageConfig>) -> Indexed {
@@ -126,7 +142,7 @@ impl Catalog {
     /// Records that an image, if it is there still, now consists of other blobs, which are in their
     /// place.
     pub(super) fn replace(&self, record: ImageRecord) -> Result<()> {
-        self.blobs.sync()?;
+        self.disks.sync()?;
         let _one_at_a_time = self.lock_changes();
         let id = record.id();
         let Some(config) = self.read().image(id).map(|image| Arc::clone(&image.config)) else {

@@ -7,6 +7,8 @@ mod changes;
 mod commit;
 pub(crate) mod compression;
 mod config;
+#[cfg(test)]
+mod damage;
 mod digest;
 mod history;
 #[expect(clippy::module_inception, reason = "the type's own file")]
@@ -27,6 +29,8 @@ mod reference;
 mod remove;
 mod save;
 pub(crate) mod stream;
+#[cfg(test)]
+mod stress;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -27,6 +27,15 @@ const MOST_PARTS: usize = 1024;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// Deletes whatever is at `path`; it is no error if nothing is.
+pub(crate) fn anything(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => tree(path),
+        outcome => outcome,
+    }
+}
+
 /// Deletes the directory `path`, which nobody else uses; it is no error if it isn't there.
 pub(crate) fn tree(path: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;

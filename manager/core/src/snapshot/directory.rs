@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::delete;
 use super::gone::Deleter;
+use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 
 /// The directory of a layer's or container's files in its snapshot.
@@ -109,13 +111,17 @@ impl Directories {
                 continue;
             }
             tracing::info!(path = %entry.path().display(), "deleting an unfinished snapshot");
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                trees.extend(self.discard(&entry.path())?);
-                continue;
+            // One that can't be deleted must not keep the manager from starting.
+            let discarded = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => self.discard(&entry.path()),
+                _ => delete::anything(&entry.path()).map(|()| None).map_err(|error| {
+                    Error::io(format_args!("delete {}", entry.path().display()), error)
+                }),
+            };
+            match discarded {
+                Ok(tree) => trees.extend(tree),
+                Err(error) => tracing::warn!(%error, "an unfinished snapshot stays"),
             }
-            std::fs::remove_file(entry.path()).map_err(|error| {
-                Error::io(format_args!("delete {}", entry.path().display()), error)
-            })?;
         }
         self.deleter.delete(trees)
     }
@@ -162,13 +168,6 @@ pub(crate) fn private_directory(path: &Path) -> Result<()> {
         .mode(0o700)
         .create(path)
         .map_err(|error| Error::io(format_args!("make the directory {}", path.display()), error))
-}
-
-/// Makes the names in a directory durable.
-pub(super) fn sync_directory(path: &Path) -> Result<()> {
-    std::fs::File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| Error::io(format_args!("sync {}", path.display()), error))
 }
 
 /// Makes a directory.

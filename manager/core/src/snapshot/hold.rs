@@ -47,6 +47,11 @@ impl<K: Hash + Eq + Copy> Holds<K> {
         std::mem::take(&mut self.lock().released)
     }
 
+    /// What could not be collected is to be released once more.
+    pub(crate) fn release_again(&self, key: K) {
+        self.lock().released.push(key);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counts<K>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

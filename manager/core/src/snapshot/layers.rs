@@ -185,16 +185,23 @@ impl Layers {
                 if !self.holds.is_held(&chain)
                     && let Some(record) = records.remove(&chain)
                 {
-                    doomed.push((chain, record.directory));
+                    doomed.push((chain, record));
                 }
             }
         }
         if !doomed.is_empty() {
-            self.store.write(|change| {
+            let forgotten = self.store.write(|change| {
                 doomed.iter().try_for_each(|(chain, _)| change.delete(&LAYERS, &chain.to_string()))
-            })?;
+            });
+            if let Err(error) = forgotten {
+                for (chain, record) in doomed {
+                    lock(&self.records).insert(chain, record);
+                    self.holds.release_again(chain);
+                }
+                return Err(error);
+            }
         }
-        Ok(doomed)
+        Ok(doomed.into_iter().map(|(chain, record)| (chain, record.directory)).collect())
     }
 
     /// The directories that layers' records name.

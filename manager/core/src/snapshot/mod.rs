@@ -36,7 +36,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -121,6 +121,11 @@ impl Snapshots {
     /// The layers that images are made of.
     pub(crate) fn layers(&self) -> &Arc<Layers> {
         &self.writable.layers
+    }
+
+    /// The directory in which they are.
+    pub(crate) fn root(&self) -> &Path {
+        self.directories.root()
     }
 
     /// Deletes what nobody needs: layers without an image or container, directories without a

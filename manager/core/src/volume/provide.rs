@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::{RECORDS, VolumeRecord, Volumes, copy, random_name, remove_logged};
+use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::store::Transaction;
 
@@ -49,8 +50,10 @@ impl Volumes {
         if entries.next().is_some() {
             return Ok(());
         }
-        copy::tree(from, &volume.path)
-            .map_err(|error| Error::io(format!("fill the volume {}", volume.name), error))
+        let failed = |error| Error::io(format!("fill the volume {}", volume.name), error);
+        copy::tree(from, &volume.path).map_err(failed)?;
+        let root = std::fs::File::open(&volume.path).map_err(failed)?;
+        rustix::fs::syncfs(root).map_err(|errno| failed(errno.into()))
     }
 
     /// Commits the records of those volumes that have none yet, together with `also`.
@@ -59,6 +62,10 @@ impl Volumes {
         used: &[Volume],
         also: impl FnOnce(&Transaction) -> Result<()>,
     ) -> Result<()> {
+        for volume in used.iter().filter(|volume| volume.fresh) {
+            let mut names = volume.path.ancestors().take_while(|path| path.starts_with(&self.root));
+            names.try_for_each(sync_directory)?;
+        }
         let made = self.store.write(|change| {
             let mut made = Vec::new();
             for volume in used.iter().filter(|volume| volume.fresh) {

@@ -1,5 +1,8 @@
 //! Blobs that are on their way here: what came of one is kept when its download ends early, and the
 //! next download of the same blob goes on from there.
+//!
+//! A download does not sync: after a power cut a part may hold anything. So what is there is hashed
+//! before more is added, and what does not come to its digest in the end is fetched anew.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -7,11 +10,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
 use super::{Blobs, list, remove};
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, Hasher};
+use crate::snapshot::delete;
 
 /// How long the beginning of a blob is kept that nobody asks for again.
 pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -26,10 +30,12 @@ pub(crate) struct Partial {
     size: u64,
 }
 
-/// A blob that was fetched whole, but is not in its place.
+/// A blob that was fetched whole, but is not in its place. Nobody deletes it until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     path: PathBuf,
+    /// Its lock says that it is needed.
+    _file: File,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
 }
@@ -58,6 +64,8 @@ impl Blobs {
             if opened.len() > size {
                 file.set_len(0).map_err(doing)?;
             }
+            // What is in memory may never have reached a disk that failed: what counts is the disk.
+            fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| doing(error.into()))?;
             let (hasher, size) = hash(&mut file).map_err(doing)?;
             return Ok(Partial { file, path, hasher, size });
         }
@@ -79,8 +87,12 @@ impl Blobs {
             let old = !matches!(age, Ok(Ok(age)) if age < older);
             if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 tracing::info!(path = %path.display(), "deleting a part of a blob");
-                remove(&path)?;
-                freed += there.len();
+                match delete::anything(&path) {
+                    Ok(()) => freed += there.len(),
+                    Err(error) => {
+                        tracing::warn!(path = %path.display(), %error, "a part of a blob stays");
+                    }
+                }
             }
         }
         Ok(freed)
@@ -120,7 +132,7 @@ impl Partial {
             remove(&self.path)?;
             return Ok(None);
         }
-        Ok(Some(Fetched { path: self.path, digest, size: self.size }))
+        Ok(Some(Fetched { path: self.path, _file: self.file, digest, size: self.size }))
     }
 }
 
@@ -197,6 +209,13 @@ mod tests {
         blobs.sweep_partial(Duration::ZERO).unwrap();
         assert_eq!(list(&blobs.partial).unwrap().len(), 1);
         drop(busy);
+        // Nor is what was fetched, until it is in its place.
+        let mut whole = blobs.partial(Digest::of(b"busy"), 4).unwrap();
+        whole.write(b"busy").unwrap();
+        let fetched = whole.finish(Digest::of(b"busy")).unwrap().unwrap();
+        blobs.sweep_partial(Duration::ZERO).unwrap();
+        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        drop(fetched);
         blobs.sweep_partial(Duration::ZERO).unwrap();
         assert!(list(&blobs.partial).unwrap().is_empty());
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Catalog;
 use crate::error::{Error, Result};
 use crate::image::config::ImageConfig;
-use crate::image::digest::Digest;
+use crate::image::digest::{Digest, ImageId};
 use crate::image::index::Index;
 use crate::image::record::{
     IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, ReferenceRecord, Target, Variant,
@@ -43,7 +43,7 @@ impl Catalog {
     /// Records new layers, images, lists and their names in one durable transaction, and shows them.
     pub(in crate::image) fn commit(&self, new: New) -> Result<Vec<Loaded>> {
         let New { images, lists, layers } = new;
-        self.blobs.sync()?;
+        self.disks.sync()?;
         let _one_at_a_time = self.lock_changes();
         let now = Timestamp::now();
         let lists: Vec<NewList> = lists.into_iter().map(|list| self.merged(list)).collect();
@@ -54,10 +54,11 @@ impl Catalog {
             let all = of_images.chain(lists.iter().map(|list| (&list.names, list.target())));
             all.flat_map(|(names, target)| index.lists_without(names, Some(target))).collect()
         };
+        let damaged = self.damaged(&images);
         self.layers.commit(layers, |change| {
             for image in &images {
                 let id = image.record.id();
-                if self.read().image(id).is_none() {
+                if self.read().image(id).is_none() || damaged.contains(&id) {
                     change.put(&IMAGES, &id.to_string(), &image.record)?;
                 }
                 let record = ReferenceRecord { image: id, list: None, tagged_at: now };
@@ -77,7 +78,12 @@ impl Catalog {
         let mut loaded = Vec::new();
         for image in images {
             let (id, target) = (image.record.id(), image.target());
-            index.insert(self.indexed(image.record, image.config));
+            let indexed = self.indexed(image.record, image.config);
+            if damaged.contains(&id) {
+                index.replace(indexed);
+            } else {
+                index.insert(indexed);
+            }
             loaded.push(Loaded { id, tags: give(&mut index, &image.names, target, now) });
         }
         for list in lists {
@@ -92,6 +98,14 @@ impl Catalog {
         }
         left.into_iter().for_each(|list| index.remove_list(list));
         Ok(loaded)
+    }
+
+    /// Those of the images that are here, but not whole any more. What is whole stays as it is.
+    fn damaged(&self, images: &[NewImage]) -> Vec<ImageId> {
+        let index = self.read();
+        let known = images.iter().filter_map(|image| index.image(image.record.id()));
+        let damaged = known.filter(|known| !self.is_whole(&known.record));
+        damaged.map(|known| known.record.id()).collect()
     }
 
     /// Makes sure that the images of new lists are there, or come with them.

@@ -141,7 +141,7 @@ impl Work<'_> {
             names.push(name.clone());
         }
         let before = catalog.read().target(name);
-        let here = resolved.here(&catalog.read());
+        let here = resolved.here(&self.images.catalog);
         let id = match here {
             Here::No => self.bring_somehow(name, &resolved, &names).await?,
             Here::Image(id) => self.join(name, &resolved, id, &names).await?,

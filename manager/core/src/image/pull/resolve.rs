@@ -5,7 +5,6 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use crate::error::Error;
 use crate::image::catalog::Catalog;
 use crate::image::digest::{Digest, ImageId};
-use crate::image::index::Index;
 use crate::image::list::is_image;
 use crate::image::platform::Platform;
 use crate::image::record::Target;
@@ -47,15 +46,19 @@ impl Resolved {
     }
 
     /// How much of it is here.
-    pub(super) fn here(&self, index: &Index) -> Here {
+    pub(super) fn here(&self, catalog: &Catalog) -> Here {
+        let index = catalog.read();
         let Ok(digest) = self.image.config().digest().to_string().parse() else { return Here::No };
         let id = ImageId(digest);
-        let Some(image) = index.image(id) else { return Here::No };
+        // Of an image that was damaged, what is missing comes again.
+        let whole = index.image(id).filter(|image| catalog.is_whole(&image.record));
+        let Some(image) = whole else { return Here::No };
         let known = match self.target(id) {
             Target::Image(_) => image.record.manifest.is_some(),
             Target::List(list) => index.manifest_list(list).is_some_and(|list| {
                 let manifest = self.received.digest;
-                list.variants.iter().any(|variant| variant.manifest.digest == manifest)
+                catalog.missing(list.blobs()).is_none()
+                    && list.variants.iter().any(|variant| variant.manifest.digest == manifest)
             }),
         };
         if known { Here::Listed(id) } else { Here::Image(id) }

@@ -70,7 +70,7 @@ impl Catalog {
 /// The same bytes always give the same bytes: the header has neither a name nor a time.
 fn compress(layer: &Layer, blobs: &Blobs) -> Result<Ingested> {
     let doing = |error| Error::io(format_args!("compress the layer {}", layer.diff_id), error);
-    let mut source = blobs.read(layer.blob.digest)?;
+    let mut source = blobs.checked(layer.blob.digest, layer.blob.size)?;
     let mut encoder = GzEncoder::new(blobs.create()?, Compression::default());
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -82,4 +82,23 @@ fn compress(layer: &Layer, blobs: &Blobs) -> Result<Ingested> {
         }
     }
     Ok(encoder.finish().map_err(doing)?.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::image::archive::testing::{Member, tar_of};
+    use crate::image::testing::{import, open};
+
+    #[tokio::test]
+    async fn a_damaged_blob_is_given_no_other_digest() {
+        let root = tempfile::tempdir().unwrap();
+        let images = open(root.path());
+        let image = import(&images, &tar_of(&[Member::file("a", &[7; 5000])]), Some("x")).await;
+        let blob = images.catalog.blobs.path(image.layers[0].blob.digest);
+        let mut content = std::fs::read(&blob).unwrap();
+        content[1000] ^= 1;
+        std::fs::write(&blob, content).unwrap();
+        let error = images.catalog.prepare_push(image.id, None).err().unwrap().to_string();
+        assert!(error.contains("damaged on the disk"), "{error}");
+    }
 }

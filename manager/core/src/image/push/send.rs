@@ -12,6 +12,7 @@ use tokio::time::interval;
 use super::{PushedLayer, Work};
 use crate::error::{Error, Result};
 use crate::image::blocking_with;
+use crate::image::catalog::Catalog;
 use crate::image::digest::{Digest, ImageId};
 use crate::image::image::{Blob, Layer};
 use crate::image::record::ListRecord;
@@ -94,7 +95,7 @@ impl Work<'_> {
     }
 
     async fn content(&self, digest: Digest) -> Result<Bytes> {
-        let read = move |catalog: &crate::image::catalog::Catalog| catalog.blobs.content(digest);
+        let read = move |catalog: &Catalog| catalog.blobs.content(digest);
         Ok(blocking_with(&self.images.catalog, read).await?.into())
     }
 
@@ -121,7 +122,10 @@ impl Work<'_> {
         let mut told = 0;
         let outcome = loop {
             tokio::select! {
-                outcome = &mut pushing => break outcome.map_err(Failure::of_push)?,
+                outcome = &mut pushing => match outcome {
+                    Ok(outcome) => break outcome,
+                    Err(failure) => return Err(self.why(&layer.blob, failure).await),
+                },
                 _ = ticks.tick() => {
                     let current = sent.load(Ordering::Relaxed);
                     if current != told {
@@ -137,6 +141,14 @@ impl Work<'_> {
             Upload::Sent => PushedLayer::Pushed,
         };
         self.tell_of(layer, step).await
+    }
+
+    /// Why a blob was not taken: if it is damaged here, the registry had reason to refuse it.
+    async fn why(&self, blob: &Blob, failure: Failure) -> Error {
+        let blob = blob.clone();
+        let verify = move |catalog: &Catalog| catalog.blobs.verify(&blob);
+        let verified = blocking_with(&self.images.catalog, verify).await;
+        verified.err().unwrap_or_else(|| failure.of_push())
     }
 
     /// Other repositories of the registry that are known to have a blob: an image with it was

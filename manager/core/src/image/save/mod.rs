@@ -59,7 +59,9 @@ impl Catalog {
         archive.directory("blobs/sha256/")?;
         for (digest, content) in contents {
             match content {
-                Content::Stored { size } => archive.blob(digest, size, self.blobs.read(digest)?)?,
+                Content::Stored { size } => {
+                    archive.blob(digest, size, self.blobs.checked(digest, size)?)?;
+                }
                 Content::Made(content) => archive.file(&describe::path(digest), &content)?,
             }
         }

@@ -12,8 +12,9 @@ use rustix::fs::{Gid, Mode, Uid};
 use deep::Stacking;
 
 use super::{Driver, DriverName, Located, Written};
+use crate::disk::sync_directory;
 use crate::error::{Error, Result};
-use crate::snapshot::directory::{FILES, WORK, make, open, sync_directory};
+use crate::snapshot::directory::{FILES, WORK, make, open};
 use crate::snapshot::lowers::{Layer, Lowers};
 use crate::snapshot::marks::Marks;
 use crate::snapshot::{GraphDirs, Mount, unpack};

@@ -1,0 +1,131 @@
+//! Reading a blob with an eye on its digest: disks forget bits, and what is given out under a digest
+//! must be what it says.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::Blobs;
+use crate::error::{Error, Result};
+use crate::image::digest::{Digest, Hasher};
+use crate::image::image::Blob;
+
+const BUFFER: usize = 256 << 10;
+
+/// A blob that is read from its beginning to its end. If it is not what its digest says, the end
+/// is an error, and the blob is taken from the store.
+pub(crate) struct Checked<'a> {
+    of: &'a Blobs,
+    digest: Digest,
+    file: File,
+    /// None: the digest was found right.
+    hasher: Option<Hasher>,
+    /// Bytes that are still to come.
+    left: u64,
+}
+
+impl Blobs {
+    /// Opens a blob for reading it whole.
+    pub(crate) fn checked(&self, digest: Digest, size: u64) -> Result<Checked<'_>> {
+        let file = self.read(digest)?;
+        Ok(Checked { of: self, digest, file, hasher: Some(Hasher::default()), left: size })
+    }
+
+    /// Reads a blob for no other reason than to see whether it is what its digest says.
+    ///
+    /// # Errors
+    /// [`crate::Kind::System`] if it is not: it is gone from the store then.
+    pub(crate) fn verify(&self, blob: &Blob) -> Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        let mut checked = self.checked(blob.digest, blob.size)?;
+        loop {
+            match checked.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let doing = format_args!("read the blob {}", blob.digest);
+                    return Err(Error::io(doing, error));
+                }
+            }
+        }
+    }
+
+    /// Takes a blob that is not what its digest says from the store, so that nobody takes it for
+    /// whole, and says so.
+    pub(super) fn damaged(&self, digest: Digest) -> Error {
+        let _one_at_a_time = self.lock();
+        let path = self.path(digest);
+        tracing::error!(path = %path.display(), "a blob is not what its digest says; deleting it");
+        if let Err(error) = crate::snapshot::delete::anything(&path) {
+            tracing::error!(path = %path.display(), %error, "it stays");
+        }
+        Error::system(format!(
+            "the blob {digest} was damaged on the disk: pull or load its image again"
+        ))
+    }
+}
+
+impl Read for Checked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read(&mut buffer[..most])?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..count]);
+        }
+        self.left -= count as u64;
+        // The last bytes are not given out before all are known to be right; nor is an end that
+        // comes too early.
+        let ended = self.left == 0 || (count == 0 && most > 0);
+        if ended
+            && let Some(hasher) = self.hasher.take()
+            && (self.left > 0 || hasher.finish() != self.digest)
+        {
+            return Err(io::Error::other(self.of.damaged(self.digest)));
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Blobs, Blob) {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let added = blobs.add(&[7; 100_000]).unwrap();
+        blobs.adopt(&added).unwrap();
+        let blob = added.describe("application/octet-stream");
+        (directory, blobs, blob)
+    }
+
+    #[test]
+    fn a_whole_blob_is_read_to_its_end() {
+        let (_directory, blobs, blob) = store();
+        let mut content = Vec::new();
+        blobs.checked(blob.digest, blob.size).unwrap().read_to_end(&mut content).unwrap();
+        assert_eq!(content, [7; 100_000]);
+        blobs.verify(&blob).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_one_is_an_error_and_gone() {
+        let damages: [fn(&mut Vec<u8>); 4] = [
+            |content| content[50_000] ^= 1,
+            |content| content.truncate(10),
+            Vec::clear,
+            |content| content[99_999] = 0,
+        ];
+        for damage in damages {
+            let (_directory, blobs, blob) = store();
+            let path = blobs.path(blob.digest);
+            let mut content = std::fs::read(&path).unwrap();
+            damage(&mut content);
+            std::fs::write(&path, content).unwrap();
+            let error = blobs.verify(&blob).unwrap_err();
+            assert!(error.to_string().contains("damaged on the disk"), "{error}");
+            assert!(!blobs.has(blob.digest, blob.size));
+            assert!(!path.exists());
+        }
+    }
+}

@@ -4,6 +4,7 @@ use std::io::{Read, Result, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::wait::DEADLINE;
 
@@ -65,6 +66,26 @@ pub fn delete(socket: &Path, path: &str) -> Result<Answer> {
 pub fn post(socket: &Path, path: &str, body: &str) -> Result<Answer> {
     let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     exchange(socket, &(head("POST", path, &fields) + body))
+}
+
+/// Any request with a body of any kind. Nothing need come of it for as long as `patience`.
+///
+/// # Errors
+/// As [`get`].
+pub fn send(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    kind: &str,
+    body: &[u8],
+    patience: Duration,
+) -> Result<Answer> {
+    let fields = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+    let mut stream = connect(socket)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(head(method, path, &fields).as_bytes())?;
+    stream.write_all(body)?;
+    read_answer(stream)
 }
 
 /// `POST path` that promises `length` bytes of JSON, sends `body` and says no more.

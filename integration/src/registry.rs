@@ -81,6 +81,26 @@ impl Registry {
         format!("{}/{name}", self.address)
     }
 
+    /// Has these files in the directory for this registry's certificates while `work` is done. What
+    /// the machine has in /etc is not changed; it looks as if it were.
+    #[track_caller]
+    pub fn with_certificates(&self, host: &Host, files: &[(&str, &Path)], work: impl FnOnce()) {
+        let (upper, inner) = (host.scratch("etc"), host.scratch("etc-work"));
+        let known = upper.join("docker/certs.d").join(&self.address);
+        std::fs::create_dir_all(&known).expect("make the directory for certificates");
+        for (name, file) in files {
+            std::fs::copy(file, known.join(name)).expect("copy the certificate");
+        }
+        let (upper, inner) = (upper.display(), inner.display());
+        let options = format!("lowerdir=/etc,upperdir={upper},workdir={inner}");
+        host.run("mount", &["-t", "overlay", "overlay", "-o", &options, "/etc"]).ok();
+        work();
+        host.run("umount", &["/etc"]).ok();
+        for (name, _) in files {
+            std::fs::remove_file(known.join(name)).expect("take the certificate away");
+        }
+    }
+
     /// Ends it.
     #[track_caller]
     pub fn stop(&mut self) {

@@ -19,11 +19,12 @@ fn two_platforms(host: &Host) -> (Registry, String, String) {
     (registry, name, digest)
 }
 
+/// The kind of each manifest of an answer, and whether it is here.
 fn manifests(answer: &Value) -> Vec<(String, bool)> {
-    let manifests = answer["Manifests"].as_array().expect("a list").iter();
+    let manifests = answer["Manifests"].as_array().into_iter().flatten();
     let shown = manifests.map(|manifest| {
-        let kind = manifest["Kind"].as_str().expect("a text").to_owned();
-        (kind, manifest["Available"].as_bool().expect("a truth"))
+        let kind = manifest["Kind"].as_str().unwrap_or_default().to_owned();
+        (kind, manifest["Available"] == true)
     });
     shown.collect()
 }

@@ -1,7 +1,5 @@
 //! Registries: `pull`, `push`, `login`, `manifest inspect`, with Debian's `docker-registry`.
 
-use std::path::Path;
-
 use rustix::process::Signal;
 use serde_json::json;
 use tare_integration::archive::{DockerArchive, Tar};
@@ -148,7 +146,7 @@ fn a_registry_with_a_private_authority() {
         host.docker(&format!("push {name}")).code(1).stderr_has("certificate");
 
         let authority = [("ca.crt", certificate.authority.as_path())];
-        with_certificates(host, &registry, &authority, || {
+        registry.with_certificates(host, &authority, || {
             host.docker(&format!("push {name}")).code(0);
             host.docker(&format!("rmi {name}")).ok();
             host.docker(&format!("pull {name}")).code(0);
@@ -169,43 +167,20 @@ fn a_registry_that_wants_to_see_a_certificate() {
         let name = registry.image("busybox:1");
         host.docker(&format!("tag busybox {name}")).ok();
         let authority = ("ca.crt", certificate.authority.as_path());
-        with_certificates(host, &registry, &[authority], || {
+        registry.with_certificates(host, &[authority], || {
             host.docker(&format!("push {name}")).code(1).stderr_has("certificate");
         });
         let pair = [authority, ("client.cert", &client), ("client.key", &key)];
-        with_certificates(host, &registry, &pair, || {
+        registry.with_certificates(host, &pair, || {
             host.docker(&format!("push {name}")).code(0);
             host.docker(&format!("rmi {name}")).ok();
             host.docker(&format!("pull {name}")).code(0);
         });
         // A certificate without its key, as docker refuses it.
-        with_certificates(host, &registry, &pair[..2], || {
+        registry.with_certificates(host, &pair[..2], || {
             host.docker(&format!("pull {name}")).code(1).stderr_has("client.key");
         });
     });
-}
-
-/// Has these files in the directory for a registry's certificates while `work` is done. What the
-/// machine has in /etc is not changed; it looks as if it were.
-fn with_certificates(
-    host: &Host,
-    registry: &Registry,
-    files: &[(&str, &Path)],
-    work: impl FnOnce(),
-) {
-    let (upper, inner) = (host.scratch("etc"), host.scratch("etc-work"));
-    let known = upper.join("docker/certs.d").join(&registry.address);
-    std::fs::create_dir_all(&known).expect("make the directory for certificates");
-    for (name, file) in files {
-        std::fs::copy(file, known.join(name)).expect("copy the certificate");
-    }
-    let options = format!("lowerdir=/etc,upperdir={},workdir={}", upper.display(), inner.display());
-    host.run("mount", &["-t", "overlay", "overlay", "-o", &options, "/etc"]).ok();
-    work();
-    host.run("umount", &["/etc"]).ok();
-    for (name, _) in files {
-        std::fs::remove_file(known.join(name)).expect("take the certificate away");
-    }
 }
 
 #[test]

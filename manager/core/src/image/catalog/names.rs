@@ -21,7 +21,7 @@ impl Catalog {
     pub(in crate::image) fn tag(&self, source: &str, name: Reference) -> Result<()> {
         let _one_at_a_time = self.lock_changes();
         let (target, image) = self.read().resolve_target(source)?;
-        self.rename(&[name.clone()], target, image.id)?;
+        self.rename(std::slice::from_ref(&name), target, image.id)?;
         self.tell("tag", image.id, &name.familiar());
         Ok(())
     }

@@ -66,7 +66,8 @@ impl Honest {
         let mut entries = Vec::new();
         for (architecture, layer) in architectures {
             let packed = gzip(layer);
-            let image = self.image_for(architecture, architecture, &[layer.clone()], &[packed]);
+            let image =
+                self.image_for(architecture, architecture, std::slice::from_ref(layer), &[packed]);
             let platform = json!({ "os": "linux", "architecture": architecture });
             entries.push(self.entry(image, &json!({ "platform": platform })));
             let attestation = self.attestation(image);

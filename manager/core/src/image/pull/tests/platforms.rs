@@ -200,7 +200,8 @@ async fn what_is_here_is_asked_for_by_a_look_only() {
 async fn an_image_that_was_here_goes_by_its_manifest_once_it_is_pulled() {
     let mut honest = Honest::default();
     let tree = layer("a", 100);
-    let digest = honest.packed_image("1", &[tree.clone()], &[tree.clone()]);
+    let layers = std::slice::from_ref(&tree);
+    let digest = honest.packed_image("1", layers, layers);
     let config = honest.manifests["1"].1.clone();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
     let config: Digest = config["config"]["digest"].as_str().unwrap().parse().unwrap();

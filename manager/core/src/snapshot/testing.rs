@@ -9,14 +9,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use rustix::fs::CWD;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
-};
+use rustix::mount::{MoveMountFlags, UnmountFlags, mount_bind, move_mount, unmount};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{DriverName, Mount};
+use super::{DriverName, Mount, detached};
 use crate::config::Config;
 use crate::events::Events;
 use crate::image::archive::testing::{Member, tar_of};
@@ -75,7 +72,7 @@ pub(crate) fn open(root: &Path, driver: Option<DriverName>) -> Arc<Images> {
     Images::open(&config, store, Events::new()).unwrap()
 }
 
-/// A container's root, mounted as a shim does it.
+/// A container's root, mounted where programs see it.
 pub(crate) struct Mounted(pub(crate) PathBuf);
 
 impl Mounted {
@@ -86,21 +83,7 @@ impl Mounted {
             mount_bind(&mount.source, &at).unwrap();
             return Self(at);
         }
-        let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-        fsconfig_set_string(&context, "source", mount.source.as_str()).unwrap();
-        for option in &mount.options {
-            match option.split_once('=').unwrap() {
-                ("lowerdir", layers) => {
-                    for layer in layers.split(':') {
-                        fsconfig_set_string(&context, "lowerdir+", layer).unwrap();
-                    }
-                }
-                (key, value) => fsconfig_set_string(&context, key, value).unwrap(),
-            }
-        }
-        fsconfig_create(&context).unwrap();
-        let none = MountAttrFlags::empty();
-        let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none).unwrap();
+        let mount = detached::mount(mount).unwrap();
         move_mount(&mount, "", CWD, &at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).unwrap();
         Self(at)
     }

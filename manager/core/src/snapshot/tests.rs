@@ -131,3 +131,63 @@ async fn the_kernel_sees_what_the_layers_say() {
     std::fs::remove_file(merged.0.join("opaque/new")).unwrap();
     assert_eq!(images.snapshots().usage("box").await.unwrap().bytes, 4);
 }
+
+#[tokio::test]
+async fn the_driver_of_before_is_used_again_and_another_one_leaves_all_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let driver = |images: &crate::image::Images| images.snapshots().driver();
+    let images = testing::open(root.path(), None);
+    assert_eq!(driver(&images), DriverName::Overlay);
+    let tar = tar_of(&[Member::directory("d"), Member::file("d/a", b"a")]);
+    let layered = import(&images, &tar, Some("layered")).await;
+    images.snapshots().prepare("layered", &layered, None).await.unwrap();
+    drop(images);
+
+    let images = testing::open(root.path(), Some(DriverName::Copying));
+    images.snapshots().prepare("copied", &layered, None).await.unwrap();
+    assert_eq!(images.snapshots().mounts("copied").unwrap()[0].kind, "bind");
+    let mounted = |key: &str| {
+        let mounts = images.snapshots().mounts(key).unwrap();
+        Mounted::new(&mounts, root.path().join(key)).names("d")
+    };
+    assert_eq!((mounted("layered"), mounted("copied")), (vec!["a".into()], vec!["a".into()]));
+    let plain = import(&images, &tar_of(&[Member::file("b", b"b")]), Some("plain")).await;
+    drop(images);
+
+    // It made the latest snapshot.
+    let images = testing::open(root.path(), None);
+    assert_eq!(driver(&images), DriverName::Copying);
+    drop(images);
+
+    let images = testing::open(root.path(), Some(DriverName::Overlay));
+    assert_eq!(images.snapshots().mounts("copied").unwrap()[0].kind, "bind");
+    images.snapshots().prepare("again", &layered, None).await.unwrap();
+    let error = images.snapshots().prepare("plain", &plain, None).await.unwrap_err();
+    assert_eq!(error.kind(), crate::Kind::Conflict);
+    assert!(error.to_string().contains("--storage-driver vfs"), "{error}");
+}
+
+#[tokio::test]
+async fn where_overlay_does_not_work_images_are_copied() {
+    // The upper layer of an overlay can't be on another one.
+    let outer = testing::Stage::new(DriverName::Overlay);
+    outer.container(&[tar_of(&[Member::file("a", b"a")])], "outer").await;
+    let mounted = outer.mounted("outer");
+    let root = mounted.0.join("data");
+    std::fs::create_dir(&root).unwrap();
+    let images = testing::open(&root, None);
+    assert_eq!(images.snapshots().driver(), DriverName::Copying);
+    let image = import(&images, &tar_of(&[Member::file("in", b"in")]), Some("inner")).await;
+    images.snapshots().prepare("inner", &image, None).await.unwrap();
+    {
+        let mounts = images.snapshots().mounts("inner").unwrap();
+        let inner = Mounted::new(&mounts, root.join("inner"));
+        assert_eq!(inner.names(""), ["in"]);
+    }
+    drop(images);
+    let mut config = Config::with_roots(&root, &root.join("run"));
+    config.storage_driver = Some(DriverName::Overlay);
+    let store = Arc::new(Store::open(&config.store_file()).unwrap());
+    let error = Snapshots::open(&config, store).err().unwrap();
+    assert!(error.to_string().starts_with("driver not supported"), "{error}");
+}

@@ -79,10 +79,9 @@ pub(crate) trait Driver: Send + Sync {
     fn directories(&self, own: &Path, layers: &[Located]) -> Option<GraphDirs>;
 }
 
-/// A layer's directory, and who filled it.
+/// Where a layer is.
 pub(crate) struct Located {
     pub(super) path: PathBuf,
-    pub(super) driver: DriverName,
 }
 
 /// What a container wrote.
@@ -130,8 +129,7 @@ impl Drivers {
 
     /// Where these snapshots are.
     pub(super) fn locate(&self, stack: &[SnapshotId]) -> Vec<Located> {
-        let located =
-            |id: &SnapshotId| Located { path: self.directories.path(id.number), driver: id.driver };
+        let located = |id: &SnapshotId| Located { path: self.directories.path(id.number) };
         stack.iter().map(located).collect()
     }
 }

@@ -21,6 +21,9 @@ use crate::error::Result;
 use crate::image::archive::{Entry, Writer, path};
 use crate::snapshot::lowers::Seen;
 
+/// Tells the names that an image has in a directory.
+pub(crate) type NamesOfImage<'a> = dyn Fn(&[u8]) -> Result<BTreeSet<Vec<u8>>> + 'a;
+
 /// What the tree is.
 pub(crate) enum Tree<'a> {
     /// What is seen, with things mounted in it: given what is at a place, what is mounted there.
@@ -36,7 +39,7 @@ pub(crate) enum Tree<'a> {
         /// Who made a directory or file.
         made: &'a dyn Fn(&[u8], &Seen) -> Made,
         /// The names that the image has in a directory.
-        names: &'a dyn Fn(&[u8]) -> Result<BTreeSet<Vec<u8>>>,
+        names: &'a NamesOfImage<'a>,
     },
 }
 

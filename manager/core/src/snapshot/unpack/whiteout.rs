@@ -73,7 +73,7 @@ impl Tree {
     /// Overlay takes no notice of an opaque root: hides each thing in it by itself.
     pub(super) fn hide_below_root(&mut self) -> Result<()> {
         for name in &self.lowers.names(b"")? {
-            let place = self.place(&name, Missing::Stop)?;
+            let place = self.place(name, Missing::Stop)?;
             if let Some(place) = place {
                 self.apply_whiteout(&place)?;
             }

@@ -39,10 +39,15 @@ pub(crate) struct Machine {
     pub(crate) account: Account,
 }
 
+/// The scratch directory, if this process is inside already.
+pub(crate) fn scratch() -> Option<PathBuf> {
+    std::env::var_os(INSIDE).map(PathBuf::from)
+}
+
 /// Where this process is inside, gives that machine. Outside, has the bench run inside, cleans up
 /// after it, and gives nothing.
 pub(crate) fn inside(settings: &Settings) -> Option<Machine> {
-    if let Some(scratch) = std::env::var_os(INSIDE).map(PathBuf::from) {
+    if let Some(scratch) = scratch() {
         tree::enter(Some(&settings.tree()), &scratch);
         mount_run();
         let cgroup = name_of(&scratch);

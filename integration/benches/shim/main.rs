@@ -34,7 +34,7 @@ use settings::{Part, Settings};
 fn main() {
     let settings = Settings::read();
     let Some(machine) = machine::inside(&settings) else { return };
-    let mut report = Report::new(settings.format);
+    let mut report = Report::new("shim", settings.format);
     if settings.wants(Part::Calls) {
         let _containerd = Containerd::start(&machine);
         calls::measure(&machine, &settings, &mut report);

@@ -16,6 +16,8 @@ pub(crate) enum Better {
 /// All that was measured.
 #[derive(Debug)]
 pub(crate) struct Report {
+    /// What programs find them under.
+    name: &'static str,
     format: Format,
     rows: Vec<Row>,
 }
@@ -31,8 +33,8 @@ struct Row {
 
 impl Report {
     /// An empty one.
-    pub(crate) fn new(format: Format) -> Report {
-        Report { format, rows: Vec::new() }
+    pub(crate) fn new(name: &'static str, format: Format) -> Report {
+        Report { name, format, rows: Vec::new() }
     }
 
     /// Adds what was measured, contender by contender; for people it is shown at once.
@@ -58,7 +60,7 @@ impl Report {
     pub(crate) fn finish(&self) {
         if self.format == Format::Json {
             let rows: Vec<_> = self.rows.iter().map(Row::json).collect();
-            println!("{:#}", json!({ "shim": rows }));
+            println!("{:#}", json!({ self.name: rows }));
         }
     }
 }

@@ -42,6 +42,14 @@ impl Tar {
         self
     }
 
+    /// Adds a hard link.
+    #[must_use]
+    pub fn hard_link(mut self, path: &str, target: &str) -> Self {
+        let mut header = header(tar::EntryType::Link, 0o644, 0);
+        self.builder.append_link(&mut header, path, target).expect("write to memory");
+        self
+    }
+
     /// Adds a pipe.
     #[must_use]
     pub fn pipe(self, path: &str, mode: u32) -> Self {

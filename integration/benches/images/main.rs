@@ -24,6 +24,8 @@ mod machine;
 mod memory;
 mod pulls;
 mod registry;
+// The other bench has figures of which more is better.
+#[allow(dead_code)]
 #[path = "../shim/report.rs"]
 mod report;
 mod rounds;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use crate::registry::RegistrySettings;
-use crate::snapshot::DriverName;
+use crate::snapshot::{DriverName, Limits};
 
 /// The settings of one manager. Two managers on one machine must differ in both roots, the bridge
 /// and the cgroup parent.
@@ -51,6 +51,11 @@ pub struct Config {
     pub storage_limit: Option<u64>,
     /// How registries are reached.
     pub registry: RegistrySettings,
+    /// The program that unpacks layers, each in a process of its own: it has to begin with
+    /// [`run_if_unpacker`](crate::snapshot::run_if_unpacker). None: this process unpacks.
+    pub unpacker: Option<PathBuf>,
+    /// How large a layer may be.
+    pub layer_limits: Limits,
 }
 
 /// An OCI runtime, called by runc's command line.
@@ -155,6 +160,8 @@ impl Config {
             storage_driver: None,
             storage_limit: None,
             registry: RegistrySettings::default(),
+            unpacker: None,
+            layer_limits: Limits::default(),
         }
     }
 }

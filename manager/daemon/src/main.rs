@@ -23,6 +23,10 @@ use options::{Command, Options};
 use settings::Settings;
 
 fn main() -> ExitCode {
+    // Layers are unpacked by this same program, in processes that do nothing else.
+    if let Some(code) = tare_core::snapshot::run_if_unpacker() {
+        return code;
+    }
     let options = Options::parse();
     match run(options) {
         Ok(code) => code,

@@ -13,7 +13,6 @@ use super::compression::{Compression, Decoder};
 use super::config::{Defaults, HistoryStep, ImageConfig, RootFs};
 use super::digest::{ChainId, DiffId, ImageId};
 use super::image::Layer;
-use super::pipeline::decoded;
 use super::platform::Platform;
 use super::record::{CONFIG, ImageRecord};
 use super::reference::Reference;
@@ -62,7 +61,7 @@ impl Catalog {
         let stack = self.layers.stack(below)?.into_iter().map(Lower::from).collect();
         let mut ingest = self.blobs.create()?;
         let source = Tee { source: storable(archive)?, copy: &mut ingest, begun: false };
-        let done = decoded(source, |chunks| self.layers.unpack(below, stack, chunks))?;
+        let done = self.layers.unpack(below, stack, source, None)?;
         let diff_id = DiffId(done.digest);
         let chain = ChainId::extend(below, diff_id);
         Ok(Received {

@@ -20,7 +20,7 @@ mod load;
 mod manifest;
 mod manifests;
 mod pipe;
-mod pipeline;
+pub(crate) mod pipeline;
 mod platform;
 mod pull;
 mod push;

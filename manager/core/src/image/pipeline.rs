@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use super::archive::unreadable;
 use super::compression::Compression;
@@ -26,30 +26,60 @@ pub(crate) struct Decoded<T> {
     pub(crate) compression: Compression,
 }
 
-/// Runs `work` over the uncompressed content of `source`. `work` must read it to its end.
+/// Runs `work` over the uncompressed content of `source`. `work` must read it to its end. Where the
+/// digest of `source` is `known`, it is the content itself, whatever it looks like.
 ///
 /// # Errors
 /// What `work` fails with; [`crate::Kind::Invalid`] for a damaged stream.
 pub(crate) fn decoded<T>(
     source: impl Read + Send,
+    known: Option<Digest>,
     work: impl FnOnce(&mut Chunks) -> Result<T>,
 ) -> Result<Decoded<T>> {
     let mut source = BufReader::with_capacity(CHUNK, source);
-    let compression = Compression::detect(source.fill_buf().map_err(unreadable)?)?;
-    let (to_hash, hash_from) = sync_channel(DEPTH);
+    let compression = match known {
+        Some(_) => Compression::None,
+        None => Compression::detect(source.fill_buf().map_err(unreadable)?)?,
+    };
     let (to_work, work_from) = sync_channel(DEPTH);
     let (used, spare) = sync_channel(2 * DEPTH);
     thread::scope(|scope| {
-        scope.spawn(|| uncompress(source, compression, to_hash, spare));
-        let hashing = scope.spawn(|| hash(hash_from, to_work));
+        let hashing = match known {
+            Some(digest) => {
+                scope.spawn(|| uncompress(source, compression, to_work, spare));
+                Hashing::Known(digest)
+            }
+            None => {
+                let (to_hash, hash_from) = sync_channel(DEPTH);
+                scope.spawn(|| uncompress(source, compression, to_hash, spare));
+                Hashing::Computed(scope.spawn(|| hash(hash_from, to_work)))
+            }
+        };
         let mut chunks =
             Chunks { from: work_from, used, current: Vec::new(), position: 0, ended: false };
         let outcome = work(&mut chunks)?;
         // The stages before end when nobody takes from them.
         drop(chunks);
-        let digest = hashing.join().map_err(|_| Error::system("the hashing thread died"))?;
+        let digest = hashing.finish()?;
         Ok(Decoded { outcome, digest, compression })
     })
+}
+
+/// Where the digest comes from.
+enum Hashing<'scope> {
+    Known(Digest),
+    Computed(ScopedJoinHandle<'scope, Digest>),
+}
+
+impl Hashing<'_> {
+    fn finish(self) -> Result<Digest> {
+        match self {
+            Self::Known(digest) => Ok(digest),
+            Self::Computed(hashing) => {
+                hashing.join().map_err(|_| Error::system("the hashing thread died"))
+            }
+        }
+    }
 }
 
 fn uncompress<R: BufRead>(
@@ -156,7 +186,7 @@ mod tests {
     fn the_content_comes_whole_with_its_digest() {
         let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let packed = zstd::encode_all(content.as_slice(), 1).unwrap();
-        let decoded = decoded(packed.as_slice(), |chunks| {
+        let decoded = decoded(packed.as_slice(), None, |chunks| {
             let mut all = Vec::new();
             chunks.read_to_end(&mut all).unwrap();
             Ok(all)
@@ -170,7 +200,7 @@ mod tests {
     #[test]
     fn a_stage_that_stops_stops_all() {
         let endless = io::repeat(7);
-        let outcome = decoded(endless, |chunks| {
+        let outcome = decoded(endless, None, |chunks| {
             chunks.fill_buf().map_err(unreadable)?;
             Err::<(), _>(Error::invalid("enough"))
         });
@@ -187,7 +217,7 @@ mod tests {
         }
         let source = io::repeat(0).take(CHUNK as u64 * 3).chain(Broken);
         let outcome =
-            decoded(source, |chunks| io::copy(chunks, &mut io::sink()).map_err(unreadable));
+            decoded(source, None, |chunks| io::copy(chunks, &mut io::sink()).map_err(unreadable));
         assert_eq!(outcome.err().unwrap().kind(), crate::Kind::System);
     }
 }

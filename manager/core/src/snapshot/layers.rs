@@ -1,17 +1,21 @@
 //! Layers: unpacked once, shared by every image and container that has them.
 
 use std::collections::HashMap;
-use std::io::BufRead;
+use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::confined::{Task, Unpacker};
 use super::directory::{Directories, Fresh};
-use super::driver::{DriverName, Drivers, check_stack};
+use super::driver::{DriverName, Drivers, check_stack, unpack};
 use super::hold::{Hold, Holds};
+use super::limits::Limits;
 use super::lowers::Lowers;
 use super::record::{LAYERS, LayerRecord};
 use super::stack::{Lower, SnapshotId};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::image::{ChainId, DiffId};
+use crate::image::pipeline::{Decoded, decoded};
+use crate::image::{ChainId, DiffId, Digest};
 use crate::store::{Store, Transaction};
 
 /// More layers are refused: each costs every container of the image something. Docker's limit is
@@ -23,6 +27,9 @@ pub(crate) struct Layers {
     directories: Arc<Directories>,
     pub(super) drivers: Arc<Drivers>,
     store: Arc<Store>,
+    /// What unpacks in a process of its own; none: this process does.
+    unpacker: Option<Unpacker>,
+    limits: Limits,
     records: Mutex<HashMap<ChainId, LayerRecord>>,
     holds: Arc<Holds<ChainId>>,
     /// Held from the look at the records to the commit that changes them.
@@ -47,6 +54,7 @@ pub(crate) struct NewLayer {
 
 impl Layers {
     pub(super) fn open(
+        config: &Config,
         directories: Arc<Directories>,
         drivers: Arc<Drivers>,
         store: Arc<Store>,
@@ -62,7 +70,16 @@ impl Layers {
             }
         }
         let (records, changes) = (Mutex::new(records), Mutex::new(()));
-        Ok(Self { directories, drivers, store, records, holds: Holds::new(), changes })
+        Ok(Self {
+            directories,
+            drivers,
+            store,
+            unpacker: config.unpacker.clone().map(Unpacker),
+            limits: config.layer_limits,
+            records,
+            holds: Holds::new(),
+            changes,
+        })
     }
 
     /// Keeps these layers, there or still to come, from being collected.
@@ -111,14 +128,16 @@ impl Layers {
         Ok(Lowers::new(stack, &self.drivers))
     }
 
-    /// Unpacks a layer over `stack`, uppermost first, the top one of which is `below`; some of it
-    /// may be on its way still. Nothing is synced.
+    /// Uncompresses and unpacks a layer over `stack`, uppermost first, the top one of which is
+    /// `below`; some of it may be on its way still. Where the digest of `source` is `known`, it is
+    /// not compressed, and not hashed again. Nothing is synced.
     pub(crate) fn unpack(
         &self,
         below: Option<ChainId>,
         stack: Vec<Lower>,
-        archive: &mut dyn BufRead,
-    ) -> Result<Unpacked> {
+        source: impl Read + Send,
+        known: Option<Digest>,
+    ) -> Result<Decoded<Unpacked>> {
         if stack.len() >= MOST_LAYERS {
             return Err(Error::invalid(format!("max depth exceeded: {MOST_LAYERS} layers")));
         }
@@ -130,8 +149,20 @@ impl Layers {
         });
         check_stack(driver, &here.collect::<Vec<_>>())?;
         let fresh = self.directories.fresh()?;
-        let size = driver.unpack(archive, fresh.path(), Lowers::new(stack, &self.drivers))?;
-        Ok(Unpacked { fresh, driver: driver.name(), below, size })
+        let lowers = Lowers::new(stack, &self.drivers);
+        let done = match &self.unpacker {
+            Some(unpacker) => {
+                let (driver, into, limits) = (driver.name(), fresh.path(), self.limits);
+                let task = Task { driver, into, lowers: &lowers, known, limits };
+                unpacker.unpack(&task, source)?
+            }
+            None => decoded(source, known, |chunks| {
+                let archive = &mut self.limits.watch(chunks);
+                unpack(driver.name(), archive, fresh.path(), &lowers, &self.limits)
+            })?,
+        };
+        let outcome = Unpacked { fresh, driver: driver.name(), below, size: done.outcome };
+        Ok(Decoded { outcome, digest: done.digest, compression: done.compression })
     }
 
     /// Records new layers, which must be durable, in one transaction with `others`. A layer that

@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::driver::Drivers;
+use super::lookup::{Below, Likeness, Lookup};
 use super::marks::Marks;
 use super::stack::Lower;
 use crate::error::{Error, Result};
@@ -29,18 +30,6 @@ pub(crate) struct Layer {
     pub(crate) root: OwnedFd,
     /// How it says what is gone.
     pub(crate) marks: Marks,
-}
-
-/// What the lower layers together have at a path.
-pub(crate) enum Below {
-    /// A directory, open for reading.
-    Directory(OwnedFd),
-    /// A symbolic link and its target.
-    Symlink(Vec<u8>),
-    /// A regular file, open for reading.
-    File(OwnedFd),
-    /// Nothing, nothing that is seen, or nothing of use here.
-    Nothing,
 }
 
 /// Something of the lower layers, as a handle that opens nothing.
@@ -71,11 +60,6 @@ impl Lowers {
         Self(layers.into_iter().map(beneath).collect())
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -92,22 +76,6 @@ impl Lowers {
     pub(crate) fn root(&self) -> Result<Option<BorrowedFd<'_>>> {
         let top = self.each().next().transpose()?;
         Ok(top.map(|layer| layer.root.as_fd()))
-    }
-
-    /// What they have at the plain path `path`, if that is of use to whoever unpacks.
-    pub(crate) fn find(&self, path: &[u8]) -> Result<Below> {
-        let Some((layer, Seen { handle, stat })) = self.topmost(path)? else {
-            return Ok(Below::Nothing);
-        };
-        Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Below::Directory(open(layer, path)?),
-            FileType::RegularFile => Below::File(open(layer, path)?),
-            FileType::Symlink => {
-                let target = rustix::fs::readlinkat(&handle, "", Vec::new()).map_err(failed)?;
-                Below::Symlink(target.into_bytes())
-            }
-            _ => Below::Nothing,
-        })
     }
 
     /// What they have at the plain path `path`.
@@ -154,6 +122,34 @@ impl Lowers {
             }
         }
         Ok(None)
+    }
+}
+
+impl Lookup for Lowers {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, path: &[u8]) -> Result<Below> {
+        let Some((layer, Seen { handle, stat })) = self.topmost(path)? else {
+            return Ok(Below::Nothing);
+        };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Below::Directory(Likeness::of(open(layer, path)?.as_fd())?),
+            FileType::RegularFile => {
+                let file = open(layer, path)?;
+                Below::File(Likeness::of(file.as_fd())?, file)
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&handle, "", Vec::new()).map_err(failed)?;
+                Below::Symlink(target.into_bytes())
+            }
+            _ => Below::Nothing,
+        })
+    }
+
+    fn names(&self) -> Result<BTreeSet<Vec<u8>>> {
+        Lowers::names(self, b"")
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::confined::privileged;
 use crate::error::{Error, Result};
 
 /// The attribute by which overlay hides what lies below a directory.
@@ -71,13 +72,14 @@ impl Marks {
 
     /// Makes the open directory hide what the layers below have in it.
     pub(crate) fn make_opaque(self, directory: BorrowedFd<'_>) -> Result<()> {
-        let made = match self {
-            Self::Overlay => rustix::fs::fsetxattr(directory, OPAQUE, b"y", XattrFlags::empty()),
+        match self {
+            Self::Overlay => privileged::make_opaque(directory),
             Self::Plain => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                rustix::fs::openat(directory, HIDES, flags, Mode::RUSR).map(drop)
+                rustix::fs::openat(directory, HIDES, flags, Mode::RUSR)
+                    .map(drop)
+                    .map_err(|errno| Error::io("mark the directory as opaque", errno.into()))
             }
-        };
-        made.map_err(|errno| Error::io("mark the directory as opaque", errno.into()))
+        }
     }
 }

@@ -10,6 +10,7 @@
 //! swept at the next start.
 
 pub(crate) mod compare;
+pub(crate) mod confined;
 pub(crate) mod delete;
 pub(crate) mod detached;
 mod directory;
@@ -17,6 +18,8 @@ mod driver;
 mod gone;
 mod hold;
 mod layers;
+mod limits;
+pub(crate) mod lookup;
 pub(crate) mod lowers;
 pub(crate) mod marks;
 pub(crate) mod pack;
@@ -48,10 +51,12 @@ pub(crate) use directory::private_directory;
 pub(crate) use driver::Written;
 pub(crate) use hold::{Hold, Holds};
 pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
-pub(crate) use stack::{Expected, Lower, Promise, SnapshotId, promise};
+pub(crate) use stack::{Expected, Lower, Promise, promise};
 pub(crate) use upper::Upper;
 
+pub use confined::run_if_unpacker;
 pub use driver::DriverName;
+pub use limits::Limits;
 
 use directory::Directories;
 use driver::Drivers;
@@ -102,7 +107,7 @@ impl Snapshots {
         let directories = Directories::open(config.data_root.join("snapshots"))?;
         let latest = record::latest_driver(&store)?;
         let drivers = Drivers::open(Arc::clone(&directories), config.storage_driver, latest)?;
-        let layers = Layers::open(Arc::clone(&directories), drivers, Arc::clone(&store))?;
+        let layers = Layers::open(config, Arc::clone(&directories), drivers, Arc::clone(&store))?;
         let layers = Arc::new(layers);
         let writable = WritableLayers::open(Arc::clone(&directories), store, layers)?;
         Ok(Self { directories, writable: Arc::new(writable) })

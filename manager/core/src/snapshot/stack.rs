@@ -34,6 +34,13 @@ impl Lower {
     }
 }
 
+impl Lower {
+    /// Whether it will never be there.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Coming(expected) if expected.is_broken())
+    }
+}
+
 impl From<SnapshotId> for Lower {
     fn from(id: SnapshotId) -> Self {
         Self::Here(id)
@@ -79,6 +86,11 @@ impl Drop for Promise {
 }
 
 impl Expected {
+    /// Whether the promise was broken.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(*self.0.lock(), State::Broken)
+    }
+
     /// Which snapshot the layer has become. Blocks until that is known.
     ///
     /// # Errors

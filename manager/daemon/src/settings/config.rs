@@ -27,6 +27,8 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
 
     config.shim = values.shim.unwrap_or_else(|| beside_this_program(&config.shim));
     config.init = values.init_path.unwrap_or_else(|| beside_this_program(&config.init));
+    // This very program, whatever has become of its file.
+    config.unpacker = Some(PathBuf::from("/proc/self/exe"));
     for runtime in config.runtimes.values_mut() {
         runtime.path = beside_this_program(&runtime.path);
     }
@@ -70,6 +72,11 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     if let Some(text) = values.default_shm_size {
         config.shm_size = size::bytes(&text).map_err(|e| Error::setting("default-shm-size", e))?;
     }
+    let limits = &mut config.layer_limits;
+    if let Some(text) = values.max_layer_size {
+        limits.bytes = size::bytes(&text).map_err(|e| Error::setting("max-layer-size", e))?;
+    }
+    limits.members = values.max_layer_files.unwrap_or(limits.members);
     config.labels = labels(values.labels.unwrap_or_default())?;
     Ok(config)
 }

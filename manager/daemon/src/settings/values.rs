@@ -153,6 +153,12 @@ pub(crate) struct Values {
     /// How often something is tried before it counts as failed [default: 5]
     #[arg(long, value_name = "NUMBER", global = true, help_heading = "Registries")]
     pub max_download_attempts: Option<u32>,
+    /// The size of a layer's archive, uncompressed, above which it is refused [default: 256g]
+    #[arg(long, value_name = "SIZE", global = true, help_heading = "Registries")]
+    pub max_layer_size: Option<String>,
+    /// The number of files in a layer above which it is refused [default: 16777216]
+    #[arg(long, value_name = "NUMBER", global = true, help_heading = "Registries")]
+    pub max_layer_files: Option<u64>,
     /// The proxy on the way to http:// addresses [default: HTTP_PROXY of the environment]
     #[arg(long, value_name = "URL", global = true, help_heading = "Registries")]
     pub http_proxy: Option<String>,

@@ -4,7 +4,8 @@
 use rustix::fs::{FileType, Stat};
 
 use crate::snapshot::compare::differ;
-use crate::snapshot::lowers::{Below, Lowers, Seen};
+use crate::snapshot::lookup::{Below, Lookup};
+use crate::snapshot::lowers::{Lowers, Seen};
 use crate::snapshot::pack::Made;
 
 /// Empty files that are covered while the container runs, or that say that it is one.
@@ -49,13 +50,11 @@ impl<'a> MadeByStart<'a> {
 
     /// Whether a directory has the owner and mode of the image's, or of a new one of root's.
     fn is_as_it_was(&self, path: &[u8], stat: &Stat) -> bool {
-        let facts = |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid);
+        let facts = (stat.st_mode & 0o7777, stat.st_uid, stat.st_gid);
         match self.lowers.find(path) {
-            Ok(Below::Directory(below)) => {
-                rustix::fs::fstat(below).is_ok_and(|below| facts(&below) == facts(stat))
-            }
-            Ok(Below::Nothing) => facts(stat) == (FileType::Directory.as_raw_mode() | 0o755, 0, 0),
-            Ok(Below::Symlink(_) | Below::File(_)) | Err(_) => false,
+            Ok(Below::Directory(below)) => (below.mode, below.uid, below.gid) == facts,
+            Ok(Below::Nothing) => facts == (0o755, 0, 0),
+            Ok(Below::Symlink(_) | Below::File(..)) | Err(_) => false,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! layer below it only ever waits for what was begun before.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::{self, BufReader};
+use std::io;
 use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -23,9 +23,6 @@ use crate::image::digest::{ChainId, DiffId, Digest};
 use crate::image::image::Layer;
 use crate::image::pipeline::decoded;
 use crate::snapshot::{Expected, Lower, NewLayer, Promise, promise};
-
-/// Bytes that are read at once.
-const BUFFER: usize = 256 << 10;
 
 /// The layers of some images, unpacked.
 pub(super) struct Unpacked {
@@ -143,20 +140,15 @@ impl Catalog {
         let plain = blob.digest == diff_id.digest();
         let in_layer = |error: Error| error.while_doing(format_args!("layer {position}"));
         let (compression, digest, new) = match task {
-            Task::Unpack { stack, promise } if plain => {
-                let mut source = BufReader::with_capacity(BUFFER, open()?);
-                let unpacked = self.layers.unpack(below, stack, &mut source).map_err(in_layer)?;
-                (Compression::None, blob.digest, Some((unpacked, promise)))
-            }
             Task::Unpack { stack, promise } => {
-                let done = decoded(open()?, |chunks| self.layers.unpack(below, stack, chunks))
-                    .map_err(in_layer)?;
+                let known = plain.then_some(blob.digest);
+                let done = self.layers.unpack(below, stack, open()?, known).map_err(in_layer)?;
                 (done.compression, done.digest, Some((done.outcome, promise)))
             }
             Task::Verify if plain => (Compression::None, blob.digest, None),
             Task::Verify => {
                 let all = |chunks: &mut _| io::copy(chunks, &mut io::sink()).map_err(unreadable);
-                let done = decoded(open()?, all).map_err(in_layer)?;
+                let done = decoded(open()?, None, all).map_err(in_layer)?;
                 (done.compression, done.digest, None)
             }
         };

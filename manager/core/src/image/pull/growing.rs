@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How often a reader that waits looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Bytes after which a reader is woken: what comes from the network comes in small pieces.
+const STRIDE: u64 = 256 << 10;
+
 /// The file, as far as it is there.
 #[derive(Default)]
 pub(super) struct Growing {
@@ -68,8 +71,11 @@ impl Writer {
     pub(super) fn show(&self, file: &Arc<File>, length: u64) {
         let mut state = self.0.lock();
         state.file.get_or_insert_with(|| Arc::clone(file));
+        let strode = length / STRIDE > state.length / STRIDE;
         state.length = length;
-        self.0.changed.notify_all();
+        if strode {
+            self.0.changed.notify_all();
+        }
     }
 
     /// All of it is there.
@@ -94,7 +100,8 @@ impl Reader {
             if self.given_up.load(Ordering::Relaxed) {
                 return Err(io::Error::other("it was given up"));
             }
-            if state.length > self.position {
+            let strode = state.length / STRIDE > self.position / STRIDE;
+            if strode || (state.end.is_some() && state.length > self.position) {
                 self.file.clone_from(&state.file);
                 return Ok(state.length - self.position);
             }

@@ -11,12 +11,12 @@ use super::download::{Download, Transfer};
 use super::flights::Flight;
 use super::plan::{Layers, Planned};
 use super::steps::{LayerStep, Step};
-use super::unpack::{Place, Unpacked};
-use crate::error::{Error, Result};
+use super::unpack::Unpacking;
+use crate::error::Result;
 use crate::image::blobs::Fetched;
 use crate::image::digest::{ChainId, Digest};
-use crate::image::image::{Blob, Layer};
-use crate::snapshot::{Hold, NewLayer, SnapshotId};
+use crate::image::image::Layer;
+use crate::snapshot::{Hold, NewLayer};
 
 /// How often it is told how far a layer is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -69,60 +69,13 @@ impl Layers {
 }
 
 impl Work<'_> {
-    /// Unpacks the layers that are not unpacked, lowest first.
-    async fn stack(
-        &self,
-        planned: &[Planned],
-        downloads: &[Option<Arc<Flight<Download>>>],
-    ) -> Result<(Vec<Layer>, Vec<Arc<NewLayer>>)> {
-        let (mut layers, mut new) = (Vec::<Layer>::new(), Vec::new());
-        // The layers so far, uppermost first.
-        let mut stack: Vec<SnapshotId> = Vec::new();
-        for (planned, download) in planned.iter().zip(downloads) {
-            let known = self.images.catalog.layers.find(planned.chain_id);
-            let (snapshot, size, blob) = match (known, download) {
-                (Some(record), None) => {
-                    let here = planned.here.clone().unwrap_or_else(|| planned.described());
-                    (record.snapshot(), record.size, here)
-                }
-                (Some(record), Some(download)) => {
-                    download.done().await?;
-                    self.tell_of(planned, LayerStep::Complete).await?;
-                    (record.snapshot(), record.size, planned.described())
-                }
-                (None, Some(download)) => {
-                    let below = layers.last().map(|layer| layer.chain_id);
-                    let place = Place {
-                        chain: planned.chain_id,
-                        diff_id: planned.diff_id,
-                        below,
-                        stack: stack.clone(),
-                    };
-                    let Unpacked { layer, media_type } =
-                        self.unpack(planned, download, place).await?;
-                    let (snapshot, size) = (layer.unpacked.snapshot(), layer.unpacked.size);
-                    new.push(layer);
-                    let blob = Blob { media_type: media_type.to_owned(), ..planned.described() };
-                    (snapshot, size, blob)
-                }
-                (None, None) => {
-                    return Err(Error::system(format!("the layer {} is gone", planned.chain_id)));
-                }
-            };
-            stack.insert(0, snapshot);
-            let Planned { diff_id, chain_id, .. } = *planned;
-            layers.push(Layer { diff_id, chain_id, blob, size });
-        }
-        Ok((layers, new))
-    }
-
-    async fn unpack(
+    /// Tells how an unpacking goes, to its end.
+    pub(super) async fn follow_unpacking(
         &self,
         planned: &Planned,
-        download: &Arc<Flight<Download>>,
-        place: Place,
-    ) -> Result<Unpacked> {
-        let flight = self.images.transfers.unpack(self, download, place);
+        download: &Flight<Download>,
+        flight: Arc<Flight<Unpacking>>,
+    ) -> Result<()> {
         let done = flight.done();
         tokio::pin!(done);
         let mut ticks = ticks();
@@ -143,9 +96,7 @@ impl Work<'_> {
         }
         let size = planned.wanted.size;
         self.tell_of(planned, LayerStep::Extracting { current: size, total: size }).await?;
-        self.tell_of(planned, LayerStep::Complete).await?;
-        let unpacked = flight.about().unpacked().cloned();
-        unpacked.ok_or_else(|| Error::system(format!("the layer {} is gone", planned.chain_id)))
+        self.tell_of(planned, LayerStep::Complete).await
     }
 
     /// Tells how a download goes, to its end.
@@ -179,7 +130,7 @@ impl Work<'_> {
         self.tell_of(planned, LayerStep::Downloaded).await
     }
 
-    async fn tell_of(&self, planned: &Planned, step: LayerStep) -> Result<()> {
+    pub(super) async fn tell_of(&self, planned: &Planned, step: LayerStep) -> Result<()> {
         self.tell(Step::Layer { blob: planned.wanted.digest, step }).await
     }
 }

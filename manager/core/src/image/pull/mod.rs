@@ -15,6 +15,7 @@ mod listed;
 mod plan;
 mod recording;
 mod resolve;
+mod stack;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -65,13 +66,18 @@ pub(super) struct Transfers {
     unpackings: Flights<ChainId, Unpacking>,
     /// One for each layer that may be fetched at the same time.
     permits: Arc<Semaphore>,
+    /// One for each layer that may be unpacked at the same time.
+    turns: Arc<Semaphore>,
 }
 
 impl Transfers {
     /// Nothing is under way; `downloads` layers may be at the same time.
     pub(super) fn new(downloads: usize) -> Self {
         let permits = Arc::new(Semaphore::new(downloads.max(1)));
-        Self { downloads: Flights::default(), unpackings: Flights::default(), permits }
+        // One more than the machine has work for: some wait for others.
+        let at_once = std::thread::available_parallelism().map_or(2, |count| count.get() + 1);
+        let turns = Arc::new(Semaphore::new(at_once));
+        Self { downloads: Flights::default(), unpackings: Flights::default(), permits, turns }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::download::Download;
 use super::flights::Flight;
@@ -12,13 +12,14 @@ use super::{Transfers, Work};
 use crate::error::{Error, Result};
 use crate::image::blobs::Fetched;
 use crate::image::digest::{ChainId, DiffId};
-use crate::image::pipeline::decoded;
-use crate::snapshot::{Layers, Lower, NewLayer, SnapshotId};
+use crate::snapshot::{Expected, Layers, Lower, NewLayer, promise};
 
 /// An unpacking as everyone sees it who waits for it.
 pub(super) struct Unpacking {
     /// Bytes of the blob that are unpacked.
     pub(super) current: watch::Receiver<u64>,
+    /// The layer, for those upon it.
+    pub(super) expected: Expected,
     outcome: Arc<OnceLock<Unpacked>>,
 }
 
@@ -36,7 +37,7 @@ pub(super) struct Place {
     pub(super) diff_id: DiffId,
     pub(super) below: Option<ChainId>,
     /// The layers below, uppermost first.
-    pub(super) stack: Vec<SnapshotId>,
+    pub(super) stack: Vec<Lower>,
 }
 
 impl Unpacking {
@@ -53,19 +54,22 @@ impl Transfers {
         work: &Work<'_>,
         download: &Arc<Flight<Download>>,
         place: Place,
+        turn: OwnedSemaphorePermit,
     ) -> Arc<Flight<Unpacking>> {
         self.unpackings.join(place.chain, || {
             let (tell, current) = watch::channel(0);
             let outcome = Arc::new(OnceLock::new());
+            let (promise, expected) = promise();
             let layers = Arc::clone(&work.images.catalog.layers);
-            let job = Job { layers, download: Arc::clone(download), place };
+            let job = Job { layers, download: Arc::clone(download), place, turn };
             let set = Arc::clone(&outcome);
             let work = async move {
                 let unpacked = job.run(tell).await?;
+                promise.keep(unpacked.layer.unpacked.snapshot());
                 let _ = set.set(unpacked);
                 Ok(())
             };
-            (Unpacking { current, outcome }, work)
+            (Unpacking { current, expected, outcome }, work)
         })
     }
 }
@@ -74,6 +78,8 @@ struct Job {
     layers: Arc<Layers>,
     download: Arc<Flight<Download>>,
     place: Place,
+    /// Its turn lasts until it is done.
+    turn: OwnedSemaphorePermit,
 }
 
 impl Job {
@@ -84,10 +90,9 @@ impl Job {
         let content = Arc::clone(&self.download.about().content);
         let source = Counted { inner: content.reader(given_up), tell, count: 0 };
         let layers = self.layers;
-        let unpacking = tokio::task::spawn_blocking(move || {
-            let stack = stack.into_iter().map(Lower::from).collect();
-            decoded(source, |chunks| layers.unpack(below, stack, chunks))
-        });
+        let (_turn, waited_for) = (self.turn, stack.clone());
+        let unpacking =
+            tokio::task::spawn_blocking(move || layers.unpack(below, stack, source, None));
         let died = |error| Error::system("an unpacking's task died").caused_by(error);
         let done = match unpacking.await.map_err(died)? {
             Ok(done) => done,
@@ -96,7 +101,9 @@ impl Job {
                 if content.is_stopped() {
                     self.download.done().await?;
                 }
-                discard(&self.download)?;
+                if !waited_for.iter().any(Lower::is_broken) {
+                    discard(&self.download)?;
+                }
                 return Err(error.while_doing("failed to register layer"));
             }
         };

@@ -2,7 +2,6 @@
 //! with marks that any file system can hold; a container has a whole copy of its image, made layer
 //! by layer. Where the file system can share data between files, the copy takes next to no room.
 
-use std::io::BufRead;
 use std::path::Path;
 
 use super::lay::{How, lay};
@@ -11,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::snapshot::directory::{FILES, open};
 use crate::snapshot::lowers::{Layer, Lowers};
 use crate::snapshot::marks::Marks;
-use crate::snapshot::{GraphDirs, Mount, unpack};
+use crate::snapshot::{GraphDirs, Mount};
 
 /// The driver.
 pub(super) struct Copying;
@@ -27,10 +26,6 @@ impl Driver for Copying {
 
     fn stands_on(&self, _: DriverName) -> bool {
         true
-    }
-
-    fn unpack(&self, archive: &mut dyn BufRead, into: &Path, lowers: Lowers) -> Result<u64> {
-        unpack::unpack(archive, open(&into.join(FILES))?, lowers, Marks::Plain)
     }
 
     fn open(&self, layer: &Path) -> Result<Layer> {

@@ -4,8 +4,8 @@ mod choice;
 mod copying;
 mod lay;
 mod overlay;
+mod unpacking;
 
-use std::io::BufRead;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use super::lowers::{Layer, Lowers};
 use super::stack::SnapshotId;
 use super::{GraphDirs, Mount};
 use crate::error::{Error, Result};
+
+pub(super) use unpacking::unpack;
 
 /// The drivers, under docker's names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,7 +34,7 @@ pub enum DriverName {
 
 /// What keeps snapshots on disk, each in a directory of its own that the caller makes and deletes.
 ///
-/// Life of a layer: [`unpack`](Self::unpack) fills an empty snapshot with an archive, over layers
+/// Life of a layer: [`unpack`] fills an empty snapshot with an archive, over layers
 /// that may themselves still be on their way; [`open`](Self::open) shows it to whoever looks at it
 /// from above. It is never changed again.
 ///
@@ -52,14 +54,6 @@ pub(crate) trait Driver: Send + Sync {
 
     /// Whether it can use layers that the driver `other` made.
     fn stands_on(&self, other: DriverName) -> bool;
-
-    /// Unpacks an archive as a layer upon `lowers`. `into` has an empty directory `fs`. Returns the
-    /// bytes of the files in it. Nothing is synced to disk.
-    ///
-    /// # Errors
-    /// [`crate::Kind::Invalid`] for an archive that is no layer, [`crate::Kind::Exhausted`] for a
-    /// full disk. The snapshot is half filled then.
-    fn unpack(&self, archive: &mut dyn BufRead, into: &Path, lowers: Lowers) -> Result<u64>;
 
     /// Opens a layer that it made.
     fn open(&self, layer: &Path) -> Result<Layer>;

@@ -12,8 +12,9 @@ use super::walk::Missing;
 use super::whiteout::{self, Mark};
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Entry, EntryKind};
+use crate::snapshot::confined::privileged;
 
-impl Tree {
+impl Tree<'_> {
     /// Puts `entry`, whose data is next in `archive`, where it belongs. Returns its bytes.
     pub(super) fn apply<R: BufRead>(
         &mut self,
@@ -29,9 +30,10 @@ impl Tree {
         }
         match &entry.kind {
             EntryKind::File { size, segments } => {
-                let file = self.create(&place)?;
+                let mode = self.first_mode(&entry);
+                let file = self.create(&place, mode.unwrap_or(Mode::RUSR | Mode::WUSR))?;
                 super::file::fill(file.as_fd(), *size, segments.as_deref(), archive)?;
-                metadata::set_on_file(file.as_fd(), &entry)?;
+                metadata::set_on_file(file.as_fd(), &entry, mode)?;
                 return Ok(*size);
             }
             EntryKind::Directory => self.apply_directory(&place, &entry)?,
@@ -62,17 +64,27 @@ impl Tree {
         }
         let root = self.root();
         metadata::change_owner(root.as_fd(), b".", entry.uid, entry.gid)?;
-        metadata::set_on_file(root.as_fd(), entry)?;
+        metadata::set_on_file(root.as_fd(), entry, None)?;
+        self.note_attributes(&entry.attributes);
         self.set_late(Vec::new(), Late::of(entry))
     }
 
+    /// The mode that the file `entry` can be made with, if it then need not be set: nothing that
+    /// comes later may take bits away.
+    fn first_mode(&self, entry: &Entry) -> Option<Mode> {
+        let is_plain = entry.mode & 0o7000 == 0 && (entry.uid, entry.gid) == (0, 0);
+        let acl = |(name, _): &(Vec<u8>, Vec<u8>)| name.starts_with(metadata::ACL);
+        let exact = self.modes_are_exact && is_plain && !entry.attributes.iter().any(acl);
+        exact.then(|| Mode::from_raw_mode(entry.mode))
+    }
+
     /// Creates a file where nothing is or what is there is replaced.
-    pub(super) fn create(&mut self, place: &Place) -> Result<std::os::fd::OwnedFd> {
+    pub(super) fn create(&mut self, place: &Place, mode: Mode) -> Result<std::os::fd::OwnedFd> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let name = place.name.clone();
         self.in_place_of_anything(place, "create the file", |directory| {
-            rustix::fs::openat(directory, name.as_slice(), flags, Mode::RUSR | Mode::WUSR)
+            rustix::fs::openat(directory, name.as_slice(), flags, mode)
         })
     }
 
@@ -84,8 +96,14 @@ impl Tree {
             && let Some((_, directory)) = self.directory(&path, Missing::Stop)?
         {
             metadata::set_attributes(directory.as_fd(), &entry.attributes)?;
+            self.note_attributes(&entry.attributes);
         }
         self.set_late(path, Late::of(entry))
+    }
+
+    /// What a directory's list of access says of new files in it counts more than how they are made.
+    pub(super) fn note_attributes(&mut self, attributes: &[(Vec<u8>, Vec<u8>)]) {
+        self.modes_are_exact &= !attributes.iter().any(|(name, _)| name.starts_with(metadata::ACL));
     }
 
     fn apply_symlink(&mut self, place: &Place, target: &[u8], entry: &Entry) -> Result<()> {
@@ -106,11 +124,18 @@ impl Tree {
         (major, minor): (u32, u32),
         entry: &Entry,
     ) -> Result<()> {
-        let device = rustix::fs::makedev(major, minor);
         let name = place.name.clone();
-        self.in_place_of_anything(place, "make the device", |directory| {
-            rustix::fs::mknodat(directory, name.as_slice(), kind, Mode::empty(), device)
-        })?;
+        if kind == FileType::Fifo {
+            self.in_place_of_anything(place, "make the pipe", |directory| {
+                let none = rustix::fs::makedev(0, 0);
+                rustix::fs::mknodat(directory, name.as_slice(), kind, Mode::empty(), none)
+            })?;
+        } else {
+            // Not every process that unpacks may make devices.
+            self.clear(place)?;
+            let is_block = kind == FileType::BlockDevice;
+            privileged::make_device(place.directory.as_fd(), &name, is_block, (major, minor))?;
+        }
         metadata::set_by_name(place.directory.as_fd(), &place.name, entry, Some(entry.mode))
     }
 

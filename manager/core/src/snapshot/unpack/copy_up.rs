@@ -10,9 +10,9 @@ use super::metadata::{self, failed};
 use super::tree::{Place, Tree};
 use super::walk::Missing;
 use crate::error::{Error, Result};
-use crate::snapshot::lowers::Below;
+use crate::snapshot::lookup::Below;
 
-impl Tree {
+impl Tree<'_> {
     /// Copies the regular file that the lower layers have at `target` to the same place in this
     /// one. `None`: they have none.
     pub(super) fn copy_up(&mut self, target: &[u8]) -> Result<Option<Place>> {
@@ -23,21 +23,19 @@ impl Tree {
         if self.is_hidden(&path) {
             return Ok(None);
         }
-        let Below::File(original) = self.lowers.find(&path)? else {
+        let Below::File(likeness, content) = self.lowers.find(&path)? else {
             return Ok(None);
         };
-        let stat = rustix::fs::fstat(&original).map_err(|errno| failed("look below", errno))?;
-        let attributes = metadata::attributes(original.as_fd())?;
-        let mut copy = File::from(self.create(&place)?);
-        io::copy(&mut File::from(original), &mut copy)
+        let mut copy = File::from(self.create(&place, Mode::RUSR | Mode::WUSR)?);
+        io::copy(&mut File::from(content), &mut copy)
             .map_err(|error| Error::io("copy the file that it links to", error))?;
-        let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let (owner, group) = (Uid::from_raw(likeness.uid), Gid::from_raw(likeness.gid));
         rustix::fs::fchown(&copy, Some(owner), Some(group))
             .map_err(|errno| failed("set the owner", errno))?;
-        rustix::fs::fchmod(&copy, Mode::from_raw_mode(stat.st_mode & 0o7777))
+        rustix::fs::fchmod(&copy, Mode::from_raw_mode(likeness.mode))
             .map_err(|errno| failed("set the mode", errno))?;
-        metadata::set_attributes(copy.as_fd(), &attributes)?;
-        rustix::fs::futimens(&copy, &metadata::times(metadata::modified(&stat)))
+        metadata::set_attributes(copy.as_fd(), &likeness.attributes)?;
+        rustix::fs::futimens(&copy, &metadata::times(likeness.modified()))
             .map_err(|errno| failed("set the time", errno))?;
         self.remember(&path)?;
         self.copied.insert(path);

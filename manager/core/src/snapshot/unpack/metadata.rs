@@ -7,6 +7,10 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::image::archive::{Entry, ModifiedAt};
+use crate::snapshot::lookup::Likeness;
+
+/// What the attributes that are lists of access begin with.
+pub(super) const ACL: &[u8] = b"system.posix_acl_";
 
 /// Attributes that a layer may set. Overlay's own (`trusted.overlay.`, `user.overlay.`) would
 /// redirect lookups; labels of security modules belong to the host.
@@ -36,8 +40,8 @@ impl Late {
         Self { mode: 0o755, modified: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW } }
     }
 
-    pub(super) fn like(stat: &Stat) -> Self {
-        Self { mode: stat.st_mode & 0o7777, modified: modified(stat) }
+    pub(super) fn like(other: &Likeness) -> Self {
+        Self { mode: other.mode, modified: other.modified() }
     }
 
     /// Gives it to the directory.
@@ -51,13 +55,20 @@ impl Late {
 
 /// Sets all that `entry` says on the open file `file`. The owner goes first: changing it takes
 /// setuid bits and capabilities away.
-pub(super) fn set_on_file(file: BorrowedFd<'_>, entry: &Entry) -> Result<()> {
+/// A mode that it was `made_with` is not set again.
+pub(super) fn set_on_file(
+    file: BorrowedFd<'_>,
+    entry: &Entry,
+    made_with: Option<Mode>,
+) -> Result<()> {
     if (entry.uid, entry.gid) != (0, 0) {
         rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
             .map_err(|errno| failed("set the owner", errno))?;
     }
-    rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))
-        .map_err(|errno| failed("set the mode", errno))?;
+    if made_with.is_none() {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))
+            .map_err(|errno| failed("set the mode", errno))?;
+    }
     set_attributes(file, &entry.attributes)?;
     rustix::fs::futimens(file, &times(timespec(entry.modified)))
         .map_err(|errno| failed("set the time", errno))
@@ -144,7 +155,7 @@ pub(crate) fn attributes(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>
 }
 
 /// When what `stat` describes last changed.
-pub(super) fn modified(stat: &Stat) -> Timespec {
+pub(crate) fn modified(stat: &Stat) -> Timespec {
     Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec.cast_signed() }
 }
 

@@ -19,7 +19,8 @@ mod tests;
 use std::io::BufRead;
 use std::os::fd::OwnedFd;
 
-use super::lowers::Lowers;
+use super::Limits;
+use super::lookup::Lookup;
 use super::marks::Marks;
 use crate::error::Result;
 use crate::image::archive::Archive;
@@ -35,13 +36,16 @@ use tree::Tree;
 pub(crate) fn unpack(
     archive: &mut dyn BufRead,
     root: OwnedFd,
-    lowers: Lowers,
+    lowers: &dyn Lookup,
     marks: Marks,
+    limits: &Limits,
 ) -> Result<u64> {
     let mut archive = Archive::new(archive);
-    let mut tree = Tree::new(root, lowers, marks)?;
-    let mut size = 0_u64;
+    let mut tree = Tree::new(root, lowers, marks);
+    let (mut size, mut count) = (0_u64, 0);
     while let Some(entry) = archive.next()? {
+        count += 1;
+        limits.check_member(count, &entry.path)?;
         let shown = String::from_utf8_lossy(&entry.path).into_owned();
         let bytes = tree
             .apply(entry, &mut archive)

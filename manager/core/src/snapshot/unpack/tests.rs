@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::Error;
 use crate::image::archive::testing::{Member, sparse_tar, tar_of};
-use crate::snapshot::lowers::Layer;
+use crate::snapshot::lowers::{Layer, Lowers};
 use crate::snapshot::marks::OPAQUE;
 
 /// A directory with layers in it, and a canary beside them.
@@ -33,7 +33,8 @@ impl Stage {
         let open = |path: &PathBuf| OwnedFd::from(fs::File::open(path).unwrap());
         let layer = |path| Layer { root: open(path), marks: Marks::Overlay };
         let lowers = Lowers::open(self.layers.iter().rev().map(layer).collect());
-        let outcome = unpack(&mut &tar[..], open(&path), lowers, Marks::Overlay);
+        let outcome =
+            unpack(&mut &tar[..], open(&path), &lowers, Marks::Overlay, &Limits::default());
         self.layers.push(path);
         self.check_canary();
         outcome
@@ -397,6 +398,7 @@ fn a_planted_link_on_the_way_is_not_followed_outside() {
     symlink(stage.outside(), root.join("l")).unwrap();
     let open = OwnedFd::from(fs::File::open(&root).unwrap());
     let tar = tar_of(&[Member::file("l/canary", b"dead")]);
-    unpack(&mut tar.as_slice(), open, Lowers::open(Vec::new()), Marks::Overlay).unwrap();
+    let lowers = Lowers::open(Vec::new());
+    unpack(&mut tar.as_slice(), open, &lowers, Marks::Overlay, &Limits::default()).unwrap();
     stage.check_canary();
 }

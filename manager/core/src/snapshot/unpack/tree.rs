@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use super::metadata::{Late, failed};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
+use crate::snapshot::confined::privileged;
 use crate::snapshot::delete;
-use crate::snapshot::lowers::Lowers;
+use crate::snapshot::lookup::{Below, Lookup};
 use crate::snapshot::marks::Marks;
 
 /// Directories that are kept open.
@@ -25,9 +26,9 @@ pub(super) const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// A layer's tree while it is unpacked.
-pub(super) struct Tree {
+pub(super) struct Tree<'a> {
     root: Rc<OwnedFd>,
-    pub(super) lowers: Lowers,
+    pub(super) lowers: &'a dyn Lookup,
     pub(super) marks: Marks,
     /// Open directories by their path: real ones, with no link on the way.
     open: HashMap<Vec<u8>, Rc<OwnedFd>>,
@@ -39,6 +40,9 @@ pub(super) struct Tree {
     pub(super) copied: BTreeSet<Vec<u8>>,
     /// Bytes of the paths in `late`, `opaque` and `copied` so far.
     remembered: usize,
+    /// Whether a new file has the very mode that it is made with: this process has no umask, and
+    /// no directory gives its files anything.
+    pub(super) modes_are_exact: bool,
 }
 
 /// A name in an open directory.
@@ -56,27 +60,20 @@ impl Place {
     }
 }
 
-impl Tree {
+impl<'a> Tree<'a> {
     /// The empty tree `root` over `lowers`.
-    pub(super) fn new(root: OwnedFd, lowers: Lowers, marks: Marks) -> Result<Self> {
-        let mut tree = Self {
+    pub(super) fn new(root: OwnedFd, lowers: &'a dyn Lookup, marks: Marks) -> Self {
+        Self {
             root: Rc::new(root),
             lowers,
             marks,
             open: HashMap::new(),
-            late: BTreeMap::from([(Vec::new(), Late::unsaid())]),
+            late: BTreeMap::new(),
             opaque: BTreeSet::new(),
             copied: BTreeSet::new(),
             remembered: 0,
-        };
-        if let Some(below) = tree.lowers.root()? {
-            let stat = rustix::fs::fstat(below).map_err(|errno| failed("look below", errno))?;
-            let (owner, group) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-            rustix::fs::fchown(&tree.root, Some(owner), Some(group))
-                .map_err(|errno| failed("set the owner of the root", errno))?;
-            tree.late.insert(Vec::new(), Late::like(&stat));
+            modes_are_exact: privileged::is_confined(),
         }
-        Ok(tree)
     }
 
     /// The root's descriptor.
@@ -201,10 +198,27 @@ impl Tree {
         Ok(())
     }
 
+    /// What a root gets that no member describes: what the layers below have. Asked for at the end,
+    /// since the layer below may have to be waited for.
+    fn unsaid_root(&self) -> Result<Late> {
+        if self.lowers.is_empty() {
+            return Ok(Late::unsaid());
+        }
+        let Below::Directory(below) = self.lowers.find(b"")? else { return Ok(Late::unsaid()) };
+        let (owner, group) = (Uid::from_raw(below.uid), Gid::from_raw(below.gid));
+        rustix::fs::fchown(&self.root, Some(owner), Some(group))
+            .map_err(|errno| failed("set the owner of the root", errno))?;
+        Ok(Late::like(&below))
+    }
+
     /// Gives directories the modes and times that had to wait, innermost first.
     pub(super) fn finish(mut self) -> Result<()> {
         if self.opaque.contains(&Vec::new()) {
             self.hide_below_root()?;
+        }
+        if !self.late.contains_key(&Vec::new()) {
+            let late = self.unsaid_root()?;
+            self.late.insert(Vec::new(), late);
         }
         for (path, late) in self.late.iter().rev() {
             if path.is_empty() {

@@ -11,7 +11,7 @@ use super::metadata::{self, Late, failed};
 use super::tree::{DIRECTORY, Place, Tree};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
-use crate::snapshot::lowers::Below;
+use crate::snapshot::lookup::{Below, Likeness};
 
 /// Symbolic links that one path may lead through, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -35,7 +35,7 @@ enum Step {
     Nowhere,
 }
 
-impl Tree {
+impl Tree<'_> {
     /// Where the member `path` goes; `None`: it is the root, or a directory on the way is missing
     /// and `missing` says to stop.
     pub(super) fn place(&mut self, path: &[u8], missing: Missing) -> Result<Option<Place>> {
@@ -146,7 +146,7 @@ impl Tree {
             .map_err(|errno| failed("make a directory on its way", errno))?;
         match below {
             Below::Directory(original) => self.imitate(place, &original)?,
-            Below::Symlink(_) | Below::File(_) | Below::Nothing => {
+            Below::Symlink(_) | Below::File(..) | Below::Nothing => {
                 self.set_late(next.to_vec(), Late::unsaid())?;
             }
         }
@@ -154,15 +154,15 @@ impl Tree {
     }
 
     /// Makes the new directory like the one below, which it will be seen in place of.
-    fn imitate(&mut self, place: &Place, original: &OwnedFd) -> Result<()> {
-        let stat = rustix::fs::fstat(original).map_err(|errno| failed("look below", errno))?;
-        metadata::set_owner(place.directory.as_fd(), &place.name, stat.st_uid, stat.st_gid)?;
+    fn imitate(&mut self, place: &Place, original: &Likeness) -> Result<()> {
+        let Likeness { uid, gid, .. } = *original;
+        metadata::set_owner(place.directory.as_fd(), &place.name, uid, gid)?;
         let name = place.name.as_slice();
         let made = rustix::fs::openat(&place.directory, name, DIRECTORY, Mode::empty())
             .map_err(|errno| failed("open a directory on its way", errno))?;
-        let attributes = metadata::attributes(original.as_fd())?;
-        metadata::set_attributes(made.as_fd(), &attributes)?;
-        self.set_late(place.path(), Late::like(&stat))
+        metadata::set_attributes(made.as_fd(), &original.attributes)?;
+        self.note_attributes(&original.attributes);
+        self.set_late(place.path(), Late::like(original))
     }
 
     fn enter(&mut self, directory: &Rc<OwnedFd>, next: &[u8], name: &[u8]) -> Result<Step> {

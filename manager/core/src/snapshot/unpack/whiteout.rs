@@ -37,7 +37,7 @@ pub(super) fn mark(name: &[u8]) -> Result<Option<Mark>> {
     }
 }
 
-impl Tree {
+impl Tree<'_> {
     /// Hides what lies below the directory that `place` is in.
     pub(super) fn apply_opaque(&mut self, place: &Place) -> Result<()> {
         if self.lowers.is_empty() {
@@ -72,7 +72,7 @@ impl Tree {
 
     /// Overlay takes no notice of an opaque root: hides each thing in it by itself.
     pub(super) fn hide_below_root(&mut self) -> Result<()> {
-        for name in &self.lowers.names(b"")? {
+        for name in &self.lowers.names()? {
             let place = self.place(name, Missing::Stop)?;
             if let Some(place) = place {
                 self.apply_whiteout(&place)?;

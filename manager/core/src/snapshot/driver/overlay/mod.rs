@@ -4,7 +4,6 @@
 mod deep;
 mod probe;
 
-use std::io::BufRead;
 use std::path::Path;
 
 use rustix::fs::{Gid, Mode, Uid};
@@ -15,9 +14,10 @@ use super::{Driver, DriverName, Located, Written};
 use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::snapshot::directory::{FILES, WORK, make, open};
+use crate::snapshot::lookup::Lookup;
 use crate::snapshot::lowers::{Layer, Lowers};
 use crate::snapshot::marks::Marks;
-use crate::snapshot::{GraphDirs, Mount, unpack};
+use crate::snapshot::{GraphDirs, Mount};
 
 /// The empty directory below a container whose image has no layers: overlay needs one.
 const NOTHING: &str = "nothing";
@@ -64,10 +64,6 @@ impl Driver for Overlay {
             DriverName::Overlay => true,
             DriverName::Copying => false,
         }
-    }
-
-    fn unpack(&self, archive: &mut dyn BufRead, into: &Path, lowers: Lowers) -> Result<u64> {
-        unpack::unpack(archive, open(&into.join(FILES))?, lowers, Marks::Overlay)
     }
 
     fn open(&self, layer: &Path) -> Result<Layer> {

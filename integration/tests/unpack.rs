@@ -1,0 +1,167 @@
+//! Layers are unpacked by a process that can do little else.
+
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tare_integration::archive::{DockerArchive, Tar};
+use tare_integration::images::busybox_tar;
+use tare_integration::peer;
+use tare_integration::wait::{until, until_true};
+use tare_integration::{Host, Running, on_host, on_host_with};
+
+/// Half of an archive is imported, and the process waits for the other half.
+fn half_imported(host: &Host) -> (Running, i32) {
+    let mut import = host.docker_running("import - slow");
+    import.write(&busybox_tar()[..busybox_tar().len() / 2]);
+    let process = until("the process that unpacks", || {
+        let children = children(host.daemon_process());
+        children.into_iter().find(|child| command(*child).starts_with("tared-unpack"))
+    });
+    (import, process)
+}
+
+fn children(process: i32) -> Vec<i32> {
+    // A thread's children are those that it has started itself.
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("list threads");
+    let lists = tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| numbers(&list)).collect()
+}
+
+fn numbers(list: &str) -> Vec<i32> {
+    list.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+}
+
+fn command(process: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default()
+}
+
+fn link(process: i32, name: &str) -> PathBuf {
+    std::fs::read_link(format!("/proc/{process}/{name}")).expect("read a link in /proc")
+}
+
+/// A line of a process's status.
+fn status(process: i32, name: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("read it");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+    line.expect("the kernel tells it").to_owned()
+}
+
+#[test]
+fn the_process_that_unpacks_is_fenced_in() {
+    if !peer::is_tared("a process that unpacks") {
+        return;
+    }
+    on_host(|host| {
+        let before = host.footprint();
+        let (mut import, process) = half_imported(host);
+        let rest = &busybox_tar()[busybox_tar().len() / 2..];
+        // It fences itself in before it reads a byte.
+        until_true("the filter of system calls", || status(process, "Seccomp") == "2");
+        assert_eq!(status(process, "NoNewPrivs"), "1");
+        // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP.
+        for set in ["CapEff", "CapPrm"] {
+            assert_eq!(status(process, set), "000000008000001b", "{set}");
+        }
+        for set in ["CapInh", "CapAmb"] {
+            assert_eq!(status(process, set), "0000000000000000", "{set}");
+        }
+        let root = link(process, "root");
+        assert!(root.starts_with(host.places().data_root.join("snapshots")), "{root:?}");
+        let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("list threads");
+        for thread in threads.flatten() {
+            let status = std::fs::read_to_string(thread.path().join("status")).expect("read it");
+            assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
+        }
+        // Nothing is open but its streams and what is below its root.
+        let open = std::fs::read_dir(format!("/proc/{process}/fd")).expect("list descriptors");
+        for descriptor in open.flatten() {
+            let to = std::fs::read_link(descriptor.path()).expect("read a link in /proc");
+            let to = to.to_string_lossy().into_owned();
+            let is_stream = ["pipe:", "socket:"].iter().any(|kind| to.starts_with(kind));
+            let is_log = to == host.places().log.to_string_lossy();
+            assert!(is_stream || is_log || to.starts_with(&*root.to_string_lossy()), "{to}");
+        }
+        import.write(rest);
+        import.wait().ok();
+        host.docker("run --rm slow busybox echo whole").stdout("whole\n");
+        host.docker("rmi -f slow").ok();
+        host.leaves_nothing_since(&before);
+    });
+}
+
+#[test]
+fn a_process_that_dies_takes_its_layer_with_it_and_nothing_else() {
+    if !peer::is_tared("a process that unpacks") {
+        return;
+    }
+    on_host(|host| {
+        let before = host.footprint();
+        let (mut import, process) = half_imported(host);
+        kill_process(Pid::from_raw(process).expect("it is one"), Signal::KILL).expect("kill it");
+        import.close_stdin();
+        import.wait().code(1).stderr_has("the process that unpacks the layer died");
+        host.leaves_nothing_since(&before);
+        host.docker("info").ok();
+    });
+}
+
+#[test]
+fn a_layer_is_as_if_it_was_unpacked_upon_those_below() {
+    on_host(|host| {
+        let layers = vec![
+            busybox_tar().to_vec(),
+            Tar::new()
+                .directory("srv", 0o750)
+                .file("srv/below", 0o4755, b"below")
+                .file("srv/gone", 0o644, b"gone")
+                .file("srv/open", 0o666, b"")
+                .directory("srv/hidden", 0o755)
+                .file("srv/hidden/file", 0o644, b"hidden")
+                .bytes(),
+            Tar::new()
+                // A hard link to a file of another layer, in directories that nobody describes.
+                .hard_link("srv/deep/link", "srv/below")
+                .file("srv/.wh.gone", 0o644, b"")
+                .file("srv/hidden/.wh..wh..opq", 0o644, b"")
+                .file("srv/hidden/new", 0o644, b"new")
+                .device("srv/null", 0o666, (1, 3))
+                .pipe("srv/pipe", 0o600)
+                .bytes(),
+        ];
+        let archive =
+            DockerArchive { tags: vec!["stacked:latest".to_owned()], layers, config: json!({}) };
+        host.docker_with_input("load", &archive.bytes()).ok();
+        let script = "cat /srv/deep/link; stat -c %a /srv /srv/deep /srv/deep/link /srv/open; \
+                      ls /srv /srv/hidden; stat -c %F,%t,%T /srv/null /srv/pipe";
+        host.docker(&format!("run --rm stacked busybox sh -c 'exec 2>&1; {script}'")).stdout(
+            "below750\n755\n4755\n666\n/srv:\nbelow\ndeep\nhidden\nnull\nopen\npipe\n\n/srv/hidden:\nnew\n\
+             character special file,1,3\nfifo,0,0\n",
+        );
+        host.docker("rmi -f stacked").ok();
+    });
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_the_disk_is_full() {
+    if !peer::is_tared("limits of layers") {
+        return;
+    }
+    on_host_with(&["--max-layer-size=1m", "--max-layer-files=50"], |host| {
+        let before = host.footprint();
+        let bomb = tare_integration::archive::gzip(
+            &Tar::new().file("zeros", 0o644, &vec![0; 8 << 20]).bytes(),
+        );
+        assert!(bomb.len() < 100_000);
+        host.docker_with_input("import - bomb", &bomb)
+            .code(1)
+            .stderr_has("more than the 1048576 bytes that are allowed");
+        let many = (0..60).fold(Tar::new(), |tar, n| tar.file(&format!("f{n}"), 0o644, b""));
+        host.docker_with_input("import - many", &many.bytes())
+            .code(1)
+            .stderr_has("the layer has more than 50 files");
+        host.leaves_nothing_since(&before);
+    });
+}

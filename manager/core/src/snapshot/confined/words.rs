@@ -1,0 +1,76 @@
+//! What `tared` and the process that unpacks say to each other. The process speaks, and is answered,
+//! but for the first word.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind};
+use crate::image::Digest;
+use crate::image::compression::Compression;
+use crate::snapshot::Limits;
+use crate::snapshot::driver::DriverName;
+use crate::snapshot::lookup::Likeness;
+
+/// The first word: what to do. With it comes the new snapshot's directory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) driver: DriverName,
+    /// Whether there are layers below.
+    pub(super) has_lowers: bool,
+    pub(super) known: Option<Digest>,
+    pub(super) limits: Limits,
+}
+
+/// What the process says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Said {
+    /// What have the layers below at this path?
+    Find(Vec<u8>),
+    /// Which names are in their root?
+    Names,
+    /// Let the directory that comes with this hide what lies below it.
+    Opaque,
+    /// Make a device in the directory that comes with this.
+    Device { name: Vec<u8>, block: bool, major: u32, minor: u32 },
+    /// The layer is unpacked.
+    Done { size: u64, digest: Digest, compression: Compression },
+    /// It failed.
+    Failed(Failure),
+}
+
+/// What it is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// There is a directory.
+    Directory(Likeness),
+    /// There is a symbolic link.
+    Symlink(Vec<u8>),
+    /// There is a file; its content comes out of the pipe that comes with this.
+    File(Likeness),
+    /// There is nothing of use.
+    Nothing,
+    /// These are the names.
+    Names(Vec<Vec<u8>>),
+    /// It is done.
+    Made,
+    /// It can't be said or done.
+    Failed(Failure),
+}
+
+/// An error on its way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind, failure.message)
+    }
+}

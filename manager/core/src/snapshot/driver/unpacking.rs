@@ -1,0 +1,32 @@
+//! What becomes of a layer's archive, by each driver. It takes nothing but the driver's name: the
+//! process that unpacks has no driver that works.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use super::DriverName;
+use crate::error::Result;
+use crate::snapshot::directory::{FILES, open};
+use crate::snapshot::lookup::Lookup;
+use crate::snapshot::marks::Marks;
+use crate::snapshot::{Limits, unpack as directories};
+
+/// Unpacks an archive as a layer upon `lowers`, which may themselves still be on their way. `into`
+/// has an empty directory `fs`. Returns the bytes of the files in it. Nothing is synced to disk.
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] for an archive that is no layer, [`crate::Kind::Exhausted`] for a full
+/// disk. The snapshot is half filled then.
+pub(in crate::snapshot) fn unpack(
+    driver: DriverName,
+    archive: &mut dyn BufRead,
+    into: &Path,
+    lowers: &dyn Lookup,
+    limits: &Limits,
+) -> Result<u64> {
+    let marks = match driver {
+        DriverName::Overlay => Marks::Overlay,
+        DriverName::Copying => Marks::Plain,
+    };
+    directories::unpack(archive, open(&into.join(FILES))?, lowers, marks, limits)
+}

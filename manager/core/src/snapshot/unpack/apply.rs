@@ -64,7 +64,8 @@ impl Tree<'_> {
         }
         let root = self.root();
         metadata::change_owner(root.as_fd(), b".", entry.uid, entry.gid)?;
-        metadata::set_on_file(root.as_fd(), entry, None)?;
+        // Its mode comes last: files that are made in it must not take its group.
+        metadata::set_attributes(root.as_fd(), &entry.attributes)?;
         self.note_attributes(&entry.attributes);
         self.set_late(Vec::new(), Late::of(entry))
     }

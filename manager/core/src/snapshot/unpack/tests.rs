@@ -402,3 +402,15 @@ fn a_planted_link_on_the_way_is_not_followed_outside() {
     unpack(&mut tar.as_slice(), open, &lowers, Marks::Overlay, &Limits::default()).unwrap();
     stage.check_canary();
 }
+
+#[test]
+fn what_is_in_a_root_with_a_group_bit_keeps_its_own_group() {
+    let mut stage = Stage::new();
+    let root = Member::directory("./").mode(0o2755).owner(0, 5);
+    stage.unpack(&[root, Member::file("a", b""), Member::directory("b")]).unwrap();
+    for name in ["a", "b"] {
+        assert_eq!(stage.path(name).metadata().unwrap().gid(), 0, "{name}");
+    }
+    let root = stage.top().metadata().unwrap();
+    assert_eq!((root.gid(), root.mode() & 0o7777), (5, 0o2755));
+}

@@ -91,8 +91,8 @@ const OLDER: &[libc::c_long] = &[libc::SYS_ppoll];
 pub(super) fn install() -> Result<()> {
     let build = || -> std::result::Result<(), seccompiler::Error> {
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
-            CALLS.iter().chain(OLDER).map(|call| (i64::from(*call), vec![])).collect();
-        rules.insert(i64::from(libc::SYS_clone), vec![SeccompRule::new(vec![threads_only()?])?]);
+            CALLS.iter().chain(OLDER).map(|call| (*call, vec![])).collect();
+        rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![threads_only()?])?]);
         let filter = SeccompFilter::new(
             rules,
             SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),

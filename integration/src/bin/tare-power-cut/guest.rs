@@ -128,7 +128,11 @@ fn tell(found: &Found) {
 fn mount(task: &Task<'_>) -> Result<(), Wrong> {
     let Task { disk, file_system, .. } = task;
     let script = if disk.starts_with("/dev/") {
-        format!("modprobe virtio_blk; modprobe {file_system}; mount -t {file_system} {disk} {DISK}")
+        // The last of them is only asked for by who sets up the network, just after the start, when
+        // the kernel may be too busy to load it in time.
+        format!(
+            "modprobe -a virtio_blk {file_system} nf_tables; mount -t {file_system} {disk} {DISK}"
+        )
     } else {
         format!("mount -t tmpfs tmpfs /run; mount -t {file_system} -o loop {disk} {DISK}")
     };

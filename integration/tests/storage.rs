@@ -10,9 +10,8 @@ use tare_integration::{Host, images, on_host_with, until};
 /// Waits until the snapshots of removed images are deleted, which may take longer than the answer.
 fn nothing_is_left(host: &Host) {
     let snapshots = host.places().data_root.join("snapshots");
-    until("the snapshots' deletion", || {
-        std::fs::read_dir(&snapshots).expect("list").next().is_none().then_some(())
-    });
+    let is_empty = || std::fs::read_dir(&snapshots).is_ok_and(|mut list| list.next().is_none());
+    until("the snapshots' deletion", || is_empty().then_some(()));
 }
 
 /// Does with containers what depends on how their files are kept.
@@ -116,18 +115,18 @@ fn five_hundred_layers_run_and_are_committed_and_removed() {
 
 /// Puts the daemon's data on a file system of its own, with quotas of projects; says whether this
 /// kernel has them (CONFIG_QFMT_V2).
-fn with_quotas(host: &Host) -> bool {
+fn with_quotas(host: &Host) -> std::io::Result<bool> {
     let disk = host.scratch("disk").join("image");
-    let file = std::fs::File::create(&disk).expect("make a disk");
-    file.set_len(256 << 20).expect("give it a size");
+    let file = std::fs::File::create(&disk)?;
+    file.set_len(256 << 20)?;
     let features = ["-q", "-F", "-O", "quota,project", "-E", "quotatype=prjquota"];
     let made = Command::new("mkfs.ext4").args(features).arg(&disk).status();
-    assert!(made.expect("run mkfs.ext4 (e2fsprogs)").success());
+    assert!(made?.success(), "mkfs.ext4 (e2fsprogs) failed");
     let (disk, data) = (disk.display().to_string(), host.places().data_root.display().to_string());
     host.end_daemon(Signal::TERM);
     let mounted = host.run("mount", &["-o", "loop,prjquota", &disk, &data]);
     host.start_daemon();
-    mounted.code == 0
+    Ok(mounted.code == 0)
 }
 
 /// The daemon has its first data again.
@@ -143,7 +142,7 @@ fn without_disk(host: &Host) {
 fn a_limit_is_the_containers_own() {
     for driver in ["overlay2", "vfs"] {
         on_host_with(&["--storage-driver", driver], |host| {
-            if with_quotas(host) {
+            if with_quotas(host).unwrap() {
                 limited(host, driver);
                 without_disk(host);
             } else {

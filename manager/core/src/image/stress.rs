@@ -69,13 +69,16 @@ async fn work(images: Arc<Images>, names: Vec<Reference>, archives: Vec<Vec<u8>>
             2 => load(&images, archive).await.map(drop),
             3 => images.tag(&name.familiar(), &format!("own:{number}")).await,
             4 => commit(&images, &name.familiar(), number * STEPS + step).await,
-            5 => match { images.list().choose(&mut rand::rng()).cloned() } {
-                Some(image) => {
-                    let options = RemoveImage { force: true, ..RemoveImage::default() };
-                    images.remove(&image.id.to_string(), options, &Nobody).await.map(drop)
+            5 => {
+                let any = images.list().choose(&mut rand::rng()).cloned();
+                match any {
+                    Some(image) => {
+                        let options = RemoveImage { force: true, ..RemoveImage::default() };
+                        images.remove(&image.id.to_string(), options, &Nobody).await.map(drop)
+                    }
+                    None => Ok(()),
                 }
-                None => Ok(()),
-            },
+            }
             _ => match images.save(&[name.familiar()], None) {
                 Ok(mut archive) => loop {
                     match archive.next().await {

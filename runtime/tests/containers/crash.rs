@@ -29,6 +29,8 @@ enum Victim {
 enum End {
     /// The victim was killed at its step.
     Killed,
+    /// It was killed when its caller took its work for done already, and succeeded.
+    KilledLate,
     /// It had fewer steps: the work was done before.
     Done,
 }
@@ -56,9 +58,12 @@ fn kill_at(bundle: &Bundle, args: &[&str], victim: Victim, step: usize) -> End {
     kill(caller, Signal::SIGCONT).unwrap();
     let mut traced = BTreeSet::from([caller]);
     let end = trace(caller, victim, step, &mut traced);
+    // Those that were made as their maker was killed have not been seen yet.
+    traced.extend(held_by_this_thread());
     for pid in traced {
-        // It has to be held to be let go.
-        if ptrace::interrupt(pid).is_ok() && waitpid(pid, Some(WaitPidFlag::__WALL)).is_ok() {
+        // It has to be held to be let go; if it has died, to be seen is all it waits for.
+        let _ = ptrace::interrupt(pid);
+        if waitpid(pid, Some(WaitPidFlag::__WALL)).is_ok() {
             let _ = ptrace::detach(pid, None);
         }
     }
@@ -105,7 +110,8 @@ fn trace(caller: Pid, victim: Victim, step: usize, traced: &mut BTreeSet<Pid>) -
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => {
                 traced.remove(&pid);
                 if pid == caller {
-                    return end;
+                    let succeeded = matches!(status, WaitStatus::Exited(_, 0));
+                    return if end == End::Killed && succeeded { End::KilledLate } else { end };
                 }
             }
             _ => {
@@ -113,6 +119,17 @@ fn trace(caller: Pid, victim: Victim, step: usize, traced: &mut BTreeSet<Pid>) -
             }
         }
     }
+}
+
+/// Processes that this thread traces. One that is killed stays until its tracer has seen it.
+fn held_by_this_thread() -> impl Iterator<Item = Pid> {
+    let tracer = format!("TracerPid:\t{}\n", nix::unistd::gettid());
+    fs::read_dir("/proc").unwrap().filter_map(move |entry| {
+        let entry = entry.unwrap();
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let status = fs::read_to_string(entry.path().join("status")).ok()?;
+        status.contains(&tracer).then_some(Pid::from_raw(pid))
+    })
 }
 
 /// Processes that are in the bundle's cgroup, or not there yet but in its directory.
@@ -165,7 +182,7 @@ fn each_step(stride: usize, mut at: impl FnMut(usize) -> End) {
     };
     let mut step = first;
     let mut killed = 0;
-    while at(step) == End::Killed {
+    while at(step) != End::Done {
         step += stride;
         killed += 1;
     }

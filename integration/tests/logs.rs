@@ -179,6 +179,16 @@ fn where_lines_may_be_dropped_the_container_goes_on() {
     });
 }
 
+/// Requires that two texts are the same, and says where they part if they aren't.
+#[track_caller]
+fn assert_same(seen: &str, expected: &str, what: &str) {
+    let parted = seen.lines().zip(expected.lines()).position(|(seen, expected)| seen != expected);
+    let counts = (seen.lines().count(), expected.lines().count());
+    let from = parted.unwrap_or(counts.0.min(counts.1)).saturating_sub(2);
+    let around: Vec<_> = seen.lines().skip(from).take(6).collect();
+    assert!(seen == expected, "{what}: {counts:?} lines, from line {from} on: {around:?}");
+}
+
 #[test]
 fn a_follower_survives_any_number_of_rotations() {
     on_host(|host| {
@@ -195,10 +205,11 @@ fn a_follower_survives_any_number_of_rotations() {
             stopped.wait_for_stdout("1\n");
             stopped.signal(Signal::STOP);
             let all: String = (1..=30_000).map(|number| format!("{number}\n")).collect();
-            assert!(following.wait().code(0).stdout == all, "{driver}");
+            assert_same(&following.wait().code(0).stdout, &all, driver);
             stopped.signal(Signal::CONT);
-            assert!(stopped.wait().code(0).stdout == all, "{driver}, read late");
-            assert!(host.docker(&format!("logs {name}")).stdout == all, "{driver}, read at last");
+            assert_same(&stopped.wait().code(0).stdout, &all, &format!("{driver}, read late"));
+            let at_last = host.docker(&format!("logs {name}"));
+            assert_same(&at_last.stdout, &all, &format!("{driver}, read at last"));
             let last = host.docker(&format!("logs --tail 2500 {name}"));
             assert_eq!(last.lines(), all.lines().skip(27_500).collect::<Vec<_>>(), "{driver}");
         }

@@ -14,6 +14,8 @@ use super::failure::{self, Failure};
 const LONGEST_ANSWER: u64 = 1 << 20;
 /// How long a token is good that doesn't say so.
 const USUAL_LIFE: u64 = 60;
+/// The longest that a token is kept, whatever its service says.
+const LONGEST_LIFE: u64 = 24 * 60 * 60;
 /// A token is not used so shortly before its end.
 const MARGIN: Duration = Duration::from_secs(10);
 /// The name by which clients of registries go.
@@ -145,7 +147,7 @@ pub(super) async fn fetch(
     Ok(Granted {
         token,
         identity_token: Some(answer.refresh_token).filter(|token| !token.is_empty()),
-        life: answer.expires_in.max(USUAL_LIFE),
+        life: answer.expires_in.clamp(USUAL_LIFE, LONGEST_LIFE),
     })
 }
 

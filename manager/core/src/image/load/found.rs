@@ -11,6 +11,7 @@ use crate::image::image::Blob;
 use crate::image::platform::Platform;
 use crate::image::record::{CONFIG, ImageRecord};
 use crate::image::reference::Reference;
+use crate::snapshot::MOST_LAYERS;
 
 /// Everything in it.
 #[derive(Default)]
@@ -116,7 +117,7 @@ impl FoundImage {
     /// An image with this configuration and these layers.
     ///
     /// # Errors
-    /// [`crate::Kind::Invalid`] for a configuration that is none, or of other layers.
+    /// [`crate::Kind::Invalid`] for a configuration that is none, of other layers, or of too many.
     pub(super) fn new(config: Spooled, layers: Vec<Spooled>, blobs: &Blobs) -> Result<Self> {
         let parsed = ImageConfig::parse(&config.small(blobs)?)?;
         let (expected, actual) = (layers.len(), parsed.rootfs.diff_ids.len());
@@ -124,6 +125,9 @@ impl FoundImage {
             return Err(Error::invalid(format!(
                 "invalid manifest, layers length mismatch: expected {expected}, got {actual}"
             )));
+        }
+        if actual > MOST_LAYERS {
+            return Err(Error::invalid(format!("max depth exceeded: {MOST_LAYERS} layers")));
         }
         let (parsed, names) = (Arc::new(parsed), Vec::new());
         Ok(Self { config, parsed, layers, manifest: None, names, parent: None })

@@ -31,6 +31,9 @@ async fn images_that_contradict_themselves_are_refused() {
     assert_refused(&docker(b"nonsense", &[&good], &none), "can't be read").await;
     assert_refused(&docker(&config, &[], &none), "layers length mismatch").await;
     assert_refused(&docker(&config, &[&good, &good], &none), "layers length mismatch").await;
+    let many = [&good[..]; 1001];
+    let of_many = super::config(&many);
+    assert_refused(&docker(&of_many, &many, &none), "max depth exceeded").await;
     assert_refused(&docker(&config, &[&layer("bad")], &none), "invalid diffID for layer 0").await;
     assert_refused(&docker(&config, &[b"no tar"], &none), "layer 0").await;
     assert_refused(&docker(&config, &[&good], &json!(["Bad:tag"])), "must be lowercase").await;

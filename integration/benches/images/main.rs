@@ -22,6 +22,8 @@ mod listing;
 #[path = "../shim/machine.rs"]
 mod machine;
 mod memory;
+#[path = "../shim/places.rs"]
+mod places;
 mod pulls;
 mod registry;
 // The other bench has figures of which more is better.

@@ -25,6 +25,9 @@ pub(crate) const PULLED: [Set; 4] = [
     Set { name: "many", what: "1 layer, 30,000 files", zstd: false },
 ];
 
+/// Their names, as `--images` takes them.
+pub(crate) const NAMES: [&str; 6] = ["one", "one-zstd", "twelve", "twelve-zstd", "forty", "many"];
+
 /// `twelve` with another uppermost layer.
 pub(crate) const SHARED: Set =
     Set { name: "shared", what: "11 of 12 layers are there", zstd: false };

@@ -1,11 +1,13 @@
 //! What the bench is told.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
 use crate::contender::Kind;
+use crate::places;
+use crate::sets::NAMES;
 
 /// How the results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,7 +52,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
     /// Pull these images alone
-    #[arg(long, value_name = "IMAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "IMAGE", value_delimiter = ',', value_parser = NAMES)]
     images: Vec<String>,
     /// Measure these programs alone
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
@@ -77,18 +79,17 @@ impl Settings {
 
     /// The tree that the peers are in.
     pub(crate) fn tree(&self) -> PathBuf {
-        let tree = self.tree.clone().or_else(|| std::env::var_os("BENCH_TREE").map(PathBuf::from));
-        tree.expect("name the file tree that the peers are in: --tree DIR")
+        places::tree(self.tree.as_deref())
     }
 
-    /// A bench is target/.../PROFILE/deps/NAME-HASH; the programs are in PROFILE.
+    /// Where the programs under test are.
     pub(crate) fn programs(&self) -> PathBuf {
-        self.programs.clone().unwrap_or_else(|| built(2))
+        self.programs.clone().unwrap_or_else(places::programs)
     }
 
     /// Where the images are kept.
     pub(crate) fn library(&self) -> PathBuf {
-        self.library.clone().unwrap_or_else(|| built(3).join("bench-images"))
+        self.library.clone().unwrap_or_else(|| places::built(3).join("bench-images"))
     }
 
     /// Whether this part is to be measured.
@@ -111,10 +112,4 @@ impl Settings {
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.get()
     }
-}
-
-/// The directory so far above this bench's own program.
-fn built(above: usize) -> PathBuf {
-    let bench = std::env::current_exe().expect("find this bench's own program");
-    bench.ancestors().nth(above).map(Path::to_owned).expect("it is built by cargo")
 }

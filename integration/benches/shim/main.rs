@@ -18,6 +18,7 @@ mod daemon;
 mod idle;
 mod machine;
 mod output;
+mod places;
 mod report;
 mod settings;
 mod shim;

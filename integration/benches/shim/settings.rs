@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::places;
+
 /// How the results are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -69,16 +71,12 @@ impl Settings {
 
     /// The tree that the peers are in.
     pub(crate) fn tree(&self) -> PathBuf {
-        let tree = self.tree.clone().or_else(|| std::env::var_os("BENCH_TREE").map(PathBuf::from));
-        tree.expect("name the file tree that the peers are in: --tree DIR")
+        places::tree(self.tree.as_deref())
     }
 
-    /// A bench is target/.../PROFILE/deps/NAME-HASH; the programs are in PROFILE.
+    /// Where the programs under test are.
     pub(crate) fn programs(&self) -> PathBuf {
-        self.programs.clone().unwrap_or_else(|| {
-            let bench = std::env::current_exe().expect("find this bench's own program");
-            bench.ancestors().nth(2).expect("it is two directories down").to_owned()
-        })
+        self.programs.clone().unwrap_or_else(places::programs)
     }
 
     /// Whether this part is to be measured.

@@ -154,6 +154,10 @@ impl Session {
             if answer.status() != StatusCode::UNAUTHORIZED {
                 return judged(answer).await;
             }
+            // Whoever the registry sends on to must not ask for what is the registry's to see.
+            if answer.url().origin() != endpoint.base.origin() {
+                return judged(answer).await;
+            }
             let Some(challenge) = choose(Challenge::of(answer.headers())) else {
                 return judged(answer).await;
             };

@@ -117,6 +117,22 @@ async fn an_identity_token_is_shown_instead_of_the_password() {
 }
 
 #[tokio::test]
+async fn who_is_sent_on_to_does_not_get_to_ask_for_the_password() {
+    let curious = Scripted::start(|asked| {
+        let host = asked.header("host").unwrap_or_default();
+        let challenge = format!("Bearer realm=\"http://{host}/token\",service=\"curious\"");
+        Reply::error(401, "UNAUTHORIZED").with("www-authenticate", challenge)
+    })
+    .await;
+    let elsewhere = format!("http://{}/v2/", curious.address);
+    let registry =
+        Scripted::start(move |_| Reply::new(307, "").with("location", elsewhere.clone())).await;
+    manifest(&registry.image("x:1"), alice()).await.unwrap_err();
+    assert!(!curious.asked().is_empty(), "nobody was sent on");
+    assert_eq!(curious.asked_for("/token"), [""; 0]);
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_told_at_once() {
     let registry = with_tokens(|_| false, usize::MAX).await;
     let error = manifest(&registry.image("x:1"), alice()).await.unwrap_err();

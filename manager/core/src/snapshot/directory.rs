@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::delete;
 use super::gone::Deleter;
 use crate::disk::sync_directory;
@@ -194,8 +196,9 @@ pub(super) fn make(path: &Path, mode: u32) -> Result<()> {
         .map_err(|error| Error::io(format_args!("make the directory {}", path.display()), error))
 }
 
-/// Opens a directory.
+/// Opens a directory. A link in its place is an error: a layer must not lead anywhere else.
 pub(super) fn open(path: &Path) -> Result<OwnedFd> {
-    let opened = std::fs::File::open(path).map(OwnedFd::from);
-    opened.map_err(|error| Error::io(format_args!("open {}", path.display()), error))
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::io(format_args!("open {}", path.display()), errno.into()))
 }

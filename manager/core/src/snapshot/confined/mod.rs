@@ -27,6 +27,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use super::directory::{self, FILES};
 use super::driver::DriverName;
 use super::lookup::Lookup;
 use crate::error::{Error, Result};
@@ -65,6 +66,8 @@ impl Unpacker {
     /// # Errors
     /// As [`super::driver::Driver::unpack`]; [`crate::Kind::System`] if the process dies.
     pub(crate) fn unpack(&self, task: &Task<'_>, source: impl Read + Send) -> Result<Decoded<u64>> {
+        let files = task.into.join(FILES);
+        let given = directory::open(&files)?;
         let (stream, to_stream) = pipe()?;
         let (line, end) = Line::pair()?;
         let mut process = self.start(stream, end)?;
@@ -83,7 +86,11 @@ impl Unpacker {
         // A stream that ended early is damaged, for the process; here it is known why.
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) if outcome.is_err() => Err(unreadable(error)),
-            _ => outcome?.ok_or_else(|| process.died()),
+            _ => {
+                let done = outcome?.ok_or_else(|| process.died())?;
+                is_still(&files, &given)?;
+                Ok(done)
+            }
         }
     }
 
@@ -126,6 +133,23 @@ impl Drop for Process {
     }
 }
 
+/// Whether the directory `path` is the one that was `given` to the process, which has ended: it
+/// could have put a link in its place, which would be mounted into containers.
+fn is_still(path: &Path, given: &OwnedFd) -> Result<()> {
+    let stat = |of: &OwnedFd| {
+        let stat = rustix::fs::fstat(of);
+        stat.map_err(|errno| Error::io(format_args!("look at {}", path.display()), errno.into()))
+    };
+    let (now, then) = (stat(&directory::open(path)?)?, stat(given)?);
+    if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) {
+        return Err(Error::system(format!(
+            "another directory is in the place of {}",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let failed = |errno: rustix::io::Errno| Error::io("make a pipe", errno.into());
     let ends = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(failed)?;
@@ -150,5 +174,25 @@ fn feed(mut source: impl Read, to: OwnedFd) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_must_be_where_it_was_to_be() {
+        let snapshot = tempfile::tempdir().unwrap();
+        let files = snapshot.path().join(FILES);
+        std::fs::create_dir(&files).unwrap();
+        let given = directory::open(&files).unwrap();
+        is_still(&files, &given).unwrap();
+        std::fs::rename(&files, snapshot.path().join("aside")).unwrap();
+        std::os::unix::fs::symlink("/", &files).unwrap();
+        is_still(&files, &given).unwrap_err();
+        std::fs::remove_file(&files).unwrap();
+        std::fs::create_dir(&files).unwrap();
+        is_still(&files, &given).unwrap_err();
     }
 }

@@ -7,8 +7,10 @@ use super::metadata::failed;
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Segment};
 
-/// Files from this size on get their space in one piece, and a full disk is noticed early.
+/// Files from this size on get their space in one piece, and a full disk is noticed early,
 const RESERVE_FROM: u64 = 1 << 20;
+/// but not more of it at once: their size is only what the archive says.
+const RESERVE_MOST: u64 = 64 << 20;
 
 /// Writes the data that is next in `archive` into the new file `file` of `size` bytes.
 pub(crate) fn fill<R: BufRead>(
@@ -19,7 +21,7 @@ pub(crate) fn fill<R: BufRead>(
 ) -> Result<()> {
     let Some(segments) = segments else {
         if size >= RESERVE_FROM && archive.data()?.len() as u64 != 0 {
-            reserve(file, size)?;
+            reserve(file, size.min(RESERVE_MOST))?;
         }
         return copy(file, 0, size, archive);
     };

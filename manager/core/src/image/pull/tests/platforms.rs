@@ -29,6 +29,25 @@ fn two_platforms() -> (Honest, Digest) {
     (honest, list)
 }
 
+/// Those two platforms in a registry, and a manager that has nothing yet.
+struct Served {
+    /// The list of both.
+    list: Digest,
+    /// The name it has in the registry.
+    name: Reference,
+    registry: Scripted,
+    root: tempfile::TempDir,
+    images: Arc<Images>,
+}
+
+async fn served() -> Served {
+    let (honest, list) = two_platforms();
+    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    Served { list, name: registry.image("x:1"), registry, root, images }
+}
+
 async fn pull_for(images: &Arc<Images>, name: &Reference, platform: &str) -> Vec<Step> {
     let request = Pull { platform: Some(platform.to_owned()), ..request(name) };
     pull_as(images, request).await.unwrap()
@@ -44,11 +63,7 @@ fn of(platform: &str) -> Platform {
 
 #[tokio::test]
 async fn another_platform_is_added_to_the_name() {
-    let (honest, list) = two_platforms();
-    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    let name = registry.image("x:1");
+    let Served { list, registry, root, images, name, .. } = served().await;
     let familiar = name.familiar();
 
     let told = pull_for(&images, &name, "linux/s390x").await;
@@ -115,11 +130,7 @@ async fn attestations_come_along_and_all_of_it_goes_with_the_name() {
 
 #[tokio::test]
 async fn one_platform_can_be_taken_away() {
-    let (honest, _) = two_platforms();
-    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    let name = registry.image("x:1");
+    let Served { registry: _registry, root, images, name, .. } = served().await;
     pull(&images, &name).await.unwrap();
     pull_for(&images, &name, "linux/s390x").await;
     let only = |force, platform: &str| RemoveImage {
@@ -150,11 +161,7 @@ async fn one_platform_can_be_taken_away() {
 
 #[tokio::test]
 async fn a_name_that_moves_leaves_images_without_a_name() {
-    let (honest, _) = two_platforms();
-    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    let name = registry.image("x:1");
+    let Served { registry: _registry, root, images, name, .. } = served().await;
     pull(&images, &name).await.unwrap();
     pull_for(&images, &name, "linux/s390x").await;
     let list = images.resolve(&name.familiar()).unwrap().references[0].clone();
@@ -177,11 +184,7 @@ async fn a_name_that_moves_leaves_images_without_a_name() {
 
 #[tokio::test]
 async fn what_is_here_is_asked_for_by_a_look_only() {
-    let (honest, list) = two_platforms();
-    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
-    let root = tempfile::tempdir().unwrap();
-    let images = open(root.path());
-    let name = registry.image("x:1");
+    let Served { list, registry, root: _root, images, name, .. } = served().await;
     pull(&images, &name).await.unwrap();
     let before = registry.asked().len();
     let told = pull(&images, &name).await.unwrap();

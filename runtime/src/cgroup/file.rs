@@ -75,6 +75,20 @@ pub(super) fn read_if_there(directory: &Path, name: &str) -> Result<Option<Strin
     }
 }
 
+/// The text of the file `name`, or nothing once its cgroup is gone.
+pub(super) fn read_unless_gone(directory: &Path, name: &str) -> Result<Option<String>> {
+    match try_read(directory, name) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(unreadable(directory, name, error)),
+    }
+}
+
+/// Whether the cgroup was not there any more: to be opened, or, once a file of it was, to be read.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
 /// The text of the file `name`; the caller judges a refusal.
 pub(super) fn try_read(directory: &Path, name: &str) -> io::Result<String> {
     read_path(&directory.join(name))

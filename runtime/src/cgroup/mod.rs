@@ -229,8 +229,8 @@ impl Cgroup {
     /// The state cannot be read.
     pub(crate) fn is_frozen(&self) -> Result<bool> {
         match self.with(Controller::Freezer) {
-            Ok(freezer) if freezer.directory().exists() => freezer.is_frozen(),
-            Ok(_) | Err(_) => Ok(false),
+            Ok(freezer) => freezer.is_frozen(),
+            Err(_) => Ok(false),
         }
     }
 

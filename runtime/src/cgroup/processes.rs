@@ -25,7 +25,7 @@ pub(super) fn pids(directory: &Path, recursive: bool) -> Result<Vec<u32>> {
 fn collect(directory: &Path, recursive: bool, found: &mut Vec<u32>) -> Result<()> {
     let text = match listed(directory) {
         Ok(text) => text,
-        Err((_, error)) if is_gone(&error) => return Ok(()),
+        Err((_, error)) if file::is_gone(&error) => return Ok(()),
         Err((name, error)) => return Err(file::unreadable(directory, name, error)),
     };
     // The kernel prints 0 for a process that this pid namespace does not show.
@@ -54,7 +54,7 @@ fn listed(directory: &Path) -> Result<String, (&'static str, io::Error)> {
 pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if is_gone(&error) => return Ok(Vec::new()),
+        Err(error) if file::is_gone(&error) => return Ok(Vec::new()),
         Err(error) => return Err(Error::system(format!("open {}", directory.display()), error)),
     };
     Ok(entries
@@ -62,10 +62,6 @@ pub(super) fn children(directory: &Path) -> Result<Vec<PathBuf>> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect())
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
 
 /// Sends `signal` to every process of the container.

@@ -4,6 +4,7 @@
 mod options;
 mod unified;
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -240,6 +241,20 @@ fn processes_are_listed_frozen_and_killed() {
     parent.reap();
     eventually("all are gone", || cgroup.pids(true).unwrap().is_empty());
     cgroup.remove().unwrap();
+}
+
+/// Whoever waits for a container's end removes its cgroup while others still look at it.
+#[test]
+fn a_cgroup_that_goes_while_it_is_read_is_gone_and_not_frozen() {
+    let Some(parent) = Parent::new() else { return };
+    let cgroup = parent.create("{}").unwrap();
+    let directory = cgroup.with(Controller::Freezer).unwrap().directory().to_path_buf();
+    let open = std::fs::File::open(directory.join("cgroup.procs")).unwrap();
+    cgroup.remove().unwrap();
+    let error = file::read_open(open.as_fd()).unwrap_err();
+    assert!(file::is_gone(&error), "{error}");
+    assert_eq!(file::read_unless_gone(&directory, "cgroup.procs").unwrap(), None);
+    assert!(!cgroup.is_frozen().unwrap());
 }
 
 #[test]

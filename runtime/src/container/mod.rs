@@ -137,7 +137,11 @@ impl Container {
         send_signal(&self.record.init.open()?, signal)?;
         if signal == SIGKILL && self.record.cgroup.is_frozen()? {
             // A frozen process does not even die on cgroup v1.
-            self.record.cgroup.thaw()?;
+            return match self.record.cgroup.thaw() {
+                // Whoever waits for its end has removed the cgroup meanwhile.
+                Err(_) if !self.record.cgroup.is_frozen()? => Ok(()),
+                outcome => outcome,
+            };
         }
         Ok(())
     }

@@ -55,9 +55,11 @@ pub(super) fn thaw(directory: &Path) -> Result<()> {
     file::write(directory, STATE, "THAWED")
 }
 
-/// Whether the processes are to be stopped, by this cgroup itself and not by one above it.
+/// Whether the processes are to be stopped, by this cgroup itself and not by one above it. Those of
+/// a cgroup that is gone are not.
 pub(super) fn is_frozen(directory: &Path) -> Result<bool> {
-    Ok(file::read_number(directory, "freezer.self_freezing")? == 1)
+    let freezing = file::read_unless_gone(directory, "freezer.self_freezing")?;
+    Ok(freezing.is_some_and(|text| text == "1"))
 }
 
 /// Whether a process that enters is stopped at once, by this cgroup or by one above it.

@@ -58,9 +58,9 @@ pub(super) fn thaw(directory: &Path) -> Result<()> {
 
 /// Whether the processes are to be stopped, by this cgroup itself and not by one above it. The
 /// kernel's `frozen` is no answer: it goes away for a moment each time a stopped process gets a
-/// signal.
+/// signal. Those of a cgroup that is gone are not.
 pub(super) fn is_frozen(directory: &Path) -> Result<bool> {
-    Ok(file::read(directory, FREEZE)? == "1")
+    Ok(file::read_unless_gone(directory, FREEZE)?.is_some_and(|text| text == "1"))
 }
 
 /// Whether a process that enters is stopped at once, by this cgroup or by one above it. An empty

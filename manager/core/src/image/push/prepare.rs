@@ -1,13 +1,8 @@
 //! Making an image that was made here fit to be pushed: its layers compressed, a manifest written.
 
-use std::io::{self, Read, Write};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::Prepared;
+use super::compress::compress;
 use crate::error::{Error, Result};
-use crate::image::blobs::{Blobs, Ingested};
 use crate::image::catalog::Catalog;
 use crate::image::digest::ImageId;
 use crate::image::image::{Blob, Layer};
@@ -17,7 +12,6 @@ use crate::registry::ManifestKind;
 
 const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-const BUFFER: usize = 256 << 10;
 
 impl Catalog {
     /// The image as it is sent: with `wanted`, if that is a manifest of its blobs. What it lacks for
@@ -65,23 +59,6 @@ impl Catalog {
         let _blobs = self.blobs.hold(blobs);
         Ok(Prepared { record, manifest, kind, _blobs })
     }
-}
-
-/// The same bytes always give the same bytes: the header has neither a name nor a time.
-fn compress(layer: &Layer, blobs: &Blobs) -> Result<Ingested> {
-    let doing = |error| Error::io(format_args!("compress the layer {}", layer.diff_id), error);
-    let mut source = blobs.checked(layer.blob.digest, layer.blob.size)?;
-    let mut encoder = GzEncoder::new(blobs.create()?, Compression::default());
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => encoder.write_all(&buffer[..count]).map_err(doing)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(doing(error)),
-        }
-    }
-    Ok(encoder.finish().map_err(doing)?.finish())
 }
 
 #[cfg(test)]

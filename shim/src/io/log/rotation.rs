@@ -105,9 +105,13 @@ fn compress(plain: &Path, packed: &Path, last_time: SystemTime) -> io::Result<()
     let target =
         OpenOptions::new().create(true).truncate(true).write(true).mode(0o640).open(&unfinished)?;
     // docker's reader skips files whose last line is older than what it is asked for. Ours finds
-    // here which file this was, so that whoever was reading that one knows what comes after it.
-    let inode = source.metadata()?.ino();
-    let extra = format!("{{\"lastTime\":\"{}\",\"inode\":{inode}}}", rfc3339(last_time));
+    // here which file this was, so that whoever was reading that one knows what comes after it. The
+    // inode alone doesn't say: the next file may get it. So no two have the same time.
+    source.set_modified(SystemTime::now())?;
+    let facts = source.metadata()?;
+    let (inode, modified) = (facts.ino(), nanoseconds(&facts));
+    let time = rfc3339(last_time);
+    let extra = format!("{{\"lastTime\":\"{time}\",\"inode\":{inode},\"modified\":{modified}}}");
     let mut encoder = GzBuilder::new().extra(extra).write(target, Compression::default());
     let done = io::copy(&mut source, &mut encoder)
         .and_then(|_| encoder.finish())
@@ -119,6 +123,11 @@ fn compress(plain: &Path, packed: &Path, last_time: SystemTime) -> io::Result<()
             Err(error)
         }
     }
+}
+
+/// When a file was modified, in nanoseconds since 1970.
+fn nanoseconds(facts: &fs::Metadata) -> i128 {
+    i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec())
 }
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {

@@ -161,7 +161,7 @@ impl Reader {
             if !std::mem::replace(&mut open.finished, true) {
                 continue;
             }
-            let later = files::after(&self.path, open.identity)?;
+            let later = files::after(&self.path, open.identity, open.plain())?;
             if later.is_empty() {
                 return Ok(None);
             }
@@ -194,6 +194,15 @@ impl Open {
             Input::Plain(BufReader::with_capacity(BATCH, file))
         };
         Ok(Self { input, identity, skip, finished: false, line: Vec::new() })
+    }
+
+    /// The file, unless it is a compressed one.
+    fn plain(&self) -> Option<&File> {
+        match &self.input {
+            Input::Plain(input) => Some(input.get_ref()),
+            Input::Limited(input) => Some(input.get_ref().get_ref()),
+            Input::Packed(_) => None,
+        }
     }
 
     /// Whether the file has become shorter than what was read of it: its owner has emptied it, and

@@ -159,6 +159,25 @@ fn rmi_removes_names_and_then_what_nobody_uses() {
     });
 }
 
+/// A container of what an image was made of does not keep the image's name.
+#[test]
+fn rmi_asks_for_containers_of_the_image_itself() {
+    on_host(|host| {
+        host.docker("create --name first busybox").ok();
+        host.docker("commit -c 'LABEL a=b' first made").ok();
+        host.docker("create --name second made").ok();
+        let parent = host.inspect("made", "{{.Id}}");
+        host.docker("commit -c 'LABEL c=d' second made").ok();
+        host.docker("rmi made").code(0).stdout_has("Untagged: made:latest").stdout_has("Deleted: ");
+        host.docker(&format!("image inspect {parent}")).code(0);
+        host.docker("tag busybox other").ok();
+        host.docker("rmi busybox:latest").code(0).stdout("Untagged: busybox:latest\n");
+        host.docker("rmi other").code(1).stderr_has(
+            "conflict: unable to remove repository reference \"other\" (must force) - container",
+        );
+    });
+}
+
 #[test]
 fn what_is_saved_can_be_loaded() {
     on_host(|host| {

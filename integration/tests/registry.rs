@@ -55,7 +55,11 @@ fn what_is_pushed_is_pulled_and_runs() {
         ran.stderr_has("Downloaded newer image for");
         assert_eq!(host.inspect(&name, "{{.Id}}"), id);
         assert_eq!(host.inspect(&name, "{{index .RepoDigests 0}}"), digest);
-        host.docker(&format!("pull {name}")).code(0).stdout_has("Image is up to date for");
+        let again = host.docker(&format!("pull {name}"));
+        again
+            .code(0)
+            .stdout_has("1: Pulling from a/busybox\n")
+            .stdout_has("Image is up to date for");
         host.docker(&format!("rmi {name}")).ok();
         host.docker(&format!("pull -q {digest}")).code(0).stdout(&format!("{digest}\n"));
         host.docker(&format!("run --rm {digest} echo by digest")).stdout("by digest\n");
@@ -100,7 +104,15 @@ fn errors_are_dockers() {
         host.docker(&format!("push {missing}"))
             .code(1)
             .stderr_has("An image does not exist locally with the tag:");
-        host.docker("pull 127.0.0.1:1/x").code(1).stderr_has("connection refused");
+        let unreached =
+            "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused";
+        host.docker("tag busybox 127.0.0.1:1/x").ok();
+        for typed in ["pull 127.0.0.1:1/x", "push 127.0.0.1:1/x", "login -u a -p b 127.0.0.1:1"] {
+            host.docker(typed).code(1).stderr_has(unreached);
+        }
+        host.docker("pull registry.invalid/x")
+            .code(1)
+            .stderr_has("dial tcp: lookup registry.invalid");
         host.docker("pull scratch").code(1).stderr_has("'scratch' is a reserved name");
         let answer = host.post(&format!("/images/create?fromImage={missing}"), "");
         assert_eq!(answer.status, 404);
@@ -143,7 +155,12 @@ fn a_registry_with_a_private_authority() {
             Registry::start_at(host, &format!("{ADDRESS}:5000"), Access::Open, Some(&certificate));
         let name = registry.image("busybox:1");
         host.docker(&format!("tag busybox {name}")).ok();
-        host.docker(&format!("push {name}")).code(1).stderr_has("certificate");
+        for typed in [format!("push {name}"), format!("pull {name}")] {
+            host.docker(&typed).code(1).stderr_has(&format!(
+                "Get \"https://{ADDRESS}:5000/v2/\": tls: failed to verify certificate: x509: \
+                 certificate signed by unknown authority"
+            ));
+        }
 
         let authority = [("ca.crt", certificate.authority.as_path())];
         registry.with_certificates(host, &authority, || {
@@ -151,6 +168,23 @@ fn a_registry_with_a_private_authority() {
             host.docker(&format!("rmi {name}")).ok();
             host.docker(&format!("pull {name}")).code(0);
         });
+    });
+}
+
+/// A registry without TLS that is not said to be one.
+#[test]
+fn a_registry_that_speaks_plain_http() {
+    on_host(|host| {
+        const ADDRESS: &str = "192.0.2.1";
+        host.run("ip", &["address", "add", &format!("{ADDRESS}/32"), "dev", "lo"]).ok();
+        let registry = Registry::start_at(host, &format!("{ADDRESS}:5000"), Access::Open, None);
+        let name = registry.image("busybox:1");
+        host.docker(&format!("tag busybox {name}")).ok();
+        for typed in [format!("push {name}"), format!("pull {name}")] {
+            host.docker(&typed).code(1).stderr_has(&format!(
+                "Get \"https://{ADDRESS}:5000/v2/\": http: server gave HTTP response to HTTPS client"
+            ));
+        }
     });
 }
 

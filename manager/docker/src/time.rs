@@ -41,7 +41,7 @@ pub(crate) fn point(text: &str, now: Timestamp) -> Result<Timestamp> {
         Some(date.to_zoned(TimeZone::system()).ok()?.timestamp())
     };
     ago().or_else(|| unix(text)).or_else(zoned).or_else(local).ok_or_else(|| {
-        Error::invalid(format!("failed to parse value {text:?} as a time or a duration"))
+        Error::invalid(format!("failed to parse value as time or duration: {text:?}"))
     })
 }
 

@@ -39,7 +39,7 @@ impl Platform {
     /// [`crate::Kind::Invalid`] for anything but Linux.
     pub fn of(os: &str, architecture: &str, variant: Option<&str>) -> Result<Self> {
         if os != "linux" {
-            return Err(Error::invalid(format!("{os} does not run here: only linux does")));
+            return Err(Error::invalid(format!("operating system is not supported: {os}")));
         }
         Ok(Self::normal(architecture, variant))
     }
@@ -56,21 +56,26 @@ impl Platform {
     /// # Errors
     /// [`crate::Kind::Invalid`] for anything but Linux.
     pub fn parse(text: &str) -> Result<Self> {
-        let invalid = || {
-            Error::invalid(format!(
-                "invalid platform {text:?}: unknown operating system or architecture"
-            ))
-        };
+        let invalid =
+            |reason: &str| Err(Error::invalid(format!("{text:?}: {reason}: invalid argument")));
         let parts: Vec<&str> = text.split('/').collect();
+        if let Some(wrong) = parts.iter().find(|part| !is_component(part)) {
+            return Err(Error::invalid(format!(
+                "{wrong:?} is an invalid component of {text:?}: platform specifier component must \
+                 match \"^[A-Za-z0-9_.-]+$\": invalid argument"
+            )));
+        }
         let (os, architecture, variant) = match parts.as_slice() {
             [one] if is_architecture(one) => ("linux", Some(*one), None),
-            [os] => (*os, None, None),
+            ["linux"] => ("linux", None, None),
+            ["windows" | "darwin" | "macos" | "freebsd"] => (parts[0], None, None),
+            [_] => return invalid("unknown operating system or architecture"),
             [os, architecture] => (*os, Some(*architecture), None),
             [os, architecture, variant] => (*os, Some(*architecture), Some(*variant)),
-            _ => return Err(invalid()),
+            _ => return invalid("cannot parse platform specifier"),
         };
-        if os != "linux" || parts.iter().any(|part| part.is_empty()) {
-            return Err(invalid());
+        if os != "linux" {
+            return invalid("operating system is not supported");
         }
         let Some(architecture) = architecture else {
             return Ok(Self::host());
@@ -139,6 +144,11 @@ fn amd64_variant() -> &'static str {
     "v1"
 }
 
+fn is_component(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    !text.is_empty() && text.bytes().all(plain)
+}
+
 fn is_architecture(text: &str) -> bool {
     matches!(
         text,
@@ -197,8 +207,17 @@ mod tests {
             assert_eq!(Platform::parse(text).unwrap().to_string(), shown);
         }
         assert_eq!(Platform::parse("linux").unwrap(), Platform::host());
-        for bad in ["", "windows/amd64", "linux/", "a/b/c/d", "plan9"] {
-            assert!(Platform::parse(bad).is_err(), "{bad}");
+        for (bad, said) in [
+            ("", "\"\" is an invalid component of \"\": platform specifier component must match"),
+            ("linux/", "\"\" is an invalid component of \"linux/\""),
+            ("linux/bad!", "\"bad!\" is an invalid component of \"linux/bad!\""),
+            ("a/b/c/d", "\"a/b/c/d\": cannot parse platform specifier: invalid argument"),
+            ("plan9", "\"plan9\": unknown operating system or architecture: invalid argument"),
+            ("windows/amd64", "\"windows/amd64\": operating system is not supported"),
+            ("macos", "\"macos\": operating system is not supported: invalid argument"),
+        ] {
+            let error = Platform::parse(bad).unwrap_err().to_string();
+            assert!(error.starts_with(said), "{error}");
         }
     }
 }

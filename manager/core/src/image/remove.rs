@@ -183,7 +183,9 @@ impl Plan<'_> {
 
     /// The first container of the image, or of what comes and goes with it.
     fn first_user(&self) -> Option<(ImageId, &ImageUser)> {
-        self.users.iter().find_map(|(id, users)| Some((*id, users.first()?)))
+        // Not of what it was made of: that stays as it is.
+        let own = std::iter::once(&self.image.id).chain(&self.image.variants);
+        own.into_iter().find_map(|id| Some((*id, self.users.get(id)?.first()?)))
     }
 
     fn is_used(&self, id: ImageId) -> bool {

@@ -1,13 +1,12 @@
 //! What goes wrong with registries, and docker's words for it.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
+use super::cause::cause;
 use super::challenge::{Challenge, TokenError};
 use crate::error::{Error, Kind};
 use crate::image::Reference;
@@ -78,24 +77,9 @@ struct Reason {
 impl Failure {
     /// What became of a request that got no answer, or only a part of one.
     pub(super) fn broken(request: &str, error: &reqwest::Error) -> Self {
-        let mut reason = String::new();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            // The outermost only say that there was a request.
-            let text = cause.to_string();
-            if !text.starts_with("client error") && !reason.ends_with(&text) {
-                let _ = write!(reason, "{}{text}", if reason.is_empty() { "" } else { ": " });
-            }
-            next = cause.source();
-        }
-        if error.is_timeout() {
-            reason = "the registry does not answer: timed out".to_owned();
-        }
+        let reason = cause(error);
         if error.is_redirect() {
             return Self::Wrong(format!("{request}: {reason}"));
-        }
-        if reason.is_empty() {
-            reason = error.to_string();
         }
         Self::Broken { text: format!("{request}: {reason}"), connected: !error.is_connect() }
     }

@@ -7,6 +7,7 @@
 //! far as it can be checked: sizes and digests always are.
 
 mod blob;
+mod cause;
 mod certificates;
 mod challenge;
 mod credentials;

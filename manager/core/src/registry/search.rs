@@ -63,7 +63,7 @@ impl Registries {
         let limit = limit.filter(|limit| *limit != 0).unwrap_or(USUAL);
         if limit > MOST {
             return Err(Error::invalid(format!(
-                "invalid value for limit: {limit} is not between 1 and {MOST}"
+                "limit {limit} is outside the range of [1, {MOST}]"
             )));
         }
         if term.contains("://") {

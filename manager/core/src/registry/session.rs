@@ -10,7 +10,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::Registries;
 use super::challenge::Challenge;
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::patience::Patience;
 use super::request::{Content, Request, judged};
 use super::token::{Access, Wanted};
@@ -201,7 +201,14 @@ impl Session {
             Content::Bytes(bytes) => sent.body(bytes.clone()),
             Content::Stream(stream) => sent.body(stream()),
         };
-        sent.send().await.map_err(|error| Failure::broken(&request.name(), &error))
+        sent.send().await.map_err(|error| {
+            // Whoever wasn't reached is called by its address alone, whatever it was to be asked.
+            let name = match endpoint.url("") {
+                Ok(url) if own && error.is_connect() => failure::name("GET", &url),
+                _ => request.name(),
+            };
+            Failure::broken(&name, &error)
+        })
     }
 
     /// What answers the challenge; none: we have nothing to show.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use reqwest::{Response, StatusCode, Url};
 
 use super::Registries;
+use super::cause::cause;
 use crate::error::{Error, Kind, Result};
 
 /// The most of a refusal's text that is told.
@@ -61,12 +62,7 @@ impl WebFile {
 }
 
 fn unreached(url: &Url, error: &reqwest::Error) -> Error {
-    let mut reason = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause {
-        reason = deeper.to_string();
-        cause = deeper.source();
-    }
+    let reason = cause(error);
     Error::system(format!("Get {:?}: {reason}", url.as_str()))
 }
 

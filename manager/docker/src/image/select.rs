@@ -128,7 +128,9 @@ fn glob(pattern: &str) -> Result<Regex> {
         }
     }
     expression.push('$');
-    let wrong = |_| Error::invalid(format!("invalid filter 'reference={pattern}'"));
+    let wrong = |_| {
+        Error::invalid(format!("invalid filter 'reference={pattern}': syntax error in pattern"))
+    };
     Regex::new(&expression).map_err(wrong)
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn handle(
     let official = filters.truth("is-official")?;
     let automated = filters.truth("is-automated")?.unwrap_or(false);
     let stars = filters.values("stars").map(|value| {
-        let wrong = |_| Error::invalid(format!("invalid filter 'stars={value}'"));
+        let wrong = |error| Error::invalid(format!("invalid filter 'stars={value}': {error}"));
         value.parse::<u64>().map_err(wrong)
     });
     let stars = stars.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or_default();

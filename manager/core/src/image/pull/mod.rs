@@ -141,7 +141,7 @@ impl Work<'_> {
             (Some(tag), None) => tag.to_owned(),
             _ => name.to_string(),
         };
-        self.tell(Step::Begun { repository: name.familiar_name(), tag: shown }).await?;
+        self.tell(Step::Begun { repository: name.repository().to_owned(), tag: shown }).await?;
         let mut names = vec![name.clone().with_digest(resolved.top)];
         if name.digest().is_none() {
             names.push(name.clone());

@@ -7,7 +7,7 @@ use crate::image::digest::Digest;
 pub enum Step {
     /// The manifest is there.
     Begun {
-        /// The repository, in docker's short form.
+        /// The repository in its registry.
         repository: String,
         /// The tag, or the whole name with its digest.
         tag: String,

@@ -6,9 +6,17 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     /// A token from the service at `realm`.
-    Bearer { realm: String, service: String, scope: String, error: Option<TokenError> },
+    Bearer { realm: String, service: String, scope: String, error: Option<Refused> },
     /// User and password.
     Basic,
+}
+
+/// What the registry says about a token that was not good enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) reason: TokenError,
+    /// Its own words, if it has any.
+    pub(super) description: Option<String>,
 }
 
 /// Why a token was not good enough.
@@ -26,6 +34,14 @@ impl Challenge {
         let values = headers.get_all(WWW_AUTHENTICATE).iter();
         values.filter_map(|value| parse(value.to_str().ok()?)).collect()
     }
+
+    /// What it says of the token that was shown.
+    pub(super) fn refused(&self) -> Option<&Refused> {
+        match self {
+            Self::Bearer { error, .. } => error.as_ref(),
+            Self::Basic => None,
+        }
+    }
 }
 
 fn parse(text: &str) -> Option<Challenge> {
@@ -36,7 +52,8 @@ fn parse(text: &str) -> Option<Challenge> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    let (mut realm, mut service, mut scope, mut error) = (None, String::new(), String::new(), None);
+    let (mut realm, mut service, mut scope) = (None, String::new(), String::new());
+    let (mut error, mut description) = (None, None);
     for (key, value) in parameters(rest) {
         match key.to_ascii_lowercase().as_str() {
             "realm" => realm = Some(value),
@@ -49,9 +66,11 @@ fn parse(text: &str) -> Option<Challenge> {
                     _ => None,
                 }
             }
+            "error_description" => description = Some(value).filter(|text| !text.is_empty()),
             _ => {}
         }
     }
+    let error = error.map(|reason| Refused { reason, description });
     Some(Challenge::Bearer { realm: realm?, service, scope, error })
 }
 
@@ -92,14 +111,18 @@ mod tests {
     fn both_kinds_are_read() {
         assert_eq!(parse("Basic realm=\"x\""), Some(Challenge::Basic));
         let text = "Bearer realm=\"https://auth.test/token\",service=\"a, \\\"b\\\"\", \
-                    scope=\"repository:x:pull,push\",error=insufficient_scope";
+                    scope=\"repository:x:pull,push\",error=insufficient_scope,\
+                    error_description=\"go away\"";
         assert_eq!(
             parse(text),
             Some(Challenge::Bearer {
                 realm: "https://auth.test/token".to_owned(),
                 service: "a, \"b\"".to_owned(),
                 scope: "repository:x:pull,push".to_owned(),
-                error: Some(TokenError::InsufficientScope),
+                error: Some(Refused {
+                    reason: TokenError::InsufficientScope,
+                    description: Some("go away".to_owned()),
+                }),
             })
         );
     }

@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::cause::cause;
-use super::challenge::{Challenge, TokenError};
+use super::challenge::{Challenge, Refused, TokenError};
 use crate::error::{Error, Kind};
 use crate::image::Reference;
 
@@ -221,6 +221,12 @@ pub(super) fn name(method: &str, url: &Url) -> String {
 
 /// Reads what the registry says about its refusal.
 fn explanation(status: StatusCode, challenged: &[Challenge], body: &[u8]) -> (Code, String) {
+    // Of a token that does not do, the challenge says more than the answer.
+    if status.is_client_error()
+        && let Some(refused) = challenged.iter().find_map(Challenge::refused)
+    {
+        return of_token(refused);
+    }
     if let Ok(explanation) = serde_json::from_slice::<Explanation>(body)
         && let Some(reason) = explanation.errors.into_iter().next()
     {
@@ -231,13 +237,9 @@ fn explanation(status: StatusCode, challenged: &[Challenge], body: &[u8]) -> (Co
         };
         return (code(&reason.code, status), text);
     }
-    let insufficient = challenged.iter().any(|challenge| {
-        matches!(challenge, Challenge::Bearer { error: Some(TokenError::InsufficientScope), .. })
-    });
     let text = String::from_utf8_lossy(&body[..body.len().min(LONGEST_SHOWN)]).trim().to_owned();
     let said = if text.is_empty() { status.to_string() } else { text };
     match status {
-        _ if insufficient => (Code::Denied, format!("denied: {said}")),
         StatusCode::UNAUTHORIZED => (Code::Unauthorized, format!("unauthorized: {said}")),
         StatusCode::FORBIDDEN => (Code::Denied, format!("denied: {said}")),
         StatusCode::TOO_MANY_REQUESTS => {
@@ -248,6 +250,16 @@ fn explanation(status: StatusCode, challenged: &[Challenge], body: &[u8]) -> (Co
         }
         status => (Code::Other, format!("unknown: {said} (HTTP status {})", status.as_u16())),
     }
+}
+
+fn of_token(refused: &Refused) -> (Code, String) {
+    let (code, word, usual) = match refused.reason {
+        TokenError::Invalid => (Code::Unauthorized, "unauthorized", "authentication required"),
+        TokenError::InsufficientScope => {
+            (Code::Denied, "denied", "requested access to the resource is denied")
+        }
+    };
+    (code, format!("{word}: {}", refused.description.as_deref().unwrap_or(usual)))
 }
 
 fn code(word: &str, status: StatusCode) -> Code {
@@ -301,6 +313,31 @@ mod tests {
         let error = pulled(refusal(StatusCode::UNAUTHORIZED, "go away"));
         assert_eq!(error.to_string(), "unauthorized: go away");
         assert_eq!(error.kind(), Kind::Unauthorized);
+    }
+
+    #[test]
+    fn what_is_said_of_a_token_goes_first() {
+        let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+        let refused = |reason, description: Option<&str>| {
+            let description = description.map(str::to_owned);
+            let challenge = Challenge::Bearer {
+                realm: String::new(),
+                service: String::new(),
+                scope: String::new(),
+                error: Some(Refused { reason, description }),
+            };
+            explanation(StatusCode::UNAUTHORIZED, &[challenge], body.as_bytes())
+        };
+        let scope = refused(TokenError::InsufficientScope, None);
+        let denied = "denied: requested access to the resource is denied";
+        assert_eq!(scope, (Code::Denied, denied.to_owned()));
+        let scope = refused(TokenError::InsufficientScope, Some("no"));
+        assert_eq!(scope, (Code::Denied, "denied: no".to_owned()));
+        let invalid = refused(TokenError::Invalid, None);
+        assert_eq!(
+            invalid,
+            (Code::Unauthorized, "unauthorized: authentication required".to_owned())
+        );
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod tests;
 mod token;
 mod upload;
 mod web;
+mod without;
 
 use std::sync::Arc;
 

@@ -1,11 +1,9 @@
 //! Proxies on the way to registries.
 
-use reqwest::{ClientBuilder, NoProxy, Proxy};
+use reqwest::{ClientBuilder, Proxy};
 
+use super::without::Without;
 use crate::error::{Error, Result};
-
-/// What always is reached without a proxy: this machine.
-const NEVER: &str = "localhost,127.0.0.0/8,::1";
 
 /// Which requests go through which proxy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +12,8 @@ pub struct Proxies {
     pub http: Option<String>,
     /// For `https://` addresses.
     pub https: Option<String>,
-    /// Hosts, domains, addresses and networks that are reached without, by commas.
+    /// Domains and addresses, with a port or without, and networks that are reached without, by
+    /// commas.
     pub without: Option<String>,
 }
 
@@ -30,21 +29,20 @@ impl Proxies {
     /// Makes the client use them, and no others.
     pub(super) fn apply(&self, mut client: ClientBuilder) -> Result<ClientBuilder> {
         client = client.no_proxy();
-        let without = match &self.without {
-            Some(hosts) => format!("{NEVER},{hosts}"),
-            None => NEVER.to_owned(),
-        };
-        let proxies = [
-            self.http.as_ref().map(|address| ("HTTP", Proxy::http(address))),
-            self.https.as_ref().map(|address| ("HTTPS", Proxy::https(address))),
-        ];
-        for (what, proxy) in proxies.into_iter().flatten() {
-            let proxy = proxy.map_err(|error| {
+        let without = Without::parse(self.without.as_deref().unwrap_or_default());
+        for (scheme, address) in [("http", &self.http), ("https", &self.https)] {
+            let Some(address) = address.clone() else { continue };
+            // What is wrong with the address would else be told by each request.
+            Proxy::all(&address).map_err(|error| {
                 let reason = std::error::Error::source(&error).map(ToString::to_string);
                 let reason = reason.unwrap_or_else(|| error.without_url().to_string());
+                let what = scheme.to_uppercase();
                 Error::invalid(format!("the proxy for {what} can't be used: {reason}"))
             })?;
-            client = client.proxy(proxy.no_proxy(NoProxy::from_string(&without)));
+            let without = without.clone();
+            client = client.proxy(Proxy::custom(move |url| {
+                (url.scheme() == scheme && !without.has(url)).then(|| address.clone())
+            }));
         }
         Ok(client)
     }

@@ -15,6 +15,7 @@
 #[path = "../shim/account.rs"]
 mod account;
 mod archives;
+mod commit;
 mod contender;
 mod content;
 mod library;
@@ -57,6 +58,9 @@ fn main() {
     }
     if settings.wants(Part::Archives) {
         archives::measure(&library, &settings, &mut report);
+    }
+    if settings.wants(Part::Commit) {
+        commit::measure(&library, &settings, &mut report);
     }
     if settings.wants(Part::List) {
         listing::measure(&library, &settings, &mut report);

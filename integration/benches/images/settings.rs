@@ -25,8 +25,10 @@ pub(crate) enum Part {
     Pull,
     /// A pull of an image most of whose layers are there.
     Shared,
-    /// Load, save and commit, beside dockerd.
+    /// Load and save, beside dockerd.
     Archives,
+    /// Commit, beside dockerd.
+    Commit,
     /// The list of a thousand images, beside dockerd.
     List,
 }

@@ -6,11 +6,13 @@
 //! everyone who has written anything by then, until a new start, which sweeps what no record names.
 
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
+use crate::linux;
 
 /// The disks below the data root.
 pub(crate) struct Disks {
@@ -59,6 +61,45 @@ impl Disks {
     }
 }
 
+/// Bytes that go to the disk at once while a file is being written.
+const STRIDE: u64 = 8 << 20;
+/// A file with less than this is written with all others, at the sync.
+const WORTHWHILE: u64 = 256 << 10;
+
+/// A file that is being written from its beginning to its end, and that goes to the disk meanwhile:
+/// left alone, the kernel begins with that after half a minute, and the sync would find all of it.
+#[derive(Debug, Default)]
+pub(crate) struct Streamed {
+    begun: u64,
+}
+
+impl Streamed {
+    /// A file of which this much is there already.
+    pub(crate) fn from(length: u64) -> Self {
+        Self { begun: length }
+    }
+
+    /// So much of it is written now.
+    pub(crate) fn wrote(&mut self, file: impl AsFd, length: u64) {
+        if length >= self.begun + STRIDE {
+            self.begin(file.as_fd(), length);
+        }
+    }
+
+    /// All of it is written.
+    pub(crate) fn end(mut self, file: impl AsFd, length: u64) {
+        if length >= WORTHWHILE && length > self.begun {
+            self.begin(file.as_fd(), length);
+        }
+    }
+
+    fn begin(&mut self, file: BorrowedFd<'_>, length: u64) {
+        // It is a hint: what the disk could not write, the sync is told.
+        let _ = linux::begin_writing(file, self.begun, length - self.begun);
+        self.begun = length;
+    }
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
@@ -83,6 +124,24 @@ mod tests {
         disks.sync().unwrap();
         drop(disks);
         unmount(&there, UnmountFlags::DETACH).unwrap();
+    }
+
+    #[test]
+    fn a_file_goes_to_the_disk_while_it_is_written() {
+        use std::io::Write;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let mut file = File::create(&path).unwrap();
+        linux::begin_writing(file.as_fd(), 0, 1).unwrap();
+        let mut streamed = Streamed::default();
+        let piece = vec![7; 1 << 20];
+        for count in 1..=20 {
+            file.write_all(&piece).unwrap();
+            streamed.wrote(&file, count << 20);
+            assert_eq!(streamed.begun, (count / 8) << 23);
+        }
+        streamed.end(&file, 20 << 20);
+        assert!(std::fs::read(&path).unwrap() == vec![7; 20 << 20]);
     }
 
     #[test]

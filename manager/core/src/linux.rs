@@ -1,5 +1,5 @@
-//! The only unsafe code of `tared`: calls for which no safe wrapper exists, all about quotas of
-//! projects.
+//! The only unsafe code of `tared`: calls for which no safe wrapper exists, about quotas of projects
+//! and about when files are written to the disk.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -69,6 +69,24 @@ pub(crate) fn limits_projects(file: BorrowedFd<'_>) -> rustix::io::Result<bool> 
     unsafe { quotactl(file, GET_STATE, 0, state.as_mut_ptr().cast()) }?;
     let [_, _, low, high, ..] = state[0].to_ne_bytes();
     Ok(u16::from_ne_bytes([low, high]) & ENFORCED != 0)
+}
+
+/// Has the kernel begin to write a part of the open file to the disk, and waits for none of it.
+pub(crate) fn begin_writing(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    length: u64,
+) -> rustix::io::Result<()> {
+    let part = i64::try_from(offset).and_then(|offset| Ok((offset, i64::try_from(length)?)));
+    let (offset, length) = part.map_err(|_| Errno::INVAL)?;
+    let begin = libc::SYNC_FILE_RANGE_WRITE;
+    // SAFETY: the descriptor is open, and the call takes nothing else but numbers.
+    let outcome = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, begin) };
+    if outcome == 0 {
+        return Ok(());
+    }
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    Err(Errno::from_raw_os_error(errno))
 }
 
 /// What a project uses and may use on the file system that the open file is on.

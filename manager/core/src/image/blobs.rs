@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::digest::{Digest, Hasher};
 use super::image::Blob;
+use crate::disk::Streamed;
 use crate::error::{Error, Result};
 use crate::snapshot::{Hold, Holds, delete, private_directory};
 
@@ -42,6 +43,7 @@ pub(crate) struct Ingest {
     /// None: someone else hashes the same bytes.
     hasher: Option<Hasher>,
     size: u64,
+    streamed: Streamed,
 }
 
 /// A blob that is written, but not in its place; dropped, it is deleted.
@@ -86,7 +88,8 @@ impl Blobs {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file =
             file.map_err(|error| Error::io(format_args!("create {}", path.display()), error))?;
-        Ok(Ingest { file, path: Passing(path), hasher: Some(Hasher::default()), size: 0 })
+        let (hasher, streamed) = (Some(Hasher::default()), Streamed::default());
+        Ok(Ingest { file, path: Passing(path), hasher, size: 0, streamed })
     }
 
     /// Stores a small blob.
@@ -190,9 +193,9 @@ impl Blobs {
 
 impl Ingest {
     /// The blob is whole.
-    pub(crate) fn finish(self) -> Ingested {
-        let digest = self.hasher.unwrap_or_default().finish();
-        Ingested { path: self.path, digest, size: self.size }
+    pub(crate) fn finish(mut self) -> Ingested {
+        let digest = self.hasher.take().unwrap_or_default().finish();
+        self.ended(digest)
     }
 
     /// Leaves the hashing of what comes to someone else; before the first byte.
@@ -204,8 +207,13 @@ impl Ingest {
     pub(crate) fn finish_hashed(self, digest: Digest) -> Ingested {
         match self.hasher {
             Some(_) => self.finish(),
-            None => Ingested { path: self.path, digest, size: self.size },
+            None => self.ended(digest),
         }
+    }
+
+    fn ended(self, digest: Digest) -> Ingested {
+        self.streamed.end(&self.file, self.size);
+        Ingested { path: self.path, digest, size: self.size }
     }
 
     /// Says what a failed write was about.
@@ -221,6 +229,7 @@ impl Write for Ingest {
             hasher.update(&bytes[..count]);
         }
         self.size += count as u64;
+        self.streamed.wrote(&self.file, self.size);
         Ok(count)
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
 use super::{Blobs, list, remove};
+use crate::disk::Streamed;
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, Hasher};
 use crate::snapshot::delete;
@@ -28,6 +29,7 @@ pub(crate) struct Partial {
     path: PathBuf,
     hasher: Hasher,
     size: u64,
+    streamed: Streamed,
 }
 
 /// A blob that was fetched whole, but is not in its place. Nobody deletes it until this is dropped.
@@ -67,7 +69,8 @@ impl Blobs {
             // What is in memory may never have reached a disk that failed: what counts is the disk.
             fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| doing(error.into()))?;
             let (hasher, size) = hash(&mut file).map_err(doing)?;
-            return Ok(Partial { file, path, hasher, size });
+            let streamed = Streamed::from(size);
+            return Ok(Partial { file, path, hasher, size, streamed });
         }
     }
 
@@ -118,6 +121,7 @@ impl Partial {
             .map_err(|error| Error::io(format_args!("write {}", self.path.display()), error))?;
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
+        self.streamed.wrote(&self.file, self.size);
         Ok(())
     }
 
@@ -132,6 +136,7 @@ impl Partial {
             remove(&self.path)?;
             return Ok(None);
         }
+        self.streamed.end(&self.file, self.size);
         Ok(Some(Fetched { path: self.path, _file: self.file, digest, size: self.size }))
     }
 }

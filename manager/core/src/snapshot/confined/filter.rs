@@ -23,6 +23,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_copy_file_range,
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
+    libc::SYS_sync_file_range,
     libc::SYS_recvmsg,
     libc::SYS_sendmsg,
     // Files.

@@ -4,6 +4,7 @@ use std::io::{self, BufRead};
 use std::os::fd::BorrowedFd;
 
 use super::metadata::failed;
+use crate::disk::Streamed;
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Segment};
 
@@ -49,6 +50,7 @@ fn copy<R: BufRead>(
     mut length: u64,
     archive: &mut Archive<R>,
 ) -> Result<()> {
+    let mut streamed = Streamed::from(offset);
     while length > 0 {
         let piece = archive.data()?;
         let wanted = usize::try_from(length).unwrap_or(usize::MAX).min(piece.len());
@@ -61,6 +63,8 @@ fn copy<R: BufRead>(
         archive.consume(written);
         offset += written as u64;
         length -= written as u64;
+        streamed.wrote(file, offset);
     }
+    streamed.end(file, offset);
     Ok(())
 }

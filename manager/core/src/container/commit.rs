@@ -9,7 +9,7 @@ use super::export::check_not_going;
 use super::id::ContainerId;
 use super::pause::Why;
 use super::state::State;
-use super::work::to_the_end;
+use super::work::{blocking, to_the_end};
 use super::{Containers, announce, merge};
 use crate::error::Result;
 use crate::image::{Commit, Defaults, ImageId, Images, Layering, Reference};
@@ -50,10 +50,8 @@ impl Containers {
             let container = entry.container();
             check_not_going(&container, "commit")?;
             let commit = containers.commit_of(&entry, &options)?;
-            let upper = containers.images.snapshots().upper(container.id.as_str())?;
-            let commit = Commit { below: upper.below, ..commit };
             let paused = options.pause && containers.pause_for_commit(&entry).await;
-            let made = containers.images.commit(commit, move |to| pack(upper, to)).await;
+            let made = containers.commit_layer(&entry, commit).await;
             if paused && let Err(error) = containers.unpause(&container.id).await {
                 // It may have ended, or somebody else let it go on.
                 tracing::info!(container = %container.id, %error, "let a committed container go on");
@@ -68,6 +66,19 @@ impl Containers {
             Ok(image)
         })
         .await
+    }
+
+    /// Makes the image, of what the container wrote.
+    async fn commit_layer(&self, entry: &Arc<Entry>, commit: Commit) -> Result<ImageId> {
+        let (snapshots, committed) = (self.images.snapshots().clone(), Arc::clone(entry));
+        let made = async {
+            let id = committed.container().id.clone();
+            let upper = blocking(move || snapshots.upper(id.as_str())).await?;
+            let commit = Commit { below: upper.below, ..commit };
+            self.images.commit(commit, move |to| pack_whole(&committed, upper, to)).await
+        };
+        // A removal may take away what is read: that is what went wrong then.
+        made.await.or_else(|error| check_not_going(&entry.container(), "commit").and(Err(error)))
     }
 
     /// What is to be made, but for the layer.
@@ -95,9 +106,19 @@ impl Containers {
     }
 }
 
+/// Packs all that a container wrote.
+///
+/// # Errors
+/// Conflict if it began to be removed meanwhile: what is gone by then was left out.
+fn pack_whole(entry: &Entry, upper: Upper, to: &mut Layering) -> Result<u64> {
+    let members = pack(upper, to)?;
+    check_not_going(&entry.container(), "commit")?;
+    Ok(members)
+}
+
 /// Packs what a container wrote, and says how many members that has.
 fn pack(upper: Upper, to: &mut Layering) -> Result<u64> {
-    let Upper { own, lowers, .. } = upper;
+    let Upper { own, lowers, held: _held, .. } = upper;
     let start = MadeByStart::new(&lowers);
     let by_start = |path: &[u8], new: &Seen| start.tell(path, &new.stat);
     let by_start_or_image = |path: &[u8], new: &Seen| start.or_image(path, new);
@@ -159,6 +180,40 @@ fn filled_up(changed: Defaults, container: &ContainerConfig) -> Result<Defaults>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::fixture;
+    use crate::container::record::Container;
+    use crate::error::Kind;
+    use crate::image::archive::testing::{Member, tar_of};
+    use crate::snapshot::DriverName;
+    use crate::snapshot::testing::Stage;
+
+    #[tokio::test]
+    async fn a_container_that_goes_meanwhile_is_made_no_image_of() {
+        let stage = Stage::new(DriverName::Overlay);
+        let layer = tar_of(&[Member::file("a", b"a")]);
+        let image = stage.container(&[layer], "box").await;
+        let entry = Arc::new(Entry::new(fixture::container()));
+        let make = async || {
+            let upper = stage.images.snapshots().upper("box").unwrap();
+            let commit = Commit {
+                parent: image.id,
+                below: upper.below,
+                reference: None,
+                author: String::new(),
+                message: String::new(),
+                created_by: String::new(),
+                defaults: Defaults::default(),
+            };
+            let entry = Arc::clone(&entry);
+            stage.images.commit(commit, move |to| pack_whole(&entry, upper, to)).await
+        };
+        make().await.unwrap();
+        let state = State::Removing { exit: None, volumes: false };
+        entry.publish(Arc::new(Container { state, ..fixture::container() }));
+        let error = make().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains("which is being removed"), "{error}");
+    }
 
     fn words(text: &str) -> Option<Vec<String>> {
         Some(text.split(' ').map(str::to_owned).collect())

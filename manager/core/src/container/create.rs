@@ -45,6 +45,8 @@ impl Containers {
         let wanted = request.name.as_deref().map(name::check).transpose()?;
         let id = ContainerId::random();
         let reservation = self.index.reserve(wanted, &id)?;
+        let _coming = self.index.coming(&id, &image.id.to_string());
+        self.images.confirm(image.id, &request.config.image).await?;
         let mut undo = Undo::default();
         let made = self.make(&id, reservation.name(), request, &image, &mut undo).await;
         let container = match made {

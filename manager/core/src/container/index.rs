@@ -22,6 +22,8 @@ pub(super) struct Index {
 struct Tables {
     by_id: HashMap<ContainerId, Arc<Entry>>,
     by_name: HashMap<String, ContainerId>,
+    /// The images of containers that are being made.
+    coming: HashMap<ContainerId, String>,
 }
 
 /// A name that is taken for a container; given back unless it is kept.
@@ -51,7 +53,32 @@ impl Drop for Reservation {
     }
 }
 
+/// A container that is being made; its image counts as used.
+pub(super) struct Coming {
+    index: Arc<Index>,
+    id: ContainerId,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.index.write().coming.remove(&self.id);
+    }
+}
+
 impl Index {
+    /// Says that the container `id` is being made from `image`.
+    pub(super) fn coming(self: &Arc<Self>, id: &ContainerId, image: &str) -> Coming {
+        self.write().coming.insert(id.clone(), image.to_owned());
+        Coming { index: Arc::clone(self), id: id.clone() }
+    }
+
+    /// The containers that are being made from `image`.
+    pub(super) fn coming_from(&self, image: &str) -> Vec<ContainerId> {
+        let tables = self.read();
+        let coming = tables.coming.iter().filter(|(_, from)| *from == image);
+        coming.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Takes `wanted` for the container `id`, or makes a name up.
     ///
     /// # Errors
@@ -165,6 +192,17 @@ mod tests {
         drop(first);
         index.reserve(Some("web"), &two).unwrap().keep();
         assert!(index.reserve(Some("web"), &one).is_err());
+    }
+
+    #[test]
+    fn an_image_is_used_by_what_is_being_made_from_it() {
+        let index = Arc::new(Index::default());
+        let id = ContainerId::random();
+        let coming = index.coming(&id, "sha256:1");
+        assert_eq!(index.coming_from("sha256:1"), [id]);
+        assert_eq!(index.coming_from("sha256:2"), []);
+        drop(coming);
+        assert_eq!(index.coming_from("sha256:1"), []);
     }
 
     #[test]

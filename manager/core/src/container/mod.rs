@@ -194,15 +194,21 @@ impl Containers {
 impl ImageUsers for Containers {
     fn containers_using(&self, image: &ImageId) -> Vec<ImageUser> {
         let image = image.to_string();
-        self.list()
-            .iter()
-            .filter(|container| container.image_id == image)
-            .map(|container| ImageUser {
-                id: container.id.to_string(),
-                name: container.name.clone(),
-                running: container.state.is_running(),
-            })
-            .collect()
+        // Those that are being made first: meanwhile they become containers.
+        let coming = self.index.coming_from(&image).into_iter().map(|id| ImageUser {
+            id: id.to_string(),
+            name: String::new(),
+            running: false,
+        });
+        let mut users: Vec<ImageUser> = coming.collect();
+        let made = self.list();
+        let made = made.iter().filter(|container| container.image_id == image);
+        users.extend(made.map(|container| ImageUser {
+            id: container.id.to_string(),
+            name: container.name.clone(),
+            running: container.state.is_running(),
+        }));
+        users
     }
 }
 

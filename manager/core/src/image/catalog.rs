@@ -2,6 +2,8 @@
 
 mod names;
 mod new;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -33,6 +35,8 @@ pub(super) struct Catalog {
     index: RwLock<Index>,
     /// Held from the look at the index to the commit that changes it.
     changes: Mutex<()>,
+    /// Held by whoever prunes.
+    pub(super) pruning: Mutex<()>,
 }
 
 impl Catalog {
@@ -52,6 +56,7 @@ impl Catalog {
             events,
             index: RwLock::default(),
             changes: Mutex::default(),
+            pruning: Mutex::default(),
         };
         catalog.read_records()?;
         catalog.blobs.sweep()?;
@@ -90,6 +95,11 @@ impl Catalog {
                 Some(target) => drop(index.tag(&Reference::parse(&key)?, target, record.tagged_at)),
                 None => self.store.write(|change| change.delete(&REFERENCES, &key))?,
             }
+        }
+        for list in index.nameless_lists() {
+            tracing::warn!(%list, "dropping a list of images that has no name");
+            self.store.write(|change| change.delete(&LISTS, &list.to_string()))?;
+            index.remove_list(list);
         }
         Ok(())
     }
@@ -139,15 +149,18 @@ impl Catalog {
         self.blobs.hold(record.blobs().map(|blob| blob.digest))
     }
 
-    /// Records that an image, if it is there still, now consists of other blobs, which are in their
-    /// place.
-    pub(super) fn replace(&self, record: ImageRecord) -> Result<()> {
+    /// Records that an image consists of other blobs, which are in their place and held, if it is
+    /// still what it was `before`; else somebody else has changed it, and that counts.
+    pub(super) fn replace(&self, before: &ImageRecord, record: ImageRecord) -> Result<()> {
         self.disks.sync()?;
         let _one_at_a_time = self.lock_changes();
         let id = record.id();
-        let Some(config) = self.read().image(id).map(|image| Arc::clone(&image.config)) else {
-            return Ok(());
+        let config = {
+            let index = self.read();
+            let same = index.image(id).filter(|image| image.record == *before);
+            same.map(|image| Arc::clone(&image.config))
         };
+        let Some(config) = config else { return Ok(()) };
         self.store.write(|change| change.put(&IMAGES, &id.to_string(), &record))?;
         let image = self.indexed(record, config);
         self.write().replace(image);
@@ -188,6 +201,19 @@ impl Catalog {
     /// Waits until nobody else changes images.
     pub(super) fn lock_changes(&self) -> MutexGuard<'_, ()> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record of an image that is here, and a hold on its blobs.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if it is not here.
+    pub(super) fn held(&self, id: ImageId) -> Result<(ImageRecord, Hold<Digest>)> {
+        let index = self.read();
+        let image = index.image(id);
+        let image = image.ok_or_else(|| Error::not_found(format!("No such image: {id}")))?;
+        // As long as the image is there, so is its own hold.
+        let hold = self.blobs.hold(image.record.blobs().map(|blob| blob.digest));
+        Ok((image.record.clone(), hold))
     }
 
     /// What readers see, for the moment of a look.

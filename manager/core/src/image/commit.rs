@@ -57,20 +57,29 @@ impl Catalog {
         pack: impl FnOnce(&mut Layering) -> Result<u64> + Send,
     ) -> Result<ImageId> {
         let name = commit.reference.clone().map(taggable).transpose()?;
-        // Nobody takes what the new image stands on away meanwhile.
-        let _layers = self.layers.hold(commit.below);
-        let (record, config) = self.parent(commit.parent)?;
-        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
-        self.parent(commit.parent)?;
-        let (members, received) = self.pack(commit.below, pack)?;
-        let received = (members > 0).then_some(received);
-        let made = self.record_commit(&commit, record, &config, received, name.clone());
+        let made = self.make(&commit, name.clone(), pack);
         self.collect();
         let id = made?;
         if let Some(name) = name {
             self.tell("tag", id, &name.familiar());
         }
         Ok(id)
+    }
+
+    fn make(
+        &self,
+        commit: &Commit,
+        name: Option<Reference>,
+        pack: impl FnOnce(&mut Layering) -> Result<u64> + Send,
+    ) -> Result<ImageId> {
+        // Nobody takes what the new image stands on away meanwhile.
+        let _layers = self.layers.hold(self.layers.chain(commit.below));
+        let (record, config) = self.parent(commit.parent)?;
+        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
+        self.parent(commit.parent)?;
+        let (members, received) = self.pack(commit.below, pack)?;
+        let received = (members > 0).then_some(received);
+        self.record_commit(commit, record, &config, received, name)
     }
 
     fn parent(&self, id: ImageId) -> Result<(ImageRecord, Arc<ImageConfig>)> {
@@ -180,4 +189,43 @@ fn configuration(commit: &Commit, parent: &ImageConfig, layer: Option<&Layer>) -
 fn is_broken_pipe(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
     cause.is_some_and(|cause: &std::io::Error| cause.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::archive::testing::{Member, tar_of};
+    use crate::image::catalog::Leaving;
+    use crate::image::testing::{load, open};
+    use crate::snapshot::testing::image_of;
+
+    #[tokio::test]
+    async fn what_a_commit_stands_on_stays_though_all_else_goes() {
+        let root = tempfile::tempdir().unwrap();
+        let images = open(root.path());
+        let layer = |name: &str| tar_of(&[Member::file(name, name.as_bytes())]);
+        load(&images, image_of(&[layer("low"), layer("high")], "x:1")).await.unwrap();
+        let image = images.resolve("x:1").unwrap();
+        let commit = Commit {
+            parent: image.id,
+            below: image.top(),
+            reference: None,
+            author: String::new(),
+            message: String::new(),
+            created_by: String::new(),
+            defaults: Defaults::default(),
+        };
+        let (catalog, top) = (Arc::clone(&images.catalog), layer("top"));
+        let pack = move |to: &mut Layering| {
+            let leaving = Leaving { names: image.references.clone(), images: vec![image.id] };
+            catalog.forget(&leaving)?;
+            assert!(catalog.collect().is_empty());
+            to.write_all(&top).map_err(|error| Error::io("write", error))?;
+            Ok(1)
+        };
+        let id = images.commit(commit, pack).await.unwrap();
+        let made = images.catalog.read().image(id).unwrap().record.clone();
+        assert_eq!(made.layers.len(), 3);
+        assert!(images.catalog.is_whole(&made));
+    }
 }

@@ -2,6 +2,8 @@
 
 mod names;
 
+pub(super) use names::Given;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

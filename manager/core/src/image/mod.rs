@@ -22,6 +22,7 @@ mod manifests;
 mod pipe;
 pub(crate) mod pipeline;
 mod platform;
+mod prune;
 mod pull;
 mod push;
 mod record;
@@ -56,6 +57,7 @@ pub use digest::{ChainId, DiffId, Digest, ImageId};
 pub use image::{Blob, Image, Layer};
 pub use manifests::{ListedKind, ListedManifest};
 pub use platform::Platform;
+pub use prune::Pruned;
 pub use pull::{LayerStep, Pull, Step};
 pub use push::{Push, PushStep, PushedLayer};
 pub use reference::Reference;
@@ -259,12 +261,34 @@ impl Images {
         &self,
         name: &str,
         options: RemoveImage,
-        users: &dyn ImageUsers,
+        users: Arc<dyn ImageUsers>,
     ) -> Result<Vec<Removed>> {
-        let image = self.resolve(name)?;
-        let (id, users) = (image.id, self.catalog.users(&image, users));
         let name = name.to_owned();
-        self.blocking(move |catalog| catalog.remove(id, &name, &options, &users)).await
+        self.blocking(move |catalog| catalog.remove(&name, &options, &*users)).await
+    }
+
+    /// Takes away the images that may go and that no container uses, and what came of layers whose
+    /// pulls ended early.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Conflict`] if another one prunes now.
+    pub async fn prune(
+        &self,
+        may_go: impl Fn(&Image) -> bool + Send + 'static,
+        users: Arc<dyn ImageUsers>,
+    ) -> Result<Pruned> {
+        self.blocking(move |catalog| catalog.prune(&may_go, &*users)).await
+    }
+
+    /// Makes sure that an image is here. For whoever has made known before that it is used, no
+    /// removal takes it away from then on.
+    pub(crate) async fn confirm(&self, id: ImageId, name: &str) -> Result<()> {
+        let gone = Error::not_found(format!("No such image: {name}"));
+        let look = move |catalog: &Catalog| {
+            let _one_at_a_time = catalog.lock_changes();
+            catalog.read().image(id).map(drop).ok_or(gone)
+        };
+        self.blocking(look).await
     }
 
     /// The manifests that the names of `image` stand for, and what of them is here. Reads small files

@@ -3,7 +3,7 @@
 //! With an id, the image and all its names go; with a reference, that name. A name of several
 //! images is that of them all, so that the images for other platforms go along with the one that is
 //! meant by it, unless they have a name of their own. What an image was made of by commits goes along
-//! if it has no name either.
+//! if it has no name either, and stays, without a name, while there is an image that was made of it.
 
 mod platforms;
 
@@ -29,37 +29,30 @@ struct Conflict {
 }
 
 impl Catalog {
-    /// The containers of `image`, of what comes and goes with it, and of those it was made of.
-    pub(super) fn users(&self, image: &Image, users: &dyn ImageUsers) -> Users {
-        let all: Vec<ImageId> = {
-            let index = self.read();
-            let own = std::iter::once(image.id).chain(image.variants.iter().copied());
-            own.flat_map(|id| std::iter::once(id).chain(index.ancestors(id))).collect()
-        };
-        all.into_iter().map(|id| (id, users.containers_using(&id))).collect()
-    }
-
-    /// Takes away what `name`, which stands for the image `id`, names.
+    /// Takes away what `name` names. Who uses it is asked while nobody else changes images.
     pub(super) fn remove(
         &self,
-        id: ImageId,
         name: &str,
         options: &RemoveImage,
-        users: &Users,
+        users: &dyn ImageUsers,
     ) -> Result<Vec<Removed>> {
-        let leaving = {
+        let (id, leaving) = {
             let _one_at_a_time = self.lock_changes();
-            let leaving = {
+            let (id, leaving) = {
                 let index = self.read();
-                let image = index.image(id).map(super::index::Indexed::shown);
-                let image =
-                    image.ok_or_else(|| Error::not_found(format!("No such image: {name}")))?;
+                let image = index.resolve(name)?;
+                let users = &users_of(&index, &image, users);
                 let plan = Plan { index: &index, image: &image, name, options, users };
-                plan.make()?
+                (image.id, plan.make()?)
             };
             self.forget(&leaving)?;
-            leaving
+            (id, leaving)
         };
+        Ok(self.tell_removed(id, leaving))
+    }
+
+    /// Collects what went with names of the image `id` and with images, and tells of it all.
+    pub(super) fn tell_removed(&self, id: ImageId, leaving: Leaving) -> Vec<Removed> {
         let mut removed = Vec::new();
         for name in &leaving.names {
             self.tell("untag", id, &id.to_string());
@@ -73,19 +66,26 @@ impl Catalog {
             let layers = self.collect();
             removed.extend(layers.iter().map(|layer| Removed::Deleted(layer.to_string())));
         }
-        Ok(removed)
+        removed
     }
 }
 
+/// The containers of `image`, of what comes and goes with it, and of those it was made of.
+pub(super) fn users_of(index: &Index, image: &Image, users: &dyn ImageUsers) -> Users {
+    let own = std::iter::once(image.id).chain(image.variants.iter().copied());
+    let all = own.flat_map(|id| std::iter::once(id).chain(index.ancestors(id)));
+    all.map(|id| (id, users.containers_using(&id))).collect()
+}
+
 /// What there is to know to say what goes.
-struct Plan<'a> {
-    index: &'a Index,
+pub(super) struct Plan<'a> {
+    pub(super) index: &'a Index,
     /// The image that is meant.
-    image: &'a Image,
+    pub(super) image: &'a Image,
     /// How it was named.
-    name: &'a str,
-    options: &'a RemoveImage,
-    users: &'a Users,
+    pub(super) name: &'a str,
+    pub(super) options: &'a RemoveImage,
+    pub(super) users: &'a Users,
 }
 
 impl Plan<'_> {
@@ -101,6 +101,23 @@ impl Plan<'_> {
             self.add_parents(&mut leaving.images);
         }
         Ok(leaving)
+    }
+
+    /// The image goes with all its names, unless somebody uses it. Where another image was made of it,
+    /// it loses its names alone.
+    pub(super) fn if_unused(&self) -> Leaving {
+        let names = self.image.references.clone();
+        let mut images = self.left_by(&names);
+        images.insert(self.image.id);
+        if images.iter().any(|id| self.is_used(*id)) {
+            return Leaving::default();
+        }
+        if self.has_other_children(&images) {
+            images.clear();
+        }
+        let mut leaving = Leaving { names, images: images.into_iter().collect() };
+        self.add_parents(&mut leaving.images);
+        leaving
     }
 
     /// Adds what nobody needs any more of what these images were made of here: images that have no
@@ -123,6 +140,11 @@ impl Plan<'_> {
 
     fn by_name(&self) -> Result<Leaving> {
         let reference = Reference::parse(self.name)?.or_latest();
+        // With a tag and a digest, the digest counts.
+        let reference = match reference.digest() {
+            Some(digest) => reference.with_digest(digest),
+            None => reference,
+        };
         let all = self.names_beside(&reference);
         if !self.options.force
             && is_single(&all)
@@ -138,9 +160,13 @@ impl Plan<'_> {
         }
         let names = with_its_digests(&all, reference);
         // The name was what was asked for; an image that is still needed stays without a word, so
-        // that another one can be made of its containers.
-        let images = self.left_by(&names).into_iter().filter(|id| !self.is_used(*id));
-        Ok(Leaving { images: images.collect(), names })
+        // that another one can be made of its containers, and others keep what they were made of.
+        let mut images = self.left_by(&names);
+        images.retain(|id| !self.is_used(*id));
+        if self.has_other_children(&images) {
+            images.clear();
+        }
+        Ok(Leaving { images: images.into_iter().collect(), names })
     }
 
     fn by_id(&self) -> Result<Leaving> {
@@ -192,7 +218,17 @@ impl Plan<'_> {
         self.users.get(&id).is_some_and(|users| !users.is_empty())
     }
 
+    /// Whether another image was made of one of these.
+    fn has_other_children(&self, images: &BTreeSet<ImageId>) -> bool {
+        let mut children = images.iter().flat_map(|id| self.index.children(*id));
+        children.any(|child| !images.contains(&child))
+    }
+
     fn conflict(&self, several_names: bool, images: &BTreeSet<ImageId>) -> Option<Conflict> {
+        if self.has_other_children(images) {
+            let message = "image has dependent child images".to_owned();
+            return Some(Conflict { hard: true, message });
+        }
         let users = || images.iter().filter_map(|id| self.users.get(id)).flatten();
         if let Some(user) = users().find(|user| user.running) {
             let message = format!("image is being used by running container {}", short(&user.id));

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::archive::testing::{Member, tar_of};
 use super::commit::Commit;
-use super::testing::{assert_empty, load, open};
-use super::{Defaults, ImageId, ImageUser, ImageUsers, Images, Pull, Reference, RemoveImage};
+use super::testing::{Nobody, assert_empty, load, open};
+use super::{Defaults, Images, Pull, Reference, RemoveImage};
 use crate::error::Kind;
 use crate::registry::Credentials;
 use crate::registry::testing::{Honest, Scripted};
@@ -20,14 +20,6 @@ use crate::registry::testing::{Honest, Scripted};
 const WORKERS: usize = 4;
 const ROUNDS: usize = 6;
 const STEPS: usize = 15;
-
-struct Nobody;
-
-impl ImageUsers for Nobody {
-    fn containers_using(&self, _: &ImageId) -> Vec<ImageUser> {
-        Vec::new()
-    }
-}
 
 fn layer(number: usize) -> Vec<u8> {
     tar_of(&[
@@ -74,7 +66,10 @@ async fn work(images: Arc<Images>, names: Vec<Reference>, archives: Vec<Vec<u8>>
                 match any {
                     Some(image) => {
                         let options = RemoveImage { force: true, ..RemoveImage::default() };
-                        images.remove(&image.id.to_string(), options, &Nobody).await.map(drop)
+                        images
+                            .remove(&image.id.to_string(), options, Arc::new(Nobody))
+                            .await
+                            .map(drop)
                     }
                     None => Ok(()),
                 }
@@ -166,10 +161,7 @@ async fn what_is_named_is_there_and_what_is_there_is_named() {
     drop(images);
     let images = open(root.path());
     assert_exact(&images, root.path());
-    for image in images.list() {
-        let options = RemoveImage { force: true, ..RemoveImage::default() };
-        images.remove(&image.id.to_string(), options, &Nobody).await.unwrap();
-    }
+    images.prune(|_| true, Arc::new(Nobody)).await.unwrap();
     assert_empty(&images, root.path());
 }
 

@@ -6,11 +6,20 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Image, Images, Import, Loaded, Platform, Reference};
+use super::{Image, ImageId, ImageUser, ImageUsers, Images, Import, Loaded, Platform, Reference};
 use crate::config::Config;
 use crate::error::Result;
 use crate::events::Events;
 use crate::store::Store;
+
+/// Nobody uses any image.
+pub(crate) struct Nobody;
+
+impl ImageUsers for Nobody {
+    fn containers_using(&self, _: &ImageId) -> Vec<ImageUser> {
+        Vec::new()
+    }
+}
 
 /// The images under `root`.
 pub(crate) fn open(root: &Path) -> Arc<Images> {

@@ -20,13 +20,13 @@ impl ImageUsers for Users {
     }
 }
 
-fn nobody() -> Users {
-    Users(Vec::new())
+fn nobody() -> Arc<Users> {
+    Arc::new(Users(Vec::new()))
 }
 
-fn user(running: bool) -> Users {
+fn user(running: bool) -> Arc<Users> {
     let id = "0123456789abcdef".to_owned();
-    Users(vec![ImageUser { id, name: "box".to_owned(), running }])
+    Arc::new(Users(vec![ImageUser { id, name: "box".to_owned(), running }]))
 }
 
 fn tar(name: &str) -> Vec<u8> {
@@ -116,9 +116,9 @@ async fn the_last_name_takes_the_image_along() {
     let images = open(root.path());
     let image = import(&images, &tar("a"), Some("web:1")).await;
     images.tag("web:1", "web:2").await.unwrap();
-    let removed = images.remove("web:1", GENTLY, &user(false)).await.unwrap();
+    let removed = images.remove("web:1", GENTLY, user(false)).await.unwrap();
     assert_eq!(removed, [Removed::Untagged("web:1".to_owned())]);
-    let removed = images.remove("web:2", GENTLY, &nobody()).await.unwrap();
+    let removed = images.remove("web:2", GENTLY, nobody()).await.unwrap();
     assert_eq!(
         removed,
         [
@@ -128,7 +128,7 @@ async fn the_last_name_takes_the_image_along() {
         ]
     );
     assert_empty(&images, root.path());
-    let error = images.remove("web:2", GENTLY, &nobody()).await.unwrap_err();
+    let error = images.remove("web:2", GENTLY, nobody()).await.unwrap_err();
     assert_eq!(error.to_string(), "No such image: web:2");
 }
 
@@ -138,8 +138,8 @@ async fn what_is_in_the_way_of_a_removal_is_said_in_dockers_words() {
     let images = open(root.path());
     let image = import(&images, &tar("a"), Some("web:1")).await;
     let (id, short) = (image.id.to_string(), image.id.short());
-    let conflict = async |name: &str, options, users: Users| {
-        let error = images.remove(name, options, &users).await.unwrap_err();
+    let conflict = async |name: &str, options, users: Arc<Users>| {
+        let error = images.remove(name, options, users).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);
         error.to_string()
     };
@@ -172,7 +172,7 @@ async fn what_is_in_the_way_of_a_removal_is_said_in_dockers_words() {
              multiple repositories"
         )
     );
-    assert_eq!(images.remove(&id, FORCE, &nobody()).await.unwrap().len(), 4);
+    assert_eq!(images.remove(&id, FORCE, nobody()).await.unwrap().len(), 4);
     assert_empty(&images, root.path());
 }
 
@@ -183,7 +183,7 @@ async fn a_forced_name_goes_and_the_used_image_stays() {
     let image = import(&images, &tar("a"), Some("web:1")).await;
     for running in [true, false] {
         images.tag(&image.id.to_string(), "web:1").await.unwrap();
-        let removed = images.remove("web:1", FORCE, &user(running)).await.unwrap();
+        let removed = images.remove("web:1", FORCE, user(running)).await.unwrap();
         assert_eq!(removed, [Removed::Untagged("web:1".to_owned())]);
         assert!(images.resolve(&image.id.to_string()).unwrap().references.is_empty());
     }
@@ -195,7 +195,7 @@ async fn layers_stay_while_a_container_stands_on_them() {
     let images = open(root.path());
     let image = import(&images, &tar("a"), Some("web:1")).await;
     images.snapshots().prepare("box", &image, None).await.unwrap();
-    images.remove(&image.id.to_string(), FORCE, &user(false)).await.unwrap();
+    images.remove(&image.id.to_string(), FORCE, user(false)).await.unwrap();
     let lower = images.snapshots().directories("box").unwrap().1.unwrap().lower;
     assert!(std::path::Path::new(&lower).join("a").exists());
     assert_eq!(images.snapshots().prepare("late", &image, None).await.unwrap(), ());
@@ -281,8 +281,8 @@ async fn listeners_are_told() {
     };
     let id = images.import(Cursor::new(tar("a")), request).await.unwrap().to_string();
     images.tag("web", "other").await.unwrap();
-    images.remove("other", GENTLY, &nobody()).await.unwrap();
-    images.remove("web", GENTLY, &nobody()).await.unwrap();
+    images.remove("other", GENTLY, nobody()).await.unwrap();
+    images.remove("web", GENTLY, nobody()).await.unwrap();
     let (past, _) = events.subscribe(Some(Timestamp::UNIX_EPOCH));
     let told: Vec<(&str, &str)> = past
         .iter()
@@ -311,7 +311,7 @@ async fn progress_is_told_without_waiting_for_anyone() {
     import(&images, &large, Some("large")).await;
     let archive = saved(&images, &["large"], None).await;
     let image = images.resolve("large").unwrap();
-    images.remove("large", GENTLY, &nobody()).await.unwrap();
+    images.remove("large", GENTLY, nobody()).await.unwrap();
     let (sender, mut receiver) = mpsc::channel(2);
     images.load(Cursor::new(archive), None, sender).await.unwrap();
     let first = receiver.recv().await.unwrap();
@@ -352,4 +352,76 @@ async fn a_full_disk_is_said_so_and_nothing_stays() {
     import(&images, &tar("a"), Some("small")).await;
     drop(images);
     unmount(&small, UnmountFlags::DETACH).unwrap();
+}
+
+#[tokio::test]
+async fn a_name_with_a_tag_and_a_digest_is_that_digests() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let image = import(&images, &tar("a"), Some("web:1")).await;
+    let digest = Digest::of(b"manifest");
+    let by_digest = Reference::parse("web").unwrap().with_digest(digest);
+    images.catalog.give_names(record::Target::Image(image.id), &[by_digest]).unwrap();
+    let both = format!("web:1@{digest}");
+    assert_eq!(images.resolve(&both).unwrap().id, image.id);
+    let archive = saved(&images, &[&both], None).await;
+    let copies = tempfile::tempdir().unwrap();
+    assert!(load(&open(copies.path()), archive).await.unwrap()[0].tags.is_empty());
+    let removed = images.remove(&both, GENTLY, nobody()).await.unwrap();
+    assert_eq!(removed, [Removed::Untagged(format!("web@{digest}"))]);
+    assert_eq!(images.resolve(&both).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(images.resolve("web:1").unwrap().repo_digests(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_others_were_made_of_loses_its_name_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let below = import(&images, &tar("a"), Some("below")).await;
+    let commit = |of: &Image, name: &str| Commit {
+        parent: of.id,
+        below: of.top(),
+        reference: Some(Reference::parse(name).unwrap()),
+        author: String::new(),
+        message: String::new(),
+        created_by: String::new(),
+        defaults: Defaults::default(),
+    };
+    images.commit(commit(&below, "above"), |_| Ok(0)).await.unwrap();
+    for options in [GENTLY, FORCE] {
+        let error = images.remove(&below.id.to_string(), options, nobody()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        let expected = format!(
+            "conflict: unable to delete {} (cannot be forced) - image has dependent child images",
+            below.id.short()
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+    let removed = images.remove("below", GENTLY, nobody()).await.unwrap();
+    assert_eq!(removed, [Removed::Untagged("below:latest".to_owned())]);
+    // A prune of what has no name spares it, too, and it goes with what was made of it.
+    images.prune(|image| image.references.is_empty(), nobody()).await.unwrap();
+    assert_eq!(images.list().len(), 2);
+    images.prune(|_| true, nobody()).await.unwrap();
+    assert_empty(&images, root.path());
+
+    let below = import(&images, &tar("a"), Some("below")).await;
+    images.commit(commit(&below, "above"), |_| Ok(0)).await.unwrap();
+    let used = user(false);
+    images.prune(|image| image.parent.is_none(), nobody()).await.unwrap();
+    assert!(images.resolve(&below.id.to_string()).unwrap().references.is_empty());
+    assert_eq!(images.prune(|_| true, used).await.unwrap().removed, []);
+    images.remove("above", GENTLY, nobody()).await.unwrap();
+    assert_empty(&images, root.path());
+}
+
+#[tokio::test]
+async fn an_image_that_left_is_told_to_whoever_wants_to_use_it() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let image = import(&images, &tar("a"), Some("web:1")).await;
+    images.confirm(image.id, "web:1").await.unwrap();
+    images.remove("web:1", GENTLY, nobody()).await.unwrap();
+    let error = images.confirm(image.id, "web:1").await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string()), (Kind::NotFound, "No such image: web:1".into()));
 }

@@ -111,7 +111,7 @@ impl Layers {
     }
 
     /// The chain ids of a layer and all below it, as far as they are there.
-    pub(super) fn chain(&self, top: Option<ChainId>) -> Vec<ChainId> {
+    pub(crate) fn chain(&self, top: Option<ChainId>) -> Vec<ChainId> {
         let records = lock(&self.records);
         let mut chain = Vec::new();
         let mut next = top;

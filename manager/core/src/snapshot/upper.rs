@@ -6,13 +6,15 @@ use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::driver::Written;
+use super::hold::Hold;
 use super::lowers::Lowers;
 use super::marks::Marks;
 use super::writable::WritableLayers;
 use crate::error::{Error, Result};
 use crate::image::ChainId;
 
-/// What a container wrote, and what lies below it. As long as the container is, so are these.
+/// What a container wrote, and what lies below it. What lies below stays as long as this lives; what
+/// it wrote, as long as the container.
 pub(crate) struct Upper {
     /// What it wrote.
     pub(crate) own: Written,
@@ -20,6 +22,8 @@ pub(crate) struct Upper {
     pub(crate) lowers: Lowers,
     /// The uppermost of them.
     pub(crate) below: Option<ChainId>,
+    /// Keeps them.
+    pub(crate) held: Hold<ChainId>,
 }
 
 impl Written {
@@ -54,9 +58,9 @@ impl Written {
 impl WritableLayers {
     /// The layer of the container `key`.
     pub(super) fn upper(&self, key: &str) -> Result<Upper> {
-        let record = self.record(key)?;
+        let (record, held) = self.held(key)?;
         let lowers = self.layers.lowers(record.below)?;
         let own = self.driver(&record)?.written(&self.directories.path(record.directory))?;
-        Ok(Upper { own, lowers, below: record.below })
+        Ok(Upper { own, lowers, below: record.below, held })
     }
 }

@@ -139,11 +139,16 @@ impl WritableLayers {
     }
 
     pub(super) fn record(&self, key: &str) -> Result<WritableRecord> {
+        record(&self.lock(), key)
+    }
+
+    /// The record, and a hold on the layers below of its own.
+    pub(super) fn held(&self, key: &str) -> Result<(WritableRecord, Hold<ChainId>)> {
         let records = self.lock();
-        let writable = records
-            .get(key)
-            .ok_or_else(|| Error::not_found(format!("the snapshot {key} does not exist")))?;
-        Ok(writable.record.clone())
+        let record = record(&records, key)?;
+        // As long as the record is there, so is its own hold.
+        let hold = self.layers.hold(self.layers.chain(record.below));
+        Ok((record, hold))
     }
 
     pub(super) fn driver(&self, record: &WritableRecord) -> Result<&dyn Driver> {
@@ -153,4 +158,11 @@ impl WritableLayers {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Writable>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn record(records: &HashMap<String, Writable>, key: &str) -> Result<WritableRecord> {
+    let writable = records.get(key);
+    writable
+        .map(|writable| writable.record.clone())
+        .ok_or_else(|| Error::not_found(format!("the snapshot {key} does not exist")))
 }

@@ -32,7 +32,8 @@ pub(super) async fn handle(
     let platforms = platform::all(&query, "platforms", version, ApiVersion::new(1, 50))?;
     let (force, keep_parents) = (query.flag("force"), query.flag("noprune"));
     let options = RemoveImage { force, platforms, keep_parents };
-    let removed = api.engine.images.remove(&name, options, &*api.engine.containers).await?;
+    let containers = std::sync::Arc::clone(&api.engine.containers);
+    let removed = api.engine.images.remove(&name, options, containers).await?;
     Ok(Json(removed.into_iter().map(Item::from).collect()))
 }
 

@@ -43,7 +43,8 @@ impl Catalog {
     /// [`Self::lock_changes`].
     fn rename(&self, names: &[Reference], target: Target, image: ImageId) -> Result<()> {
         let now = Timestamp::now();
-        let left = self.read().lists_without(names, Some(target));
+        let given = names.iter().map(|name| (name.clone(), Some(target))).collect();
+        let left = self.read().lists_left(&given);
         let list = match target {
             Target::Image(_) => None,
             Target::List(digest) => Some(digest),
@@ -92,7 +93,8 @@ impl Catalog {
     /// Which lists go, and what others are, when names and images go.
     fn lists_after(&self, leaving: &Leaving) -> (Vec<Digest>, Vec<ListRecord>) {
         let index = self.read();
-        let mut gone = index.lists_without(&leaving.names, None);
+        let mut gone =
+            index.lists_left(&leaving.names.iter().map(|name| (name.clone(), None)).collect());
         let mut changed: Vec<ListRecord> = Vec::new();
         for list in leaving.images.iter().flat_map(|id| index.lists_with(*id)) {
             let digest = list.list.digest;

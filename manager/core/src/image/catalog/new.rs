@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::Catalog;
 use crate::error::{Error, Result};
 use crate::image::config::ImageConfig;
-use crate::image::digest::{Digest, ImageId};
-use crate::image::index::Index;
+use crate::image::digest::ImageId;
+use crate::image::index::{Given, Index};
 use crate::image::record::{
     IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, ReferenceRecord, Target, Variant,
 };
@@ -46,14 +46,12 @@ impl Catalog {
         self.disks.sync()?;
         let _one_at_a_time = self.lock_changes();
         let now = Timestamp::now();
-        let lists: Vec<NewList> = lists.into_iter().map(|list| self.merged(list)).collect();
+        let mut lists: Vec<NewList> = lists.into_iter().map(|list| self.merged(list)).collect();
         self.check_new(&images, &lists)?;
-        let left: Vec<Digest> = {
-            let index = self.read();
-            let of_images = images.iter().map(|image| (&image.names, image.target()));
-            let all = of_images.chain(lists.iter().map(|list| (&list.names, list.target())));
-            all.flat_map(|(names, target)| index.lists_without(names, Some(target))).collect()
-        };
+        let given = given(&images, &lists);
+        let left = self.read().lists_left(&given);
+        // A list whose names all went on to another would be nobody's.
+        lists.retain(|list| self.read().is_named(list.record.list.digest, &given));
         let damaged = self.damaged(&images);
         self.layers.commit(layers, |change| {
             for image in &images {
@@ -102,10 +100,13 @@ impl Catalog {
 
     /// Those of the images that are here, but not whole any more. What is whole stays as it is.
     fn damaged(&self, images: &[NewImage]) -> Vec<ImageId> {
-        let index = self.read();
-        let known = images.iter().filter_map(|image| index.image(image.record.id()));
-        let damaged = known.filter(|known| !self.is_whole(&known.record));
-        damaged.map(|known| known.record.id()).collect()
+        let known: Vec<ImageRecord> = {
+            let index = self.read();
+            let known = images.iter().filter_map(|image| index.image(image.record.id()));
+            known.map(|known| known.record.clone()).collect()
+        };
+        // The disk is looked at while nobody waits for it.
+        known.iter().filter(|known| !self.is_whole(known)).map(ImageRecord::id).collect()
     }
 
     /// Makes sure that the images of new lists are there, or come with them.
@@ -140,6 +141,14 @@ impl NewList {
     fn target(&self) -> Target {
         Target::List(self.record.list.digest)
     }
+}
+
+/// What every name that is given stands for in the end.
+fn given(images: &[NewImage], lists: &[NewList]) -> Given {
+    let of_images = images.iter().map(|image| (&image.names, image.target()));
+    let all = of_images.chain(lists.iter().map(|list| (&list.names, list.target())));
+    all.flat_map(|(names, target)| names.iter().map(move |name| (name.clone(), Some(target))))
+        .collect()
 }
 
 pub(super) fn name_all(

@@ -1,6 +1,6 @@
 //! Names: what each stands for, and which image is meant by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,6 +11,9 @@ use crate::image::image::Image;
 use crate::image::record::{ListRecord, Target};
 use crate::image::reference::Reference;
 use crate::snapshot::Hold;
+
+/// Names, and what each is to stand for; none: nothing any more.
+pub(in crate::image) type Given = BTreeMap<Reference, Option<Target>>;
 
 impl Index {
     /// Every name of one repository with the image that is meant by it.
@@ -38,23 +41,27 @@ impl Index {
         self.lists.get(&list).map(|list| list.names.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// The lists that no name stands for any more when `names` are gone or stand for `target`.
-    pub(in crate::image) fn lists_without(
-        &self,
-        names: &[Reference],
-        target: Option<Target>,
-    ) -> Vec<Digest> {
-        let lists = names.iter().filter_map(|name| match self.names.get(name)?.target {
+    /// The lists that lose their last name when `given` is so.
+    pub(in crate::image) fn lists_left(&self, given: &Given) -> Vec<Digest> {
+        let lists = given.keys().filter_map(|name| match self.names.get(name)?.target {
             Target::List(digest) => Some(digest),
             Target::Image(_) => None,
         });
         let lists: BTreeSet<Digest> = lists.collect();
-        let left = lists.into_iter().filter(|digest| target != Some(Target::List(*digest)));
-        left.filter(|digest| {
-            let all = self.lists.get(digest).map(|list| &list.names);
-            all.is_none_or(|all| all.iter().all(|name| names.contains(name)))
-        })
-        .collect()
+        lists.into_iter().filter(|list| !self.is_named(*list, given)).collect()
+    }
+
+    /// Whether a name stands for the list when `given` is so.
+    pub(in crate::image) fn is_named(&self, list: Digest, given: &Given) -> bool {
+        let mut before = self.lists.get(&list).into_iter().flat_map(|list| &list.names);
+        given.values().any(|target| *target == Some(Target::List(list)))
+            || before.any(|name| !given.contains_key(name))
+    }
+
+    /// The lists without a name.
+    pub(in crate::image) fn nameless_lists(&self) -> Vec<Digest> {
+        let nameless = self.lists.iter().filter(|(_, list)| list.names.is_empty());
+        nameless.map(|(digest, _)| *digest).collect()
     }
 
     /// The lists that have the image.

@@ -54,6 +54,9 @@ fn image(spool: &Spool, item: Item, blobs: &Blobs) -> Result<FoundImage> {
         if name.tag().is_none() {
             return Err(Error::invalid(format!("invalid tag {tag:?}")));
         }
+        if name.digest().is_some() {
+            return Err(Error::invalid("refusing to create a tag with a digest reference"));
+        }
         image.names.push(name);
     }
     let parent = item.parent.and_then(|parent| parent.parse::<Digest>().ok());

@@ -207,7 +207,7 @@ impl Layout<'_> {
 fn name(entry: &Descriptor) -> Option<Reference> {
     let annotations = entry.annotations().as_ref()?;
     let name = annotations.get(NAME).or_else(|| annotations.get(REF_NAME))?;
-    Reference::parse(name).ok().map(Reference::or_latest).filter(|name| name.tag().is_some())
+    Reference::parse(name).ok().map(Reference::or_latest).filter(|name| name.digest().is_none())
 }
 
 fn decode<T: DeserializeOwned>(what: &str, content: &[u8]) -> Result<T> {

@@ -22,7 +22,6 @@ mod tests;
 mod unpack;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -82,11 +81,6 @@ impl Transfers {
 }
 
 impl Images {
-    /// Deletes what came of layers whose pulls ended early; gives its bytes.
-    pub async fn prune_parts(&self) -> Result<u64> {
-        self.blocking(|catalog| catalog.blobs.sweep_partial(Duration::ZERO)).await
-    }
-
     /// Brings images from a registry, and tells `steps` how it goes.
     ///
     /// # Errors

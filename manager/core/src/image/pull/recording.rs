@@ -63,8 +63,10 @@ impl Catalog {
     /// manifest of a registry names, if it does: then it goes by that digest from now on.
     pub(super) fn adopt_manifest(&self, id: ImageId, received: &Received) -> Result<()> {
         let Manifest::Image(manifest) = &received.manifest else { return Ok(()) };
-        let record = self.read().image(id).map(|image| image.record.clone());
-        let Some(record) = record.filter(|record| record.manifest.is_none()) else { return Ok(()) };
+        let (record, _held) = self.held(id)?;
+        if record.manifest.is_some() {
+            return Ok(());
+        }
         let named = manifest.layers().iter().map(|layer| layer.digest().to_string());
         if !named.eq(record.layers.iter().map(|layer| layer.blob.digest.to_string())) {
             return Ok(());
@@ -73,6 +75,6 @@ impl Catalog {
         let _blobs = self.blobs.hold([written.digest]);
         self.blobs.adopt(&written)?;
         let manifest = Some(written.describe(received.kind.media_type()));
-        self.replace(ImageRecord { manifest, ..record })
+        self.replace(&record, ImageRecord { manifest, ..record.clone() })
     }
 }

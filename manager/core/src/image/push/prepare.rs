@@ -17,11 +17,8 @@ impl Catalog {
     /// The image as it is sent: with `wanted`, if that is a manifest of its blobs. What it lacks for
     /// that is made, and kept: the image then is what it would be had it been pulled.
     pub(super) fn prepare_push(&self, id: ImageId, wanted: Option<Blob>) -> Result<Prepared> {
-        let record = self
-            .read()
-            .image(id)
-            .map(|image| image.record.clone())
-            .ok_or_else(|| Error::not_found(format!("No such image: {id}")))?;
+        let (before, _held) = self.held(id)?;
+        let record = before.clone();
         let wanted = wanted.filter(|manifest| self.consists_of(&record, manifest));
         if let Some(manifest) = wanted.or_else(|| record.manifest.clone()) {
             return self.prepared(record, manifest);
@@ -47,7 +44,7 @@ impl Catalog {
         for blob in &made {
             self.blobs.adopt(blob)?;
         }
-        self.replace(record)?;
+        self.replace(&before, record)?;
         Ok(prepared)
     }
 

@@ -118,7 +118,7 @@ impl Asked {
             Target::List(digest) => self.lists.entry(digest).or_default(),
         };
         // An archive has tags; digests are in it anyway.
-        names.extend(reference.filter(|name| name.tag().is_some()));
+        names.extend(reference.filter(|name| name.digest().is_none()));
         Ok(())
     }
 }

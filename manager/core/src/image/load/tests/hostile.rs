@@ -180,3 +180,12 @@ async fn an_oci_blob_that_is_missing_is_named() {
     assert_refused(&[config_blob, index()], &missing(&entry)).await;
     assert_refused(&[layer_blob, manifest_blob, index()], &missing(&config)).await;
 }
+
+#[tokio::test]
+async fn a_tag_with_a_digest_is_refused() {
+    let layer = layer("x");
+    let digest = Digest::of(b"x");
+    let tags = json!([format!("web:1@{digest}")]);
+    let archive = docker(&config(&[&layer]), &[&layer], &tags);
+    assert_refused(&archive, "refusing to create a tag with a digest reference").await;
+}

@@ -1,18 +1,9 @@
 //! Names of images for several platforms.
 
 use super::*;
-use crate::image::{Image, ImageId, ImageUser, ImageUsers, Platform, RemoveImage, Removed};
+use crate::image::{Image, Platform, RemoveImage, Removed};
 
 const FORCE: RemoveImage = RemoveImage { force: true, platforms: Vec::new(), keep_parents: false };
-
-/// Nobody uses any image.
-struct Nobody;
-
-impl ImageUsers for Nobody {
-    fn containers_using(&self, _: &ImageId) -> Vec<ImageUser> {
-        Vec::new()
-    }
-}
 
 /// This machine's processor, and one that it surely is not.
 fn here() -> String {
@@ -115,9 +106,9 @@ async fn attestations_come_along_and_all_of_it_goes_with_the_name() {
     assert_eq!(kept(), blobs + 5);
 
     images.tag(&name.familiar(), "other:1").await.unwrap();
-    images.remove(&name.familiar(), FORCE, &Nobody).await.unwrap();
+    images.remove(&name.familiar(), FORCE, Arc::new(Nobody)).await.unwrap();
     assert_eq!(images.list().len(), 2);
-    let removed = images.remove("other:1", FORCE, &Nobody).await.unwrap();
+    let removed = images.remove("other:1", FORCE, Arc::new(Nobody)).await.unwrap();
     let deleted = |removed: &[Removed]| {
         removed.iter().filter(|removed| matches!(removed, Removed::Deleted(_))).count()
     };
@@ -140,21 +131,23 @@ async fn one_platform_can_be_taken_away() {
     };
 
     let familiar = name.familiar();
-    let gently = images.remove(&familiar, only(false, "linux/s390x"), &Nobody).await.unwrap_err();
+    let gently =
+        images.remove(&familiar, only(false, "linux/s390x"), Arc::new(Nobody)).await.unwrap_err();
     assert!(gently.to_string().contains("Use --force"), "{gently}");
-    let missing = images.remove(&familiar, only(true, "linux/arm"), &Nobody).await.unwrap_err();
+    let missing =
+        images.remove(&familiar, only(true, "linux/arm"), Arc::new(Nobody)).await.unwrap_err();
     assert_eq!(missing.kind(), Kind::NotFound);
-    images.remove(&familiar, only(true, &here()), &Nobody).await.unwrap();
+    images.remove(&familiar, only(true, &here()), Arc::new(Nobody)).await.unwrap();
     assert_eq!(architecture(&images.resolve(&familiar).unwrap()), "s390x");
     // It comes again where it was.
     pull(&images, &name).await.unwrap();
     assert_eq!(architecture(&images.resolve(&familiar).unwrap()), here());
     // A variant by its id.
     let other = images.resolve_for(&familiar, Some(&of("linux/s390x"))).unwrap();
-    let removed = images.remove(&other.id.to_string(), FORCE, &Nobody).await.unwrap();
+    let removed = images.remove(&other.id.to_string(), FORCE, Arc::new(Nobody)).await.unwrap();
     assert_eq!(removed[0], Removed::Deleted(other.id.to_string()));
     // The last one takes the names along.
-    let removed = images.remove(&familiar, only(true, &here()), &Nobody).await.unwrap();
+    let removed = images.remove(&familiar, only(true, &here()), Arc::new(Nobody)).await.unwrap();
     assert!(removed.contains(&Removed::Untagged(familiar)));
     assert_empty(&images, root.path());
 }
@@ -166,8 +159,8 @@ async fn a_name_that_moves_leaves_images_without_a_name() {
     pull_for(&images, &name, "linux/s390x").await;
     let list = images.resolve(&name.familiar()).unwrap().references[0].clone();
     images.tag(&name.familiar(), "kept:1").await.unwrap();
-    images.remove(&list.familiar(), FORCE, &Nobody).await.unwrap();
-    images.remove(&name.familiar(), FORCE, &Nobody).await.unwrap();
+    images.remove(&list.familiar(), FORCE, Arc::new(Nobody)).await.unwrap();
+    images.remove(&name.familiar(), FORCE, Arc::new(Nobody)).await.unwrap();
     let tree = tar_of(&[Member::file("f", b"")]);
     let other = crate::image::testing::import(&images, &tree, Some("kept:1")).await;
     assert_eq!(images.resolve("kept:1").unwrap().id, other.id);
@@ -176,9 +169,9 @@ async fn a_name_that_moves_leaves_images_without_a_name() {
     assert_eq!(nameless.len(), 2);
     for image in nameless {
         assert!(image.references.is_empty() && !image.is_variant_only());
-        images.remove(&image.id.to_string(), FORCE, &Nobody).await.unwrap();
+        images.remove(&image.id.to_string(), FORCE, Arc::new(Nobody)).await.unwrap();
     }
-    images.remove("kept:1", FORCE, &Nobody).await.unwrap();
+    images.remove("kept:1", FORCE, Arc::new(Nobody)).await.unwrap();
     assert_empty(&images, root.path());
 }
 

@@ -2,28 +2,31 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
+use crate::apart::{self, Apart};
 use crate::error::{Error, Result};
 use crate::pieces::{DEPTH, Pieces};
 
 /// An archive that is being written. Dropped, the writing ends.
 pub struct Archived {
     pieces: mpsc::Receiver<Bytes>,
-    work: Option<JoinHandle<Result<()>>>,
+    work: Option<Apart<()>>,
 }
 
 /// Begins to write an archive in a thread of its own.
+///
+/// # Errors
+/// [`crate::Kind::System`] if there can be no thread.
 pub(crate) fn archived(
     work: impl FnOnce(&mut Pieces<mpsc::Sender<Bytes>>) -> Result<()> + Send + 'static,
-) -> Archived {
+) -> Result<Archived> {
     let (to, pieces) = mpsc::channel(DEPTH);
-    let work = tokio::task::spawn_blocking(move || {
+    let work = apart::begin("archive", move || {
         let mut pieces = Pieces::new(to);
         work(&mut pieces)?;
         pieces.finish().map(drop).map_err(|error| Error::io("send the archive", error))
-    });
-    Archived { pieces, work: Some(work) }
+    })?;
+    Ok(Archived { pieces, work: Some(work) })
 }
 
 impl Archived {
@@ -36,8 +39,7 @@ impl Archived {
             return Ok(Some(piece));
         }
         if let Some(work) = self.work.take() {
-            work.await
-                .map_err(|error| Error::system("an archive's task died").caused_by(error))??;
+            work.outcome().await?;
         }
         Ok(None)
     }
@@ -56,7 +58,8 @@ mod tests {
             to.write_all(&content).map_err(|error| Error::io("write", error))?;
             to.flush().map_err(|error| Error::io("write", error))?;
             Err(Error::invalid("half"))
-        });
+        })
+        .unwrap();
         let mut read = Vec::new();
         let error = loop {
             match archive.next().await {

@@ -3,6 +3,7 @@
 //! Nothing here knows HTTP, gRPC servers or a command line; each API converts its own types at its
 //! edge and calls in. See README.md, "How it is built", for the map and the invariants.
 
+mod apart;
 pub mod archived;
 pub mod config;
 pub mod container;

@@ -23,12 +23,12 @@ impl Containers {
         check_not_going(&container, "export")?;
         let looking = self.looking(&entry)?;
         let containers = Arc::clone(self);
-        Ok(archived(move |to| {
+        archived(move |to| {
             let rootfs = looking.rootfs()?;
             pack(&rootfs, to)?;
             announce::announce(&containers.events, &container, "export");
             Ok(())
-        }))
+        })
     }
 }
 

@@ -83,13 +83,12 @@ impl Blobs {
 
     /// Begins a new blob.
     pub(crate) fn create(&self) -> Result<Ingest> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.ingest.join(number.to_string());
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let path = self.passing();
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path.0);
         let file =
-            file.map_err(|error| Error::io(format_args!("create {}", path.display()), error))?;
+            file.map_err(|error| Error::io(format_args!("create {}", path.0.display()), error))?;
         let (hasher, streamed) = (Some(Hasher::default()), Streamed::default());
-        Ok(Ingest { file, path: Passing(path), hasher, size: 0, streamed })
+        Ok(Ingest { file, path, hasher, size: 0, streamed })
     }
 
     /// Stores a small blob.
@@ -154,15 +153,36 @@ impl Blobs {
     pub(crate) fn collect(&self) -> Result<()> {
         let mut outcome = Ok(());
         for digest in self.holds.take_released() {
-            let _one_at_a_time = self.lock();
-            if !self.holds.is_held(&digest)
-                && let Err(error) = remove(&self.path(digest))
-            {
-                self.holds.release_again(digest);
-                outcome = Err(error);
+            match self.take_away(digest) {
+                // To delete what is large takes its time: nobody waits for that.
+                Ok(gone) => drop(gone),
+                Err(error) => {
+                    self.holds.release_again(digest);
+                    outcome = Err(error);
+                }
             }
         }
         outcome
+    }
+
+    /// Takes a blob from its place, unless it is held or not there.
+    fn take_away(&self, digest: Digest) -> Result<Option<Passing>> {
+        let gone = self.passing();
+        let _one_at_a_time = self.lock();
+        if self.holds.is_held(&digest) {
+            return Ok(None);
+        }
+        match std::fs::rename(self.path(digest), &gone.0) {
+            Ok(()) => Ok(Some(gone)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(format_args!("delete the blob {digest}"), error)),
+        }
+    }
+
+    /// A name that no other file has.
+    fn passing(&self) -> Passing {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Passing(self.ingest.join(number.to_string()))
     }
 
     /// Deletes every blob that nobody holds, and all that was not written to its end. What can't be

@@ -60,6 +60,7 @@ impl Catalog {
         let made = self.make(&commit, name.clone(), pack);
         self.collect();
         let id = made?;
+        self.tell("create", id, &id.to_string());
         if let Some(name) = name {
             self.tell("tag", id, &name.familiar());
         }

@@ -2,10 +2,12 @@
 
 use super::HistoryEntry;
 use super::image::Image;
+use super::index::{Index, Indexed};
 use crate::error::{Error, Result};
 
-/// The steps of `image`, newest first.
-pub(super) fn history(image: &Image) -> Result<Vec<HistoryEntry>> {
+/// The steps of `image`, newest first. Those that made an image which it was made of here are shown
+/// as that.
+pub(super) fn history(index: &Index, image: &Image) -> Result<Vec<HistoryEntry>> {
     let mut layers = image.layers.iter();
     let mut entries = Vec::new();
     for step in &image.config.history {
@@ -26,10 +28,12 @@ pub(super) fn history(image: &Image) -> Result<Vec<HistoryEntry>> {
             comment: step.comment.clone(),
         });
     }
-    if let Some(newest) = entries.last_mut() {
-        newest.id = Some(image.id);
-        newest.tags = image.repo_tags();
-    }
     entries.reverse();
+    let images = std::iter::once(image.id).chain(index.ancestors(image.id));
+    let images = images.map_while(|id| index.image(id).map(Indexed::shown));
+    for (entry, image) in entries.iter_mut().zip(images) {
+        entry.id = Some(image.id);
+        entry.tags = image.repo_tags();
+    }
     Ok(entries)
 }

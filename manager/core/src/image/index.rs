@@ -4,7 +4,7 @@ mod names;
 
 pub(super) use names::Given;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -24,6 +24,8 @@ pub(super) struct Index {
     images: BTreeMap<ImageId, Indexed>,
     lists: BTreeMap<Digest, Listed>,
     names: BTreeMap<Reference, Named>,
+    /// How many images have a layer, and it from that blob.
+    layers: HashMap<(ChainId, Digest), usize>,
 }
 
 /// A name.
@@ -128,13 +130,19 @@ impl Index {
 
     /// Adds an image; one that is there already stays as it is.
     pub(super) fn insert(&mut self, image: Indexed) {
-        self.images.entry(image.record.id()).or_insert(image);
+        let id = image.record.id();
+        if !self.images.contains_key(&id) {
+            self.count_layers(&image.record);
+            self.images.insert(id, image);
+        }
     }
 
     /// Puts an image in the place of the one with the same id, which has the same names.
     pub(super) fn replace(&mut self, mut image: Indexed) {
         let id = image.record.id();
-        if let Some(before) = self.images.get_mut(&id) {
+        if let Some(mut before) = self.images.remove(&id) {
+            self.discount_layers(&before.record);
+            self.count_layers(&image.record);
             image.names = std::mem::take(&mut before.names);
             image.variant_of = std::mem::take(&mut before.variant_of);
             self.images.insert(id, image);
@@ -145,8 +153,32 @@ impl Index {
     /// Takes an image and its names out, and with it its holds. No list may have it any more.
     pub(super) fn remove(&mut self, id: ImageId) {
         if let Some(image) = self.images.remove(&id) {
+            self.discount_layers(&image.record);
             for name in image.names.keys() {
                 self.names.remove(name);
+            }
+        }
+    }
+
+    /// Whether an image has this layer, and that from this blob: then the blob is known to be it.
+    pub(super) fn has_layer(&self, chain: ChainId, blob: Digest) -> bool {
+        self.layers.contains_key(&(chain, blob))
+    }
+
+    fn count_layers(&mut self, record: &ImageRecord) {
+        for layer in &record.layers {
+            *self.layers.entry((layer.chain_id, layer.blob.digest)).or_default() += 1;
+        }
+    }
+
+    fn discount_layers(&mut self, record: &ImageRecord) {
+        for layer in &record.layers {
+            let key = (layer.chain_id, layer.blob.digest);
+            if let Some(count) = self.layers.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.layers.remove(&key);
+                }
             }
         }
     }

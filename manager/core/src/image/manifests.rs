@@ -53,7 +53,7 @@ pub enum ListedKind {
 
 impl Catalog {
     /// The manifests that the names of `image` stand for, in the order of their list.
-    pub(super) fn manifests(&self, image: &Image) -> Result<Vec<ListedManifest>> {
+    pub(super) fn manifests(&self, image: &Image) -> Vec<ListedManifest> {
         let (lists, record) = {
             let index = self.read();
             let lists = image.lists.iter().filter_map(|list| index.manifest_list(*list).cloned());
@@ -61,7 +61,12 @@ impl Catalog {
         };
         let mut all = Vec::new();
         for list in &lists {
-            self.add_list(&mut all, list)?;
+            let before = all.len();
+            // What can't be read must not keep the others from being seen.
+            if let Err(error) = self.add_list(&mut all, list) {
+                tracing::warn!(list = %list.list.digest, %error, "a list of images is left out");
+                all.truncate(before);
+            }
         }
         if lists.is_empty()
             && let Some(record) = record
@@ -69,7 +74,31 @@ impl Catalog {
         {
             all.push(alone(&record, own, &image.platform()));
         }
-        Ok(all)
+        all
+    }
+
+    /// Leaves out of a list what is said about images that are not here.
+    pub(super) fn leave_out_strangers(&self, record: &mut ListRecord) {
+        let here: BTreeSet<Digest> =
+            record.variants.iter().map(|variant| variant.manifest.digest).collect();
+        let mut all = Vec::new();
+        if let Err(error) = self.add_list(&mut all, record) {
+            // What can't be read is not known to be of no use.
+            tracing::warn!(list = %record.list.digest, %error, "a list of images stays as it is");
+            return;
+        }
+        let mut of_no_use = BTreeSet::new();
+        let mut needed = BTreeSet::new();
+        for listed in all {
+            if let ListedKind::Attestation { of } = listed.kind {
+                let blobs = self.attestation(record, listed.digest).into_iter();
+                let set = if here.contains(&of) { &mut needed } else { &mut of_no_use };
+                set.extend(blobs.map(|blob| blob.digest));
+            }
+        }
+        record
+            .others
+            .retain(|blob| needed.contains(&blob.digest) || !of_no_use.contains(&blob.digest));
     }
 
     fn add_list(&self, all: &mut Vec<ListedManifest>, record: &ListRecord) -> Result<()> {

@@ -42,6 +42,7 @@ use std::sync::Arc;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
+use crate::apart;
 use crate::archived::Archived;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -135,13 +136,13 @@ pub enum Removed {
 /// One step of an image's history, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// The image, on the newest step only.
+    /// The image that was there after it, if that is known.
     pub id: Option<ImageId>,
     /// When it was done.
     pub created: Option<jiff::Timestamp>,
     /// The instruction.
     pub created_by: String,
-    /// The image's tags, on the newest step only.
+    /// The tags of that.
     pub tags: Vec<String>,
     /// Bytes of the files in its layer.
     pub size: u64,
@@ -201,7 +202,7 @@ impl Images {
         R: AsyncRead + Send + Unpin + 'static,
     {
         let archive = stream::incoming(archive);
-        self.blocking(move |catalog| catalog.load(archive, platform.as_ref(), &progress)).await
+        self.apart(move |catalog| catalog.load(archive, platform.as_ref(), &progress)).await
     }
 
     /// Makes an image with one layer from a root file system's tar.
@@ -210,7 +211,7 @@ impl Images {
         R: AsyncRead + Send + Unpin + 'static,
     {
         let archive = stream::incoming(archive);
-        self.blocking(move |catalog| catalog.import(archive, request)).await
+        self.apart(move |catalog| catalog.import(archive, request)).await
     }
 
     /// `defaults` with these Dockerfile instructions applied.
@@ -291,15 +292,28 @@ impl Images {
         self.blocking(look).await
     }
 
-    /// The manifests that the names of `image` stand for, and what of them is here. Reads small files
-    /// from the disk.
-    pub fn manifests(&self, image: &Image) -> Result<Vec<ListedManifest>> {
-        self.catalog.manifests(image)
+    /// The manifests that the names of each of these images stand for, and what of them is here.
+    pub async fn manifests(&self, images: Vec<Arc<Image>>) -> Result<Vec<Vec<ListedManifest>>> {
+        let all = move |catalog: &Catalog| {
+            Ok(images.iter().map(|image| catalog.manifests(image)).collect())
+        };
+        self.blocking(all).await
+    }
+
+    /// An image's configuration as it came.
+    pub async fn configuration(&self, id: ImageId) -> Result<serde_json::Value> {
+        let read = move |catalog: &Catalog| {
+            let content = catalog.blobs.content(id.digest())?;
+            serde_json::from_slice(&content)
+                .map_err(|error| Error::system(format!("read the configuration of {id}: {error}")))
+        };
+        self.blocking(read).await
     }
 
     /// How the image was made, newest step first; of several, the one for `platform`.
     pub fn history(&self, name: &str, platform: Option<&Platform>) -> Result<Vec<HistoryEntry>> {
-        history::history(&*self.resolve_for(name, platform)?)
+        let image = self.resolve_for(name, platform)?;
+        history::history(&self.catalog.read(), &image)
     }
 
     /// Images as an archive that `load` reads; of several platforms all, or only `platform`. A
@@ -309,6 +323,15 @@ impl Images {
     /// [`crate::Kind::NotFound`] for an unknown name, or one without an image for the platform.
     pub fn save(&self, names: &[String], platform: Option<&Platform>) -> Result<Archived> {
         self.catalog.save(names, platform)
+    }
+
+    /// Work that waits for a client, in a thread of its own.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Catalog) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let catalog = Arc::clone(&self.catalog);
+        apart::begin("archive", move || work(&catalog))?.outcome().await
     }
 
     async fn blocking<T: Send + 'static>(

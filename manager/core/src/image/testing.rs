@@ -3,6 +3,8 @@
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -50,8 +52,13 @@ pub(crate) async fn load(images: &Images, archive: Vec<u8>) -> Result<Vec<Loaded
 pub(crate) fn assert_empty(images: &Images, root: &Path) {
     assert!(images.list().is_empty());
     for name in ["blobs/sha256", "ingest", "snapshots"] {
-        let left: Vec<_> = std::fs::read_dir(root.join(name)).unwrap().collect();
-        assert!(left.is_empty(), "{name}: {left:?}");
+        let left = || std::fs::read_dir(root.join(name)).unwrap().collect::<Vec<_>>();
+        // A snapshot is deleted by another thread.
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !left().is_empty() && Instant::now() < patience {
+            thread::yield_now();
+        }
+        assert!(left().is_empty(), "{name}: {:?}", left());
     }
 }
 

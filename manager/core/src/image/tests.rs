@@ -387,7 +387,11 @@ async fn what_others_were_made_of_loses_its_name_alone() {
         created_by: String::new(),
         defaults: Defaults::default(),
     };
-    images.commit(commit(&below, "above"), |_| Ok(0)).await.unwrap();
+    let above = images.commit(commit(&below, "above"), |_| Ok(0)).await.unwrap();
+    let history = images.history("above", None).unwrap();
+    let shown: Vec<_> = history.iter().map(|step| (step.id, step.tags.join(" "))).collect();
+    let expected = [(Some(above), "above:latest"), (Some(below.id), "below:latest")];
+    assert_eq!(shown, expected.map(|(id, tag)| (id, tag.to_owned())));
     for options in [GENTLY, FORCE] {
         let error = images.remove(&below.id.to_string(), options, nobody()).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict);

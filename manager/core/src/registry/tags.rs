@@ -10,6 +10,8 @@ use super::request::{Request, whole};
 
 /// The longest page of a list that is read.
 const LONGEST_PAGE: u64 = 4 << 20;
+/// Bytes of all pages that are read at the most.
+const LONGEST_LIST: u64 = 32 << 20;
 /// More pages than any honest registry has.
 const MOST_PAGES: usize = 1000;
 
@@ -25,12 +27,13 @@ impl Session {
         let (endpoint, mut answer) = self
             .ask_at(|endpoint| Ok(Request::new(Method::GET, self.url(endpoint, "tags/list")?)))
             .await?;
-        let mut tags = Vec::new();
+        let (mut tags, mut left) = (Vec::new(), LONGEST_LIST);
         for _ in 0..MOST_PAGES {
             let url = answer.url().clone();
             let next = next_page(answer.headers(), &url);
             let request = super::failure::name("GET", &url);
-            let content = whole(answer, LONGEST_PAGE, &request).await?;
+            let content = whole(answer, LONGEST_PAGE.min(left), &request).await?;
+            left -= content.len() as u64;
             let page: Page = serde_json::from_slice(&content)
                 .map_err(|error| Failure::Wrong(format!("{request}: {error}")))?;
             tags.extend(page.tags.unwrap_or_default());

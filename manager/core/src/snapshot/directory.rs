@@ -95,6 +95,11 @@ impl Directories {
         failed.into_iter().collect::<Result<Vec<_>>>().map(drop)
     }
 
+    /// Has the directory with this number deleted, without waiting for it.
+    fn leave(&self, number: u64) -> Result<()> {
+        self.deleter.leave(self.discard(&self.path(number))?.into_iter().collect())
+    }
+
     /// Gives what is to be deleted a name that nobody asks for; `None` if it isn't there.
     fn discard(&self, path: &Path) -> Result<Option<PathBuf>> {
         let gone = self.root.join(format!("{GONE}{:016x}", rand::random::<u64>()));
@@ -161,7 +166,8 @@ impl Drop for Fresh {
         if self.kept.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = self.directories.delete([self.number]) {
+        // Who drops it may be one of those who serve everybody.
+        if let Err(error) = self.directories.leave(self.number) {
             // The sweep at the next start finds it.
             tracing::warn!(path = %self.path.display(), %error, "an unfinished snapshot stays");
         }

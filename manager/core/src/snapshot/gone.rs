@@ -42,6 +42,14 @@ impl Deleter {
         }
     }
 
+    /// The same, for whoever can't wait even for a moment.
+    ///
+    /// # Errors
+    /// [`crate::Kind::System`] if there can be no thread.
+    pub(super) fn leave(&self, trees: Vec<PathBuf>) -> Result<()> {
+        if trees.is_empty() { Ok(()) } else { self.send((trees, channel().0)) }
+    }
+
     fn send(&self, job: Job) -> Result<()> {
         let mut worker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let job = match &*worker {
@@ -72,4 +80,25 @@ fn run(trees: &[PathBuf], done: &Sender<()>) {
     }
     // Who asked may have gone on.
     let _ = done.send(());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_to_it_is_deleted_in_its_turn() {
+        let root = tempfile::tempdir().unwrap();
+        let deleter = Deleter::default();
+        let tree = |name: &str| {
+            let tree = root.path().join(name);
+            std::fs::create_dir_all(tree.join("in/it")).unwrap();
+            tree
+        };
+        deleter.leave(vec![tree("one"), tree("two")]).unwrap();
+        deleter.leave(Vec::new()).unwrap();
+        // One after another: when this is done, so are they.
+        deleter.delete(vec![tree("three")]).unwrap();
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 }

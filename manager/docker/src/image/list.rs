@@ -33,17 +33,24 @@ pub(super) async fn handle(
         .then(|| Shared::of(&all.images));
     let users = (version >= ApiVersion::new(1, 51)).then(|| users(&api));
     let with_manifests = version >= ApiVersion::new(1, 47) && query.flag("manifests");
+    let mut manifests = match with_manifests {
+        true => {
+            let images = images.iter().map(|chosen| Arc::clone(chosen.image())).collect();
+            manifests::of(&api, images).await?.into_iter()
+        }
+        false => Vec::new().into_iter(),
+    };
     let summaries = images.iter().map(|chosen| {
         let image = chosen.image();
         let counted = Counted {
             containers: users.as_ref().map_or(-1, |users| users_of(users, image)),
             shared_size: shared.as_ref().map_or(-1, |shared| shared.with(image)),
             variants: all.variants_of(image).map(|variant| variant.size).sum(),
-            manifests: with_manifests.then(|| manifests::of(&api, image)).transpose()?,
+            manifests: manifests.next(),
         };
-        Ok(Summary::of(image, chosen.names(), counted, version))
+        Summary::of(image, chosen.names(), counted, version)
     });
-    Ok(Json(summaries.collect::<Result<_>>()?))
+    Ok(Json(summaries.collect()))
 }
 
 /// All images, at one moment.

@@ -1,7 +1,10 @@
 //! The manifests of an image, as lists and inspections show them.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Value, json};
+use tare_core::container::Container;
 use tare_core::image::{Blob, Image, ListedKind, ListedManifest};
 
 use crate::api::Api;
@@ -50,10 +53,14 @@ struct AttestationData {
     r#for: String,
 }
 
-/// What the names of `image` stand for.
-pub(super) fn of(api: &Api, image: &Image) -> Result<Vec<ManifestSummary>> {
-    let manifests = api.engine.images.manifests(image)?;
-    Ok(manifests.into_iter().map(|manifest| summary(api, manifest)).collect())
+/// What the names of each of these images stand for.
+pub(super) async fn of(api: &Api, images: Vec<Arc<Image>>) -> Result<Vec<Vec<ManifestSummary>>> {
+    let all = api.engine.images.manifests(images).await?;
+    let containers = api.engine.containers.list();
+    let summaries = |manifests: Vec<ListedManifest>| {
+        manifests.into_iter().map(|manifest| summary(&containers, manifest)).collect()
+    };
+    Ok(all.into_iter().map(summaries).collect())
 }
 
 /// A blob as a descriptor.
@@ -65,7 +72,7 @@ pub(super) fn descriptor(blob: &Blob) -> Value {
     })
 }
 
-fn summary(api: &Api, manifest: ListedManifest) -> ManifestSummary {
+fn summary(containers: &[Arc<Container>], manifest: ListedManifest) -> ManifestSummary {
     let ListedManifest { digest, descriptor, available, content, kind } = manifest;
     let mut summary = ManifestSummary {
         id: digest.to_string(),
@@ -79,7 +86,6 @@ fn summary(api: &Api, manifest: ListedManifest) -> ManifestSummary {
     match kind {
         ListedKind::Image { platform, image, unpacked } => {
             let image = image.map(|image| image.to_string());
-            let containers = api.engine.containers.list();
             let using =
                 containers.iter().filter(|container| Some(&container.image_id) == image.as_ref());
             let containers = using.map(|container| container.id.to_string()).collect();

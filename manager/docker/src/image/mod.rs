@@ -46,7 +46,7 @@ async fn get_named(
     query: Query,
 ) -> Result<Response> {
     match path.rsplit_once('/') {
-        Some((name, "json")) => inspect::handle(&api, version, name, &query),
+        Some((name, "json")) => inspect::handle(&api, version, name, &query).await,
         Some((name, "history")) => history::handle(&api, version, name, &query),
         Some((name, "get")) => save::one(&api, version, name, &query).await,
         _ => Err(Error::page_not_found()),

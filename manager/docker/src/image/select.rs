@@ -35,7 +35,7 @@ pub(super) enum Chosen<'a> {
 }
 
 impl Chosen<'_> {
-    pub(super) fn image(&self) -> &Image {
+    pub(super) fn image(&self) -> &Arc<Image> {
         match self {
             Self::Whole(image) | Self::Named(image, _) => image,
         }

@@ -39,7 +39,7 @@ impl Containers {
         })
         .await?;
         announce::announce(&self.events, &entry.container(), "archive-path");
-        Ok((stat, archived(move |to| pack(&view, &found, &path, to))))
+        Ok((stat, archived(move |to| pack(&view, &found, &path, to))?))
     }
 }
 

@@ -4,10 +4,11 @@
 //! A download does not sync: after a power cut a part may hold anything. So what is there is hashed
 //! before more is added, and what does not come to its digest in the end is fetched anew.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{Advice, FlockOperation, fadvise, flock};
@@ -37,7 +38,9 @@ pub(crate) struct Partial {
 pub(crate) struct Fetched {
     path: PathBuf,
     /// Its lock says that it is needed.
-    _file: File,
+    file: File,
+    /// Nobody is to find it later.
+    useless: AtomicBool,
     pub(crate) digest: Digest,
     pub(crate) size: u64,
 }
@@ -137,14 +140,28 @@ impl Partial {
             return Ok(None);
         }
         self.streamed.end(&self.file, self.size);
-        Ok(Some(Fetched { path: self.path, _file: self.file, digest, size: self.size }))
+        let Self { file, path, size, .. } = self;
+        Ok(Some(Fetched { path, file, useless: AtomicBool::new(false), digest, size }))
     }
 }
 
 impl Fetched {
-    /// Deletes it: it has its digest, but is no layer.
-    pub(crate) fn discard(&self) -> Result<()> {
-        remove(&self.path)
+    /// It has its digest, but is no layer: it is deleted when nobody needs it any more, unless it has
+    /// come to its place by then.
+    pub(crate) fn discard(&self) {
+        self.useless.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        let own = |there: Metadata| self.file.metadata().is_ok_and(|own| own.ino() == there.ino());
+        if self.useless.load(Ordering::Relaxed)
+            && self.path.metadata().is_ok_and(own)
+            && let Err(error) = remove(&self.path)
+        {
+            tracing::warn!(%error, "a blob that is of no use stays for a while");
+        }
     }
 }
 
@@ -203,6 +220,32 @@ mod tests {
         second.write(b"nothing").unwrap();
         assert!(second.finish(digest).unwrap().is_none());
         assert!(list(&blobs.partial).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_of_no_use_goes_when_nobody_needs_it_and_what_has_its_place_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let digest = Digest::of(b"content");
+        let fetch = || {
+            let mut partial = blobs.partial(digest, 7).unwrap();
+            partial.write(b"content").unwrap();
+            partial.finish(digest).unwrap().unwrap()
+        };
+        let fetched = fetch();
+        fetched.discard();
+        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        drop(fetched);
+        assert!(list(&blobs.partial).unwrap().is_empty());
+        // Another needs it, though it was of no use to one.
+        let fetched = fetch();
+        fetched.discard();
+        let _hold = blobs.hold([digest]);
+        blobs.adopt_fetched(&fetched).unwrap();
+        drop(blobs.partial(digest, 7).unwrap());
+        drop(fetched);
+        assert!(blobs.has(digest, 7));
+        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
     }
 
     #[test]

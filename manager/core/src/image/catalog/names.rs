@@ -92,6 +92,14 @@ impl Catalog {
 
     /// Which lists go, and what others are, when names and images go.
     fn lists_after(&self, leaving: &Leaving) -> (Vec<Digest>, Vec<ListRecord>) {
+        let (gone, mut changed) = self.lists_without(leaving);
+        for list in &mut changed {
+            self.leave_out_strangers(list);
+        }
+        (gone, changed)
+    }
+
+    fn lists_without(&self, leaving: &Leaving) -> (Vec<Digest>, Vec<ListRecord>) {
         let index = self.read();
         let mut gone =
             index.lists_left(&leaving.names.iter().map(|name| (name.clone(), None)).collect());

@@ -22,6 +22,9 @@ pub(super) struct Download {
     /// What is there of the blob.
     pub(super) content: Arc<Growing>,
     pub(super) state: watch::Receiver<Transfer>,
+    pub(super) blob: Wanted,
+    /// What it comes by.
+    session: Arc<Session>,
     fetched: Arc<OnceLock<Fetched>>,
 }
 
@@ -35,6 +38,11 @@ pub(super) enum Transfer {
 }
 
 impl Download {
+    /// Whether another pull began it, perhaps from another registry.
+    pub(super) fn is_foreign_to(&self, work: &Work<'_>) -> bool {
+        !Arc::ptr_eq(&self.session, &work.session)
+    }
+
     /// The blob, once the download is done.
     pub(super) fn fetched(&self) -> Option<&Fetched> {
         self.fetched.get()
@@ -44,7 +52,7 @@ impl Download {
 impl Transfers {
     /// Fetches a blob, or waits for who fetches it already.
     pub(super) fn download(&self, work: &Work<'_>, blob: Wanted) -> Arc<Flight<Download>> {
-        self.downloads.join(blob.digest, || {
+        self.downloads.join((blob.digest, blob.size), || {
             let (tell, state) = watch::channel(Transfer::Waiting);
             let content = Arc::new(Growing::default());
             let fetched = Arc::new(OnceLock::new());
@@ -57,7 +65,8 @@ impl Transfers {
                 fetched: Arc::clone(&fetched),
             };
             let writer = Writer::new(Arc::clone(&content));
-            (Download { content, state, fetched }, job.run(writer))
+            let session = Arc::clone(&work.session);
+            (Download { content, state, blob, session, fetched }, job.run(writer))
         })
     }
 }
@@ -76,9 +85,14 @@ impl Job {
         let closed = |_| Error::system("downloads have ended");
         let _permit = self.permits.acquire().await.map_err(closed)?;
         let Wanted { digest, size } = self.blob;
-        if self.catalog.blobs.has(digest, size) {
+        let catalog = Arc::clone(&self.catalog);
+        let look = move || {
+            let there = catalog.blobs.has(digest, size);
+            there.then(|| catalog.blobs.read(digest)).transpose()
+        };
+        if let Some(file) = joined(tokio::task::spawn_blocking(look).await)? {
             // Another image has it, upon other layers.
-            writer.show(&Arc::new(self.catalog.blobs.read(digest)?), size);
+            writer.show(&Arc::new(file), size);
             writer.whole();
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! The layers of an image that are not here come.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -54,6 +55,9 @@ impl Layers {
             .iter()
             .map(|layer| layer.here.is_none().then(|| transfers.download(work, layer.wanted)))
             .collect();
+        if downloads.iter().flatten().any(|download| download.about().is_foreign_to(work)) {
+            work.leans.store(true, Ordering::Relaxed);
+        }
         let following = planned
             .iter()
             .zip(&downloads)

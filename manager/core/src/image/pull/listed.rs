@@ -1,5 +1,7 @@
 //! What comes with an image because a list leads to it: the list, and what it attests.
 
+use std::collections::HashMap;
+
 use oci_spec::image::Descriptor;
 
 use super::Work;
@@ -15,8 +17,10 @@ use crate::image::reference::Reference;
 use crate::registry::{Failure, Manifest, Received, Wanted};
 use crate::snapshot::Hold;
 
-/// The longest blob of an attestation that is fetched: they are held in memory.
-const LONGEST: u64 = 32 << 20;
+/// Bytes of attestations that come along with an image at the most: they are held in memory.
+const MOST: u64 = 64 << 20;
+/// Attestations that come along with an image at the most.
+const MOST_ATTESTATIONS: usize = 64;
 
 /// A list that leads to an image, with what it says about that image; not yet on the disk.
 pub(super) struct Listed {
@@ -37,17 +41,19 @@ impl Work<'_> {
     /// out: they are nothing that the image needs.
     pub(super) async fn listed(&self, name: &Reference, resolved: &Resolved) -> Option<Listed> {
         resolved.lists.first()?;
-        let mut attestations = Vec::new();
-        for list in &resolved.lists {
-            let Manifest::Index(index) = &list.manifest else { continue };
-            let about = |entry: &&Descriptor| attested(entry) == Some(resolved.received.digest);
-            for entry in index.manifests().iter().filter(about) {
-                match self.attestation(name, entry).await {
-                    Ok(blobs) => attestations.extend(blobs),
-                    Err(failure) => {
-                        let digest = entry.digest();
-                        tracing::warn!(%digest, ?failure, "an attestation does not come along");
-                    }
+        let indexes = resolved.lists.iter().filter_map(|list| match &list.manifest {
+            Manifest::Index(index) => Some(index),
+            Manifest::Image(_) => None,
+        });
+        let about = |entry: &&Descriptor| attested(entry) == Some(resolved.received.digest);
+        let entries = indexes.flat_map(|index| index.manifests().iter().filter(about));
+        let (mut attestations, mut left) = (HashMap::new(), MOST);
+        for entry in entries.take(MOST_ATTESTATIONS) {
+            match self.attestation(name, entry, &attestations, &mut left).await {
+                Ok(blobs) => attestations.extend(blobs),
+                Err(failure) => {
+                    let digest = entry.digest();
+                    tracing::warn!(%digest, ?failure, "an attestation does not come along");
                 }
             }
         }
@@ -55,28 +61,51 @@ impl Work<'_> {
             lists: resolved.lists.clone(),
             platform: resolved.platform.clone(),
             manifest: resolved.received.clone(),
-            attestations,
+            attestations: attestations.into_values().collect(),
         })
     }
 
+    /// The blobs of an attestation but for those that are `known`. Takes their bytes from what is
+    /// `left`.
     async fn attestation(
         &self,
         name: &Reference,
         entry: &Descriptor,
-    ) -> Result<Vec<Small>, Failure> {
+        known: &HashMap<Digest, Small>,
+        left: &mut u64,
+    ) -> Result<HashMap<Digest, Small>, Failure> {
+        let digest = entry.digest().to_string().parse()?;
+        let mut blobs = HashMap::new();
+        if known.contains_key(&digest) {
+            return Ok(blobs);
+        }
         let manifests = Manifests { session: &self.session, catalog: &self.images.catalog };
-        let received = manifests.with_digest(name, entry.digest().to_string().parse()?).await?;
+        let received = manifests.with_digest(name, digest).await?;
         let Manifest::Image(manifest) = &received.manifest else {
             return Err(Failure::Wrong("it is no manifest".to_owned()));
         };
-        let mut blobs = vec![Small::of(&received)];
+        take(left, received.content.len() as u64)?;
+        blobs.insert(digest, Small::of(&received));
         for blob in std::iter::once(manifest.config()).chain(manifest.layers()) {
             let wanted = Wanted { digest: blob.digest().to_string().parse()?, size: blob.size() };
-            let content = self.session.small_blob(wanted, LONGEST).await?;
-            blobs.push(Small { media_type: blob.media_type().to_string(), content });
+            if known.contains_key(&wanted.digest) || blobs.contains_key(&wanted.digest) {
+                continue;
+            }
+            take(left, wanted.size)?;
+            let content = self.session.small_blob(wanted, wanted.size).await?;
+            let media_type = blob.media_type().to_string();
+            blobs.insert(wanted.digest, Small { media_type, content });
         }
         Ok(blobs)
     }
+}
+
+fn take(left: &mut u64, bytes: u64) -> Result<(), Failure> {
+    let rest = left.checked_sub(bytes);
+    *left = rest.ok_or_else(|| {
+        Failure::Wrong(format!("attestations of more than {MOST} bytes in all are left out"))
+    })?;
+    Ok(())
 }
 
 impl Small {

@@ -22,6 +22,7 @@ mod tests;
 mod unpack;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Semaphore, mpsc};
 
@@ -46,6 +47,9 @@ use unpack::Unpacking;
 /// The longest configuration that is read.
 const LONGEST_CONFIG: u64 = 16 << 20;
 
+/// How often a pull tries again because another one that it waited for has failed.
+const MOST_LEANING: usize = 3;
+
 /// What is to be pulled.
 #[derive(Debug, Clone)]
 pub struct Pull {
@@ -61,8 +65,10 @@ pub struct Pull {
 
 /// What all pulls share.
 pub(super) struct Transfers {
-    downloads: Flights<Digest, Download>,
-    unpackings: Flights<ChainId, Unpacking>,
+    /// By the digest and the size that the blob is to have.
+    downloads: Flights<(Digest, u64), Download>,
+    /// By the layer, and the blob that it is to come from.
+    unpackings: Flights<(ChainId, Digest), Unpacking>,
     /// One for each layer that may be fetched at the same time.
     permits: Arc<Semaphore>,
     /// One for each layer that may be unpacked at the same time.
@@ -92,8 +98,9 @@ impl Images {
         self.blocking(|catalog| catalog.blobs.sweep_partial(KEPT)).await?;
         let name = request.name;
         let session = self.registries.session(&name, Access::Pull, request.credentials).await?;
-        let work =
-            Work { images: self, session: Arc::new(session), platform: platform.as_ref(), steps };
+        let (session, platform, leans) =
+            (Arc::new(session), platform.as_ref(), AtomicBool::new(false));
+        let work = Work { images: self, session, platform, steps, leans };
         let newer = if request.all_tags {
             work.all_tags(&name).await?
         } else {
@@ -113,6 +120,8 @@ struct Work<'a> {
     /// The one that was asked for.
     platform: Option<&'a Platform>,
     steps: mpsc::Sender<Step>,
+    /// Set when it waits for what another pull has begun.
+    leans: AtomicBool,
 }
 
 impl Work<'_> {
@@ -141,7 +150,7 @@ impl Work<'_> {
             names.push(name.clone());
         }
         let before = catalog.read().target(name);
-        let here = resolved.here(&self.images.catalog);
+        let here = resolved.here(catalog).await?;
         let id = match here {
             Here::No => self.bring_somehow(name, &resolved, &names).await?,
             Here::Image(id) => self.join(name, &resolved, id, &names).await?,
@@ -183,15 +192,24 @@ impl Work<'_> {
         recorded.map(|()| id)
     }
 
-    /// Brings an image; where a mirror's blobs are of no use, those of the registry itself.
+    /// Brings an image; where a mirror's blobs are of no use, those of the registry itself, and where
+    /// those that another pull fetches, its own.
     async fn bring_somehow(
         &self,
         name: &Reference,
         resolved: &Resolved,
         names: &[Reference],
     ) -> Result<ImageId> {
+        let mut attempts = 0..MOST_LEANING;
         loop {
             match self.bring(name, resolved, names).await {
+                Err(error)
+                    if self.leans.swap(false, Ordering::Relaxed)
+                        && !self.steps.is_closed()
+                        && attempts.next().is_some() =>
+                {
+                    tracing::warn!(%error, "what another pull fetched is of no use");
+                }
                 Err(error) if error.kind() == Kind::System && self.session.leave_mirror() => {
                     tracing::warn!(%error, "what a mirror gave is of no use");
                 }
@@ -212,7 +230,9 @@ impl Work<'_> {
         })?;
         let parsed = Arc::new(ImageConfig::parse(&config)?);
         let catalog = &self.images.catalog;
-        let layers = Layers::plan(catalog, &resolved.image, &parsed)?;
+        let (image, of) = (resolved.image.clone(), Arc::clone(&parsed));
+        let plan = move |catalog: &Catalog| Layers::plan(catalog, &image, &of);
+        let layers = blocking_with(catalog, plan).await?;
         let (listed, arrived) = tokio::join!(self.listed(name, resolved), layers.bring(self));
         let (names, manifest) = (names.to_vec(), resolved.received.clone());
         let new = Brought { config, parsed, names, manifest, listed, arrived: arrived? };

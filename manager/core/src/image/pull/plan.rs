@@ -59,10 +59,12 @@ impl Layers {
         let blobs = vec![catalog.blobs.hold(planned.iter().map(|layer| layer.wanted.digest))];
         for layer in &mut planned {
             // One that is here in another form only comes again: what is pushed is what came.
+            // A blob that no image has as this layer may be anything: it is unpacked to see that.
             let blob = layer.described();
-            let unpacked = catalog.layers.find(layer.chain_id).is_some();
+            let known = catalog.read().has_layer(layer.chain_id, blob.digest)
+                && catalog.layers.find(layer.chain_id).is_some();
             layer.here =
-                Some(blob).filter(|blob| unpacked && catalog.blobs.has(blob.digest, blob.size));
+                Some(blob).filter(|blob| known && catalog.blobs.has(blob.digest, blob.size));
         }
         Ok(Self { planned, blobs, chains })
     }

@@ -1,13 +1,16 @@
 //! From a name to the manifest of one image.
 
+use std::sync::Arc;
+
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::image::blocking_with;
 use crate::image::catalog::Catalog;
 use crate::image::digest::{Digest, ImageId};
 use crate::image::list::is_image;
 use crate::image::platform::Platform;
-use crate::image::record::Target;
+use crate::image::record::{ListRecord, Target};
 use crate::image::reference::Reference;
 use crate::registry::{Failure, Manifest, Received, Session};
 
@@ -46,29 +49,44 @@ impl Resolved {
     }
 
     /// How much of it is here.
-    pub(super) fn here(&self, catalog: &Catalog) -> Here {
-        let index = catalog.read();
-        let Ok(digest) = self.image.config().digest().to_string().parse() else { return Here::No };
-        let id = ImageId(digest);
-        // Of an image that was damaged, what is missing comes again.
-        let whole = index.image(id).filter(|image| catalog.is_whole(&image.record));
-        let Some(image) = whole else { return Here::No };
-        let known = match self.target(id) {
-            Target::Image(_) => image.record.manifest.is_some(),
-            Target::List(list) => index.manifest_list(list).is_some_and(|list| {
-                let manifest = self.received.digest;
-                catalog.missing(list.blobs()).is_none()
-                    && list.variants.iter().any(|variant| variant.manifest.digest == manifest)
-            }),
+    pub(super) async fn here(&self, catalog: &Arc<Catalog>) -> Result<Here, Error> {
+        let Ok(digest) = self.image.config().digest().to_string().parse() else {
+            return Ok(Here::No);
         };
-        if known { Here::Listed(id) } else { Here::Image(id) }
+        let id = ImageId(digest);
+        let (record, list) = {
+            let index = catalog.read();
+            let Some(image) = index.image(id) else { return Ok(Here::No) };
+            let list = match self.target(id) {
+                Target::Image(_) => None,
+                Target::List(list) => index.manifest_list(list).cloned(),
+            };
+            (image.record.clone(), list)
+        };
+        let known = match &list {
+            None => self.lists.is_empty() && record.manifest.is_some(),
+            Some(list) => {
+                let manifest = self.received.digest;
+                list.variants.iter().any(|variant| variant.manifest.digest == manifest)
+            }
+        };
+        // Of an image that was damaged, what is missing comes again.
+        let look = move |catalog: &Catalog| {
+            let others = list.iter().flat_map(ListRecord::blobs);
+            Ok(match catalog.is_whole(&record) {
+                false => Here::No,
+                true if known && catalog.missing(others).is_none() => Here::Listed(id),
+                true => Here::Image(id),
+            })
+        };
+        blocking_with(catalog, look).await
     }
 }
 
 /// Where manifests are had: from the registry, or from here where it is known which one it is.
 pub(super) struct Manifests<'a> {
     pub(super) session: &'a Session,
-    pub(super) catalog: &'a Catalog,
+    pub(super) catalog: &'a Arc<Catalog>,
 }
 
 impl Manifests<'_> {
@@ -109,7 +127,11 @@ impl Manifests<'_> {
             Some(digest) => Some(digest),
             None => self.session.manifest_digest(name).await?,
         };
-        match digest.and_then(|digest| self.here(digest, name)) {
+        let here = match digest {
+            Some(digest) => self.here(digest, name).await,
+            None => None,
+        };
+        match here {
             Some(received) => Ok(received),
             None => self.session.manifest(name).await,
         }
@@ -121,16 +143,21 @@ impl Manifests<'_> {
         name: &Reference,
         digest: Digest,
     ) -> Result<Received, Failure> {
-        match self.here(digest, name) {
+        match self.here(digest, name).await {
             Some(received) => Ok(received),
             None => self.session.manifest(&name.clone().with_digest(digest)).await,
         }
     }
 
     /// A manifest that is here, and whole.
-    fn here(&self, digest: Digest, name: &Reference) -> Option<Received> {
-        let content = self.catalog.blobs.small(digest, Received::LONGEST)?;
-        Received::read(content, "", name).ok().filter(|received| received.digest == digest)
+    async fn here(&self, digest: Digest, name: &Reference) -> Option<Received> {
+        let name = name.clone();
+        let read = move |catalog: &Catalog| {
+            let content = catalog.blobs.small(digest, Received::LONGEST);
+            let received = content.and_then(|content| Received::read(content, "", &name).ok());
+            Ok(received.filter(|received| received.digest == digest))
+        };
+        blocking_with(self.catalog, read).await.ok().flatten()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pulls from registries that are honest, and from others.
 
 mod platforms;
+mod shared;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -10,7 +10,6 @@ use super::download::Download;
 use super::flights::Flight;
 use super::{Transfers, Work};
 use crate::error::{Error, Result};
-use crate::image::blobs::Fetched;
 use crate::image::digest::{ChainId, DiffId};
 use crate::snapshot::{Expected, Layers, Lower, NewLayer, promise};
 
@@ -56,7 +55,8 @@ impl Transfers {
         place: Place,
         turn: OwnedSemaphorePermit,
     ) -> Arc<Flight<Unpacking>> {
-        self.unpackings.join(place.chain, || {
+        let blob = download.about().blob.digest;
+        self.unpackings.join((place.chain, blob), || {
             let (tell, current) = watch::channel(0);
             let outcome = Arc::new(OnceLock::new());
             let (promise, expected) = promise();
@@ -102,14 +102,14 @@ impl Job {
                     self.download.done().await?;
                 }
                 if !waited_for.iter().any(Lower::is_broken) {
-                    discard(&self.download)?;
+                    discard(&self.download);
                 }
                 return Err(error.while_doing("failed to register layer"));
             }
         };
         self.download.done().await?;
         if DiffId(done.digest) != diff_id {
-            discard(&self.download)?;
+            discard(&self.download);
             return Err(Error::system("layers from manifest don't match image configuration"));
         }
         let media_type = done.compression.layer_media_type().ok_or_else(|| {
@@ -121,8 +121,10 @@ impl Job {
 }
 
 /// What is no layer, or has no room as one, is not kept for the next pull.
-fn discard(download: &Flight<Download>) -> Result<()> {
-    download.about().fetched().map_or(Ok(()), Fetched::discard)
+fn discard(download: &Flight<Download>) {
+    if let Some(fetched) = download.about().fetched() {
+        fetched.discard();
+    }
 }
 
 /// Lets the thread that unpacks stop when nobody waits for it.

@@ -38,7 +38,7 @@ impl Catalog {
     ) -> Result<Archived> {
         let chosen = self.choose(names, platform)?;
         let catalog = Arc::clone(self);
-        Ok(archived(move |to| {
+        archived(move |to| {
             let written = catalog.write_archive(&chosen, to);
             let ids: Vec<_> = chosen.images.iter().map(|image| image.record.id()).collect();
             drop(chosen);
@@ -49,7 +49,7 @@ impl Catalog {
                 catalog.tell("save", id, &id.to_string());
             }
             Ok(())
-        }))
+        })
     }
 
     fn write_archive(&self, chosen: &Chosen, to: impl Write) -> Result<()> {

@@ -239,3 +239,71 @@ async fn records_of_before_are_read() {
     drop(store);
     assert_eq!(open_again(root.path()).await.resolve("old:1").unwrap().id, image.id);
 }
+
+#[tokio::test]
+async fn attestations_go_with_their_image() {
+    let Served { list, registry: _registry, root, images, name } = served().await;
+    pull(&images, &name).await.unwrap();
+    let before = std::fs::read_dir(root.path().join("blobs/sha256")).unwrap().count();
+    pull_for(&images, &name, "linux/s390x").await;
+    let others = || images.catalog.read().manifest_list(list).unwrap().others.len();
+    assert_eq!(others(), 6);
+    let only = RemoveImage { platforms: vec![of("linux/s390x")], ..FORCE };
+    images.remove(&name.familiar(), only, Arc::new(Nobody)).await.unwrap();
+    assert_eq!(others(), 3);
+    let after = std::fs::read_dir(root.path().join("blobs/sha256")).unwrap().count();
+    assert_eq!(after, before);
+    // They come again with it.
+    pull_for(&images, &name, "linux/s390x").await;
+    assert_eq!(others(), 6);
+}
+
+#[tokio::test]
+async fn only_so_many_attestations_come_along_and_none_of_their_blobs_twice() {
+    let mut honest = Honest::default();
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let image = honest.image("image", &[layer("a", 100)]);
+    let statement = honest.blob(b"{\"it\":\"is so\"}".to_vec(), "application/vnd.in-toto+json");
+    let config = honest.blob(b"{}".to_vec(), "application/vnd.oci.image.config.v1+json");
+    let mut entries = vec![serde_json::json!({
+        "mediaType": manifest, "digest": image.to_string(),
+        "size": honest.manifests["image"].1.len(),
+        "platform": { "os": "linux", "architecture": here() },
+    })];
+    for number in 0..200 {
+        let content = serde_json::json!({
+            "schemaVersion": 2, "mediaType": manifest, "config": config,
+            "layers": [statement, statement], "annotations": { "number": number.to_string() },
+        });
+        let digest = honest.manifest(&format!("a{number}"), manifest, &content);
+        entries.push(serde_json::json!({
+            "mediaType": manifest, "digest": digest.to_string(), "size": content.to_string().len(),
+            "annotations": {
+                "vnd.docker.reference.type": "attestation-manifest",
+                "vnd.docker.reference.digest": image.to_string(),
+            },
+        }));
+    }
+    let index = "application/vnd.oci.image.index.v1+json";
+    let content =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": index, "manifests": entries });
+    let list = honest.manifest("1", index, &content);
+    let registry = Scripted::start(move |asked| honest.answer(asked)).await;
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    pull(&images, &registry.image("x:1")).await.unwrap();
+    assert_eq!(images.catalog.read().manifest_list(list).unwrap().others.len(), 64 + 2);
+    let statement = statement["digest"].as_str().unwrap();
+    assert_eq!(registry.asked_for(statement).len(), 1);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_left_out() {
+    let Served { list, registry: _registry, root, images, name } = served().await;
+    pull(&images, &name).await.unwrap();
+    let image = images.resolve(&name.familiar()).unwrap();
+    let manifests = async || images.manifests(vec![Arc::clone(&image)]).await.unwrap().remove(0);
+    assert_eq!(manifests().await.len(), 4);
+    std::fs::write(root.path().join("blobs/sha256").join(list.hex()), "damaged").unwrap();
+    assert_eq!(manifests().await.len(), 0);
+}

@@ -242,9 +242,7 @@ impl Host {
     /// Removes all containers, volumes and images.
     #[track_caller]
     pub fn remove_everything(&self) {
-        for (list, remove) in
-            [("ps -aq", "rm -f"), ("volume ls -q", "volume rm"), ("images -q", "rmi -f")]
-        {
+        for (list, remove) in [("ps -aq", "rm -f"), ("volume ls -q", "volume rm")] {
             let ids = self.docker(list);
             let ids: BTreeSet<_> = ids.ok().lines().collect();
             if !ids.is_empty() {
@@ -252,6 +250,8 @@ impl Host {
                 self.docker(&format!("{remove} {}", ids.join(" "))).ok();
             }
         }
+        self.docker("image prune -af").ok();
+        assert_eq!(self.docker("images -aq").ok(), "");
     }
 
     /// Cleans up as a user would, and looks that it is clean.

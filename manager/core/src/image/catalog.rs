@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use super::blobs::Blobs;
 use super::config::ImageConfig;
 use super::digest::{ChainId, Digest, ImageId};
-use super::image::Blob;
+use super::image::{Blob, Image};
 use super::index::{Index, Indexed};
 use super::record::{IMAGES, ImageRecord, LISTS, ListRecord, REFERENCES, Target};
 use super::reference::Reference;
@@ -181,10 +181,19 @@ impl Catalog {
 
     /// Tells listeners what happened to an image.
     pub(super) fn tell(&self, action: &str, id: ImageId, name: &str) {
-        let mut event = Event::now(EventType::Image, action, id.to_string());
-        if let Some(image) = self.read().image(id) {
-            event.attributes.extend(image.config.defaults.labels.clone());
+        match self.read().image(id).map(Indexed::shown) {
+            Some(image) => self.tell_about(action, &image, name),
+            None => {
+                let event = Event::now(EventType::Image, action, id.to_string());
+                self.events.publish(event.with("name", name));
+            }
         }
+    }
+
+    /// Tells listeners what happened to an image that may be gone.
+    pub(super) fn tell_about(&self, action: &str, image: &Image, name: &str) {
+        let mut event = Event::now(EventType::Image, action, image.id.to_string());
+        event.attributes.extend(image.config.defaults.labels.clone());
         self.events.publish(event.with("name", name));
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::catalog::Catalog;
 use super::digest::ImageId;
 use super::image::Image;
-use super::remove::{Plan, users_of};
+use super::index::Indexed;
+use super::remove::{Farewell, Plan, users_of};
 use super::{ImageUsers, RemoveImage, Removed};
 use crate::error::{Error, Result};
 
@@ -70,12 +71,12 @@ impl Catalog {
         may_go: &dyn Fn(&Image) -> bool,
         users: &dyn ImageUsers,
     ) -> Result<Vec<Removed>> {
-        let leaving = {
+        let farewell = {
             let _one_at_a_time = self.lock_changes();
-            let leaving = {
+            let (farewell, leaving) = {
                 let index = self.read();
                 // What went along with another one is gone by now.
-                let Some(image) = index.image(id).map(super::index::Indexed::shown) else {
+                let Some(image) = index.image(id).map(Indexed::shown) else {
                     return Ok(Vec::new());
                 };
                 if image.is_variant_only() || !may_go(&image) {
@@ -83,15 +84,17 @@ impl Catalog {
                 }
                 let users = &users_of(&index, &image, users);
                 let (name, options) = (&*id.to_string(), &RemoveImage::default());
-                Plan { index: &index, image: &image, name, options, users }.if_unused()
+                let plan = Plan { index: &index, image: &image, name, options, users };
+                let leaving = plan.if_unused();
+                (Farewell::of(&index, Arc::clone(&image), &leaving), leaving)
             };
             if leaving.names.is_empty() && leaving.images.is_empty() {
                 return Ok(Vec::new());
             }
             self.forget(&leaving)?;
-            leaving
+            farewell
         };
-        Ok(self.tell_removed(id, leaving))
+        Ok(self.bid(farewell))
     }
 }
 

@@ -8,11 +8,12 @@
 mod platforms;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::catalog::{Catalog, Leaving};
 use super::digest::ImageId;
 use super::image::Image;
-use super::index::Index;
+use super::index::{Index, Indexed};
 use super::record::Target;
 use super::reference::Reference;
 use super::{ImageUser, ImageUsers, RemoveImage, Removed};
@@ -36,37 +37,60 @@ impl Catalog {
         options: &RemoveImage,
         users: &dyn ImageUsers,
     ) -> Result<Vec<Removed>> {
-        let (id, leaving) = {
+        let farewell = {
             let _one_at_a_time = self.lock_changes();
-            let (id, leaving) = {
+            let (farewell, leaving) = {
                 let index = self.read();
                 let image = index.resolve(name)?;
                 let users = &users_of(&index, &image, users);
                 let plan = Plan { index: &index, image: &image, name, options, users };
-                (image.id, plan.make()?)
+                let leaving = plan.make()?;
+                (Farewell::of(&index, image, &leaving), leaving)
             };
             self.forget(&leaving)?;
-            (id, leaving)
+            farewell
         };
-        Ok(self.tell_removed(id, leaving))
+        Ok(self.bid(farewell))
     }
 
-    /// Collects what went with names of the image `id` and with images, and tells of it all.
-    pub(super) fn tell_removed(&self, id: ImageId, leaving: Leaving) -> Vec<Removed> {
+    /// Collects what went, and tells of it all.
+    pub(super) fn bid(&self, farewell: Farewell) -> Vec<Removed> {
+        let Farewell { image, names, images } = farewell;
         let mut removed = Vec::new();
-        for name in &leaving.names {
-            self.tell("untag", id, &id.to_string());
+        for name in &names {
+            self.tell_about("untag", &image, &image.id.to_string());
             removed.push(Removed::Untagged(name.familiar()));
         }
-        for id in &leaving.images {
-            self.tell("delete", *id, &id.to_string());
-            removed.push(Removed::Deleted(id.to_string()));
+        for image in &images {
+            self.tell("delete", image.id, &image.id.to_string());
         }
-        if !leaving.images.is_empty() {
-            let layers = self.collect();
-            removed.extend(layers.iter().map(|layer| Removed::Deleted(layer.to_string())));
+        let mut layers = if images.is_empty() { Vec::new() } else { self.collect() };
+        // After each image those of its layers that nobody else has, the uppermost first.
+        for image in &images {
+            removed.push(Removed::Deleted(image.id.to_string()));
+            for layer in image.layers.iter().rev() {
+                if let Some(place) = layers.iter().position(|gone| *gone == layer.chain_id) {
+                    removed.push(Removed::Deleted(layers.remove(place).to_string()));
+                }
+            }
         }
+        removed.extend(layers.iter().map(|layer| Removed::Deleted(layer.to_string())));
         removed
+    }
+}
+
+/// What leaves, as it was before.
+pub(super) struct Farewell {
+    /// The image that loses its names.
+    image: Arc<Image>,
+    names: Vec<Reference>,
+    images: Vec<Arc<Image>>,
+}
+
+impl Farewell {
+    pub(super) fn of(index: &Index, image: Arc<Image>, leaving: &Leaving) -> Self {
+        let images = leaving.images.iter().filter_map(|id| index.image(*id).map(Indexed::shown));
+        Self { image, names: leaving.names.clone(), images: images.collect() }
     }
 }
 
@@ -198,7 +222,7 @@ impl Plan<'_> {
     fn left_by(&self, names: &[Reference]) -> BTreeSet<ImageId> {
         let all = std::iter::once(&self.image.id).chain(&self.image.variants);
         let left = all.filter(|id| {
-            let Some(image) = self.index.image(**id).map(super::index::Indexed::shown) else {
+            let Some(image) = self.index.image(**id).map(Indexed::shown) else {
                 return false;
             };
             let mut all = image.references.iter().chain(&image.variant_of);

@@ -33,6 +33,8 @@ pub(super) async fn handle(
     if let Some(image) = query.text("fromImage") {
         return pull::handle(&api, image, &query, credentials).await;
     }
+    // A client that is refused reads why only when all of its archive is taken from it.
+    let archive = BodyReader::new(request.into_body());
     let source = query
         .text("fromSrc")
         .ok_or_else(|| Error::invalid("fromSrc or fromImage must be given"))?;
@@ -48,7 +50,6 @@ pub(super) async fn handle(
         let file = api.engine.images.registries().file(source).await?;
         return Ok(from_web(api, file, import));
     }
-    let archive = BodyReader::new(request.into_body());
     let id = api.engine.images.import(archive, import).await?;
     let done = stream::iter([Message::status(id.to_string())]);
     Ok(json_lines::response(done, LineEnd::Progress))

@@ -25,9 +25,10 @@ pub(super) async fn handle(
     query: Query,
     request: Request,
 ) -> Result<Response> {
+    // A client that is refused reads why only when all of its archive is taken from it.
+    let archive = BodyReader::new(request.into_body());
     let platform = platform::one(&query, version, ApiVersion::new(1, 48))?;
     let quiet = query.flag_or("quiet", true);
-    let archive = BodyReader::new(request.into_body());
     let (messages, receiver) = mpsc::channel(BUFFERED);
     tokio::spawn(load(api, archive, platform, quiet, messages));
     let messages = stream::unfold(receiver, async |mut receiver| {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::image::catalog::Catalog;
 use crate::image::digest::{Digest, ImageId};
 use crate::image::index::Index;
@@ -93,6 +93,15 @@ impl Asked {
             if !all.is_empty() {
                 return Ok(());
             }
+            // It may be the beginning of an id.
+            let found = self.add_one(index, name, None, platform);
+            let shown = repository.familiar_name();
+            return found.map_err(|error| match error.kind() {
+                Kind::NotFound if platform.is_none() => {
+                    Error::not_found(format!("No such image: {shown}"))
+                }
+                _ => error,
+            });
         }
         let named = reference.filter(|name| index.named(name).is_some());
         self.add_one(index, name, named, platform)

@@ -299,3 +299,21 @@ fn a_container_outlives_the_name_of_its_image() {
         assert_eq!(host.docker("images -aq").ok(), "");
     });
 }
+
+#[test]
+fn a_container_outlives_its_image() {
+    on_host(|host| {
+        start(host, "box", "echo kept > /kept; rm /etc/passwd");
+        host.docker("stop -t 0 box").ok();
+        let image = host.inspect("box", "{{.Image}}");
+        host.docker(&format!("rmi -f {image}")).code(0).stdout_has("Deleted: sha256:");
+        if !peer::is_tared("an image of a container whose own image is gone") {
+            return;
+        }
+        host.docker("commit -m whole box again:1").ok();
+        let run = host.docker("run --rm again:1 sh -c 'cat /kept; test ! -e /etc/passwd'");
+        run.code(0).stdout("kept\n");
+        host.docker("history --format '{{.Comment}}' again:1").code(0).stdout("whole\n");
+        assert_eq!(host.inspect("again:1", "{{len .RootFS.Layers}}"), "1");
+    });
+}

@@ -70,21 +70,44 @@ impl Containers {
 
     /// Makes the image, of what the container wrote.
     async fn commit_layer(&self, entry: &Arc<Entry>, commit: Commit) -> Result<ImageId> {
-        let (snapshots, committed) = (self.images.snapshots().clone(), Arc::clone(entry));
         let made = async {
-            let id = committed.container().id.clone();
-            let upper = blocking(move || snapshots.upper(id.as_str())).await?;
-            let commit = Commit { below: upper.below, ..commit };
-            self.images.commit(commit, move |to| pack_whole(&committed, upper, to)).await
+            if commit.parent.is_some() {
+                self.commit_changes(entry, commit).await
+            } else {
+                self.commit_root(entry, commit).await
+            }
         };
         // A removal may take away what is read: that is what went wrong then.
         made.await.or_else(|error| check_not_going(&entry.container(), "commit").and(Err(error)))
     }
 
+    /// Makes one more layer upon those of the container's image.
+    async fn commit_changes(&self, entry: &Arc<Entry>, commit: Commit) -> Result<ImageId> {
+        let (snapshots, committed) = (self.images.snapshots().clone(), Arc::clone(entry));
+        let id = committed.container().id.clone();
+        let upper = blocking(move || snapshots.upper(id.as_str())).await?;
+        let commit = Commit { below: upper.below, ..commit };
+        self.images.commit(commit, move |to| pack_whole(&committed, upper, to)).await
+    }
+
+    /// Makes one layer of all that the container has: its image was removed.
+    async fn commit_root(&self, entry: &Arc<Entry>, commit: Commit) -> Result<ImageId> {
+        let (looking, committed) = (self.looking(entry)?, Arc::clone(entry));
+        let pack = move |to: &mut Layering| {
+            let mut packer = Packer::new(to, Tree::Merged);
+            packer.pack(looking.rootfs()?.handle()?, None)?;
+            let members = packer.members();
+            packer.finish()?;
+            check_not_going(&committed.container(), "commit")?;
+            Ok(members)
+        };
+        self.images.commit(commit, pack).await
+    }
+
     /// What is to be made, but for the layer.
     fn commit_of(&self, entry: &Entry, options: &CommitOptions) -> Result<Commit> {
         let container = entry.container();
-        let parent: ImageId = container.image_id.parse()?;
+        let parent = self.images.resolve(&container.image_id).ok().map(|image| image.id);
         let config = options.config.as_ref().unwrap_or(&container.config);
         let changed = Images::changed(defaults(config), &options.changes)?;
         Ok(Commit {
@@ -196,7 +219,7 @@ mod tests {
         let make = async || {
             let upper = stage.images.snapshots().upper("box").unwrap();
             let commit = Commit {
-                parent: image.id,
+                parent: Some(image.id),
                 below: upper.below,
                 reference: None,
                 author: String::new(),

@@ -8,19 +8,21 @@ use jiff::Timestamp;
 
 use super::catalog::{Catalog, New, NewImage};
 use super::config::{HistoryStep, ImageConfig};
-use super::digest::{ChainId, ImageId};
+use super::digest::{ChainId, Digest, ImageId};
 use super::image::Layer;
 use super::import::Received;
 use super::pipe::{PipeWriter, pipe};
+use super::platform::Platform;
 use super::record::{CONFIG, ImageRecord};
 use super::reference::Reference;
 use super::{Defaults, taggable};
 use crate::error::{Error, Result};
+use crate::snapshot::Hold;
 
 /// What a commit makes.
 pub(crate) struct Commit {
-    /// The image that it is based on.
-    pub(crate) parent: ImageId,
+    /// The image that it is based on; none: its one layer is all there is.
+    pub(crate) parent: Option<ImageId>,
     /// The uppermost of that image's layers.
     pub(crate) below: Option<ChainId>,
     /// The name that the new one gets.
@@ -33,6 +35,13 @@ pub(crate) struct Commit {
     pub(crate) created_by: String,
     /// What its containers do unless told otherwise.
     pub(crate) defaults: Defaults,
+}
+
+/// What a new image stands on; it stays as long as this lives.
+struct Parent {
+    layers: Vec<Layer>,
+    config: Arc<ImageConfig>,
+    _blobs: Hold<Digest>,
 }
 
 /// Where a layer is packed to.
@@ -75,23 +84,18 @@ impl Catalog {
     ) -> Result<ImageId> {
         // Nobody takes what the new image stands on away meanwhile.
         let _layers = self.layers.hold(self.layers.chain(commit.below));
-        let (record, config) = self.parent(commit.parent)?;
-        let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
-        self.parent(commit.parent)?;
+        let parent = commit.parent.map(|id| self.parent(id)).transpose()?;
         let (members, received) = self.pack(commit.below, pack)?;
         let received = (members > 0).then_some(received);
-        self.record_commit(commit, record, &config, received, name)
+        self.record_commit(commit, parent, received, name)
     }
 
-    fn parent(&self, id: ImageId) -> Result<(ImageRecord, Arc<ImageConfig>)> {
-        let index = self.read();
-        let parent = index.image(id).ok_or_else(|| {
-            Error::conflict(format!(
-                "the image {id} that the container was made from has been removed, and a commit needs \
-                 its layers: bring it in again"
-            ))
-        })?;
-        Ok((parent.record.clone(), Arc::clone(&parent.config)))
+    fn parent(&self, id: ImageId) -> Result<Parent> {
+        let gone = || Error::conflict(format!("the image {id} has just been removed: try again"));
+        let (record, blobs) = self.held(id).map_err(|_| gone())?;
+        let config = self.read().image(id).map(|image| Arc::clone(&image.config));
+        let config = config.ok_or_else(gone)?;
+        Ok(Parent { layers: record.layers, config, _blobs: blobs })
     }
 
     /// Packs in one thread what others hash, store and unpack.
@@ -124,8 +128,7 @@ impl Catalog {
     fn record_commit(
         &self,
         commit: &Commit,
-        parent: ImageRecord,
-        parent_config: &ImageConfig,
+        parent: Option<Parent>,
         received: Option<Received>,
         name: Option<Reference>,
     ) -> Result<ImageId> {
@@ -135,16 +138,19 @@ impl Catalog {
             blob: received.blob.describe(received.media_type),
             size: received.layer.unpacked.size,
         });
-        let config = configuration(commit, parent_config, layer.as_ref());
+        let own = || Arc::new(of_this_machine());
+        let base = parent.as_ref().map_or_else(own, |parent| Arc::clone(&parent.config));
+        let config = configuration(commit, &base, layer.as_ref());
         let content = serde_json::to_vec(&config)
             .map_err(|error| Error::system(format!("encode the configuration: {error}")))?;
         let config_blob = self.blobs.add(&content)?;
-        let layers: Vec<Layer> = parent.layers.into_iter().chain(layer).collect();
+        let below = parent.iter().flat_map(|parent| &parent.layers).cloned();
+        let layers: Vec<Layer> = below.chain(layer).collect();
         let record = ImageRecord {
             config: config_blob.describe(CONFIG),
             layers,
             manifest: None,
-            parent: Some(commit.parent),
+            parent: commit.parent,
         };
         let _blobs = self.blobs.hold(record.blobs().map(|blob| blob.digest));
         let _layers = self.layers.hold(record.layers.iter().map(|layer| layer.chain_id));
@@ -163,6 +169,12 @@ impl Catalog {
         self.commit(New { images: vec![image], layers, ..New::default() })?;
         Ok(id)
     }
+}
+
+/// What an image says that stands on nothing.
+fn of_this_machine() -> ImageConfig {
+    let Platform { architecture, variant, .. } = Platform::host();
+    ImageConfig { architecture, variant, os: "linux".to_owned(), ..ImageConfig::default() }
 }
 
 fn configuration(commit: &Commit, parent: &ImageConfig, layer: Option<&Layer>) -> ImageConfig {
@@ -208,7 +220,7 @@ mod tests {
         load(&images, image_of(&[layer("low"), layer("high")], "x:1")).await.unwrap();
         let image = images.resolve("x:1").unwrap();
         let commit = Commit {
-            parent: image.id,
+            parent: Some(image.id),
             below: image.top(),
             reference: None,
             author: String::new(),

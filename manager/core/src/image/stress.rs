@@ -96,7 +96,7 @@ async fn work(images: Arc<Images>, names: Vec<Reference>, archives: Vec<Vec<u8>>
 async fn commit(images: &Images, name: &str, number: usize) -> crate::error::Result<()> {
     let parent = images.resolve(name)?;
     let commit = Commit {
-        parent: parent.id,
+        parent: Some(parent.id),
         below: parent.top(),
         reference: Some(Reference::parse(&format!("made:{}", number % 3))?),
         author: String::new(),

@@ -381,7 +381,7 @@ async fn what_others_were_made_of_loses_its_name_alone() {
     let images = open(root.path());
     let below = import(&images, &tar("a"), Some("below")).await;
     let commit = |of: &Image, name: &str| Commit {
-        parent: of.id,
+        parent: Some(of.id),
         below: of.top(),
         reference: Some(Reference::parse(name).unwrap()),
         author: String::new(),

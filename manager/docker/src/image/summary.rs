@@ -23,8 +23,8 @@ pub(crate) struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     manifests: Option<Vec<ManifestSummary>>,
     parent_id: String,
-    repo_digests: Vec<String>,
-    repo_tags: Vec<String>,
+    repo_digests: Option<Vec<String>>,
+    repo_tags: Option<Vec<String>>,
     shared_size: i64,
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +61,10 @@ impl Summary {
             repo_tags.push("<none>:<none>".to_owned());
             repo_digests.push("<none>@<none>".to_owned());
         }
+        // Of versions before 1.43, a list without anything is none.
+        let listed = |names: Vec<String>| {
+            Some(names).filter(|names| !names.is_empty() || version >= ApiVersion::new(1, 43))
+        };
         let target = image.target.as_ref().filter(|_| version >= ApiVersion::new(1, 48));
         let size = image.size + counted.variants;
         Self {
@@ -71,8 +75,8 @@ impl Summary {
             labels: image.config.defaults.labels.clone(),
             manifests: counted.manifests,
             parent_id: image.parent.map_or_else(String::new, |parent| parent.to_string()),
-            repo_digests,
-            repo_tags,
+            repo_digests: listed(repo_digests),
+            repo_tags: listed(repo_tags),
             shared_size: counted.shared_size,
             size,
             virtual_size: (version < ApiVersion::new(1, 44)).then_some(size),

@@ -84,10 +84,7 @@ fn unpack(
     let mut archive = Archive::new(uncompressed(archive)?);
     let mut within = Within::new(&view, &place, owner, options.replace_directories);
     while let Some(entry) = archive.next()? {
-        let shown = String::from_utf8_lossy(&entry.path).into_owned();
-        within
-            .apply(entry, &mut archive)
-            .map_err(|error| error.while_doing(format_args!("unpack {shown:?}")))?;
+        within.apply(entry, &mut archive)?;
     }
     archive.drain()?;
     within.finish()

@@ -78,7 +78,10 @@ impl<'a> Within<'a> {
                     | OFlags::CLOEXEC;
                 let made = rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
                     .map_err(|errno| refused("create", &plain, errno))?;
-                file::fill(made.as_fd(), *size, segments.as_deref(), archive)?;
+                file::fill(made.as_fd(), *size, segments.as_deref(), archive).map_err(|error| {
+                    let shown = String::from_utf8_lossy(&entry.path);
+                    error.while_doing(format_args!("unpack {shown:?}"))
+                })?;
                 set_open(made.as_fd(), &entry)?;
                 rustix::fs::futimens(&made, &times(&entry))
                     .map_err(|errno| refused("set the time of", &plain, errno))

@@ -148,6 +148,9 @@ fn an_image_says_how_it_was_made() {
         let history =
             host.docker("history --no-trunc --format '{{.CreatedBy}}|{{.Comment}}' made:v1");
         history.code(0).stdout_has("sh -c echo x > /file|a message\n");
+        let ids = ["made:v1", "busybox"].map(|name| host.inspect(name, "{{.Id}}"));
+        let steps = host.docker("history -q --no-trunc made:v1");
+        assert_eq!(steps.code(0).lines(), ids);
         host.docker("run --rm made:v1").code(0).stdout("x\n");
     });
 }

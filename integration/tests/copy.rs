@@ -148,9 +148,9 @@ fn what_is_wrong_is_said_in_dockers_words() {
             .stderr_has("cannot copy directory");
         host.docker("exec box mkdir /tmp/file").ok();
         let tar = Tar::new().file("file", 0o644, b"x").bytes();
-        host.docker_with_input("cp - box:/tmp", &tar)
-            .code(1)
-            .stderr_has("daemon: cannot overwrite directory \"file\" with non-directory \"/tmp\"\n");
+        host.docker_with_input("cp - box:/tmp", &tar).code(1).stderr_has(
+            "daemon: cannot overwrite directory \"file\" with non-directory \"/tmp\"\n",
+        );
         host.docker(&format!("cp box:/etc/passwd/ {here}/x")).code(1).stderr_has("not a directory");
         let answer = host.get("/containers/box/archive");
         assert_eq!(answer.status, 400);

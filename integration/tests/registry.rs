@@ -1,5 +1,7 @@
 //! Registries: `pull`, `push`, `login`, `manifest inspect`, with Debian's `docker-registry`.
 
+use std::collections::BTreeSet;
+
 use rustix::process::Signal;
 use serde_json::json;
 use tare_integration::archive::{DockerArchive, Tar};
@@ -263,6 +265,29 @@ fn a_pull_that_is_given_up_or_cut_off_leaves_an_image_that_is_pulled_again() {
         host.start_daemon();
         host.docker(&format!("pull {name}")).ok();
         host.docker(&format!("run --rm {name} wc -c /own")).stdout_has("62914560");
+    });
+}
+
+/// What is made ready to be sent is made for whoever waits for it.
+#[test]
+fn a_push_that_is_given_up_is_made_ready_no_further() {
+    on_host(|host| {
+        let registry = Registry::start(host, Access::Open);
+        let name = registry.image("x:1");
+        load(host, &name, 100 << 20);
+        let files = |directory: &str| {
+            let entries = std::fs::read_dir(host.places().data_root.join(directory));
+            let entries = entries.expect("list the store").flatten();
+            entries.map(|entry| entry.file_name()).collect::<BTreeSet<_>>()
+        };
+        let before = files("blobs/sha256");
+        let pushing = host.docker_running(&format!("push {name}"));
+        until("the compression", || (!files("ingest").is_empty()).then_some(()));
+        pushing.signal(Signal::INT);
+        pushing.wait();
+        until("its end", || files("ingest").is_empty().then_some(()));
+        assert_eq!(files("blobs/sha256"), before);
+        host.docker(&format!("push {name}")).code(0);
     });
 }
 

@@ -1,6 +1,7 @@
 //! Images: taking them in, naming them, giving them out, taking them away.
 
 pub(crate) mod archive;
+mod awaited;
 mod blobs;
 mod catalog;
 mod changes;

@@ -59,7 +59,11 @@ impl State {
             )));
         }
         if rest.is_empty() && !matches!(name.as_str(), "CMD" | "ENTRYPOINT") {
-            return Err(Error::invalid(format!("{name} requires an argument")));
+            let number = match name.as_str() {
+                "USER" | "WORKDIR" | "STOPSIGNAL" => "exactly",
+                _ => "at least",
+            };
+            return Err(Error::invalid(format!("{name} requires {number} one argument")));
         }
         match name.as_str() {
             "CMD" => self.command(rest),
@@ -308,7 +312,8 @@ mod tests {
             ("ENV =1", "ENV names can not be blank"),
             ("EXPOSE 0", "invalid containerPort: 0"),
             ("EXPOSE 80/icmp", "invalid proto: icmp"),
-            ("USER", "USER requires an argument"),
+            ("USER", "USER requires exactly one argument"),
+            ("ENV", "ENV requires at least one argument"),
             ("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
             ("ONBUILD ONBUILD RUN x", "Chaining ONBUILD"),
             ("VOLUME [\"\"]", "VOLUME specified can not be an empty string"),

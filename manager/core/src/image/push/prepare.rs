@@ -3,6 +3,7 @@
 use super::Prepared;
 use super::compress::compress;
 use crate::error::{Error, Result};
+use crate::image::awaited::Awaited;
 use crate::image::catalog::Catalog;
 use crate::image::digest::ImageId;
 use crate::image::image::{Blob, Layer};
@@ -14,20 +15,25 @@ const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 impl Catalog {
-    /// The image as it is sent: with `wanted`, if that is a manifest of its blobs. What it lacks for
+    /// The image as it is sent: with `manifest`, if that is a manifest of its blobs. What it lacks for
     /// that is made, and kept: the image then is what it would be had it been pulled.
-    pub(super) fn prepare_push(&self, id: ImageId, wanted: Option<Blob>) -> Result<Prepared> {
+    pub(super) fn prepare_push(
+        &self,
+        id: ImageId,
+        manifest: Option<Blob>,
+        awaited: &Awaited,
+    ) -> Result<Prepared> {
         let (before, _held) = self.held(id)?;
         let record = before.clone();
-        let wanted = wanted.filter(|manifest| self.consists_of(&record, manifest));
-        if let Some(manifest) = wanted.or_else(|| record.manifest.clone()) {
+        let manifest = manifest.filter(|manifest| self.consists_of(&record, manifest));
+        if let Some(manifest) = manifest.or_else(|| record.manifest.clone()) {
             return self.prepared(record, manifest);
         }
         let mut made = Vec::new();
         let mut layers = Vec::new();
         for layer in &record.layers {
             layers.push(if layer.blob.media_type == PLAIN {
-                let blob = compress(layer, &self.blobs)?;
+                let blob = compress(layer, &self.blobs, awaited)?;
                 let layer = Layer { blob: blob.describe(GZIP), ..layer.clone() };
                 made.push(blob);
                 layer
@@ -61,6 +67,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use crate::image::archive::testing::{Member, tar_of};
+    use crate::image::awaited::Awaited;
     use crate::image::testing::{import, open};
 
     #[tokio::test]
@@ -72,7 +79,12 @@ mod tests {
         let mut content = std::fs::read(&blob).unwrap();
         content[1000] ^= 1;
         std::fs::write(&blob, content).unwrap();
-        let error = images.catalog.prepare_push(image.id, None).err().unwrap().to_string();
+        let error = images
+            .catalog
+            .prepare_push(image.id, None, &Awaited::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("damaged on the disk"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::interval;
 
 use super::{PushedLayer, Work};
 use crate::error::{Error, Result};
+use crate::image::awaited::Waiting;
 use crate::image::blocking_with;
 use crate::image::catalog::Catalog;
 use crate::image::digest::{Digest, ImageId};
@@ -37,8 +38,10 @@ impl Work<'_> {
             self.tell_of(layer, PushedLayer::Preparing).await?;
         }
         let catalog = &self.images.catalog;
-        let prepare = blocking_with(catalog, move |catalog| catalog.prepare_push(id, manifest));
-        let prepared = prepare.await?;
+        let waiting = Waiting::default();
+        let awaited = waiting.awaited();
+        let prepare = move |catalog: &Catalog| catalog.prepare_push(id, manifest, &awaited);
+        let prepared = blocking_with(catalog, prepare).await?;
         // What the image has no more, since it is compressed now.
         self.images.blocking(|catalog| Ok(catalog.collect())).await?;
         let record = &prepared.record;

@@ -69,6 +69,64 @@ fn directories_follow_the_rules_of_cp() {
     });
 }
 
+/// What `docker cp SOURCE box:/t/DESTINATION` does for each kind of both. A file has the text of
+/// where it came from, and each place is asked for what it has then.
+#[test]
+fn every_kind_of_source_goes_to_every_kind_of_place() {
+    on_host(|host| {
+        let here = host.scratch("here");
+        std::fs::create_dir(here.join("dir")).unwrap();
+        std::fs::write(here.join("file"), "new\n").unwrap();
+        std::fs::write(here.join("dir/inner"), "new\n").unwrap();
+        let make = "mkdir -p /t/dir && cd /t && echo old > old && ln -s /t/dir to-dir && \
+                    ln -s none to-none && ln -s old to-old";
+        start(host, "--name maker");
+        host.docker(&format!("exec maker sh -c '{make}'")).ok();
+        host.docker("commit maker places").ok();
+        let there = |place: &str| Ok::<_, &str>(place.to_owned());
+        for (source, destination, expected) in [
+            ("file", "new", there("new")),
+            ("file", "new/", Err("no such directory")),
+            ("file", "old", there("old")),
+            ("file", "old/", Err("no such directory")),
+            ("file", "dir", there("dir/file")),
+            ("file", "dir/.", there("dir/file")),
+            ("file", "to-dir", there("dir/file")),
+            ("file", "to-dir/", there("dir/file")),
+            ("file", "to-old", there("old")),
+            ("file", "to-none", there("none")),
+            ("file", "to-none/", Err("no such directory")),
+            ("file", "nothing/x", Err("Could not find the file /t/nothing in container box")),
+            ("dir", "new", there("new/inner")),
+            ("dir", "new/", there("new/inner")),
+            ("dir", "dir", there("dir/dir/inner")),
+            ("dir/.", "dir", there("dir/inner")),
+            ("dir/.", "new", there("new/inner")),
+            ("dir", "old", Err("cannot copy directory")),
+            ("dir", "to-old", Err("cannot copy directory")),
+            ("dir", "to-dir", there("dir/dir/inner")),
+            ("dir/.", "to-dir/", there("dir/inner")),
+            ("dir", "to-none", there("none/inner")),
+        ] {
+            host.docker("create --name box places").ok();
+            let typed = format!("cp {}/{source} box:/t/{destination}", here.display());
+            let copied = host.docker(&typed);
+            match expected {
+                Ok(place) => {
+                    copied.code(0);
+                    let found = host.docker(&format!("cp box:/t/{place} - | tar -xO"));
+                    assert_eq!(found.stdout, "new\n", "{typed}");
+                }
+                Err(text) => {
+                    copied.code(1).stderr_has(text);
+                    host.docker("cp box:/t/old - | tar -xO").stdout("old\n");
+                }
+            }
+            host.docker("rm box").ok();
+        }
+    });
+}
+
 #[test]
 fn links_are_followed_where_docker_follows_them() {
     on_host(|host| {

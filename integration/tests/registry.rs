@@ -301,6 +301,17 @@ fn pulls_of_the_same_image_at_once() {
             pull.wait().code(0);
         }
         host.docker(&format!("run --rm {name} wc -c /own")).stdout_has("20971520");
+        // The registry gave the layer once.
+        let given = || {
+            let log = registry.log();
+            let lines = log.lines().filter(|line| line.contains("response completed"));
+            let written = lines.filter_map(|line| {
+                line.split_once("response.written=")?.1.split(' ').next()?.parse::<u64>().ok()
+            });
+            written.filter(|bytes| *bytes > 20 << 20).count()
+        };
+        until("the registry's log", || (given() > 0).then_some(()));
+        assert_eq!(given(), 1);
     });
 }
 

@@ -56,6 +56,9 @@ pub struct Config {
     pub unpacker: Option<PathBuf>,
     /// How large a layer may be.
     pub layer_limits: Limits,
+    /// The most bytes of the disk for what is only kept to save work: parts of layers whose pulls
+    /// ended early. None: as much as there is.
+    pub cache_limit: Option<u64>,
 }
 
 /// An OCI runtime, called by runc's command line.
@@ -162,6 +165,7 @@ impl Config {
             registry: RegistrySettings::default(),
             unpacker: None,
             layer_limits: Limits::default(),
+            cache_limit: None,
         }
     }
 }

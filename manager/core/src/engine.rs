@@ -78,11 +78,11 @@ impl Engine {
     }
 }
 
-/// Without records, all that is in the data root would be nobody's, and be swept. They can't have
-/// been lost by a power cut: they are made before anything else.
+/// Without records or a copy of them, all that is in the data root would be nobody's, and be swept.
+/// They can't have been lost by a power cut: they are made before anything else.
 fn refuse_without_records(config: &Config) -> Result<()> {
     let records = config.store_file();
-    if records.metadata().is_ok_and(|file| file.len() > 0) {
+    if records.metadata().is_ok_and(|file| file.len() > 0) || Store::is_restorable(&records) {
         return Ok(());
     }
     let is_used = |name: &&&str| {

@@ -6,24 +6,36 @@
 //!
 //! A full disk must not keep anyone from deleting things: the file's space is reserved beforehand,
 //! and after a failed write the file is opened anew, since redb refuses to go on with it.
+//!
+//! Disks forget bits, and the records say whose all the rest is: so every byte of the file is looked
+//! at when it is opened, and there is a copy of all records in another form, by which a file that is
+//! damaged or lost is made anew.
 
+mod copy;
+mod file;
+
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle};
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk::sync_directory;
 use crate::error::{Error, Kind, Result};
+use copy::{Change, Copy, Records, Saved};
 
 /// Space that is reserved beyond the file's end, so that it can still grow on a full disk.
 const RESERVE: u64 = 1 << 20;
+
+/// How many transactions there were, so that of two copies the later one is known.
+const REVISIONS: Table<u64> = Table::new("revision");
+const REVISION: &str = "last";
 
 /// The open store.
 pub struct Store {
@@ -32,6 +44,8 @@ pub struct Store {
     database: RwLock<Option<Database>>,
     /// How long the file may become without asking the disk for space.
     reserved: AtomicU64,
+    /// Held while something is written.
+    copy: Mutex<Copy>,
 }
 
 /// A named table of records of type `V`. Declare each as a `const` beside its type.
@@ -54,24 +68,35 @@ impl<V> Table<V> {
 /// Changes that are committed together or not at all.
 pub struct Transaction {
     inner: redb::WriteTransaction,
+    changes: RefCell<Vec<Change>>,
 }
 
 impl Store {
-    /// Opens the store in the file `path`, creating it if it isn't there.
+    /// Opens the store in the file `path`, creating it if it isn't there. One that is damaged or lost
+    /// is made anew of its copy, if there is one; it is kept under another name then.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] if another process has it open; [`Kind::System`] if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.metadata().is_ok_and(|file| file.len() == 0) {
-            std::fs::remove_file(path).map_err(|error| cannot_open(path, error))?;
-        }
-        if !path.exists() {
-            create(path)?;
-        }
-        let database = RwLock::new(Some(open(path)?));
-        let store = Self { path: path.to_owned(), database, reserved: AtomicU64::new(0) };
+        let saved = copy::read(path);
+        let (database, is_as_saved) = open(path, saved)?;
+        let store = Self {
+            path: path.to_owned(),
+            database: RwLock::new(Some(database)),
+            reserved: AtomicU64::new(0),
+            copy: Mutex::new(Copy::of(path, is_as_saved)),
+        };
         store.reserve();
+        if !is_as_saved {
+            let revision = store.with(revision)?;
+            lock(&store.copy).renew(revision, || store.with(all));
+        }
         Ok(store)
+    }
+
+    /// Whether there is a copy of which the store could be made anew.
+    pub fn is_restorable(path: &Path) -> bool {
+        copy::read(path).is_some()
     }
 
     /// The record under `key`, if there is one.
@@ -80,7 +105,7 @@ impl Store {
             let read = database.begin_read().map_err(failed)?;
             let records = match read.open_table(table.definition()) {
                 Ok(records) => records,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
                 Err(error) => return Err(failed(error)),
             };
             match records.get(key).map_err(failed)? {
@@ -96,7 +121,7 @@ impl Store {
             let read = database.begin_read().map_err(failed)?;
             let records = match read.open_table(table.definition()) {
                 Ok(records) => records,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 Err(error) => return Err(failed(error)),
             };
             let mut list = Vec::new();
@@ -111,13 +136,16 @@ impl Store {
     /// Makes `change` in one durable transaction: all of it is on disk when this returns `Ok`,
     /// none of it if `change` or the commit fails. Blocks for the disk; call it off the reactor.
     pub fn write<T>(&self, change: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
-        let outcome = self.with(|database| write(database, change));
+        let mut copy = lock(&self.copy);
+        let written = self.with(|database| write(database, change));
         // What failed at the disk fails from then on.
-        if outcome.as_ref().is_err_and(|error| is_of_the_disk(error.kind())) {
+        if written.as_ref().is_err_and(|error| is_of_the_disk(error.kind())) {
             self.reopen()?;
         }
         self.reserve();
-        outcome
+        let Written { outcome, revision, changes } = written?;
+        copy.append(revision, &changes, || self.with(all));
+        Ok(outcome)
     }
 
     /// Gives the file all the space it says it has, and some to grow; asks the disk only where
@@ -156,47 +184,141 @@ impl Store {
         if let Ok(file) = File::open(&self.path) {
             let _ = fadvise(&file, 0, None, Advice::DontNeed);
         }
-        *database = Some(open(&self.path)?);
+        *database = Some(file::open(&self.path).map_err(|failure| failure.told(&self.path))?);
         Ok(())
     }
 }
 
-/// Makes an empty store under another name first: half of one could never be opened again.
-fn create(path: &Path) -> Result<()> {
-    let new = path.with_extension("new");
-    let created = match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Opens the file, or makes it anew of what was saved of it; says whether its copy is as it is.
+fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, bool)> {
+    if path.metadata().is_ok_and(|file| file.len() == 0) {
+        std::fs::remove_file(path).map_err(|error| {
+            Error::io(format_args!("delete the empty {}", path.display()), error)
+        })?;
+    }
+    let there = path.exists().then(|| file::open(path));
+    let opened = match (there, saved) {
+        (Some(Ok(database)), saved) => {
+            let revision = revision(&database)?;
+            match saved {
+                Some(saved) if saved.revision > revision => {
+                    tracing::error!(
+                        path = %path.display(),
+                        "the records have lost their last changes; they are taken from their copy"
+                    );
+                    restore(&database, &saved)?;
+                    return Ok((database, true));
+                }
+                saved => (database, saved.is_some_and(|saved| saved.revision == revision)),
+            }
+        }
+        (Some(Err(failure)), Some(saved)) if failure.is_damage() => {
+            let aside = path.with_extension("damaged");
+            tracing::error!(
+                path = %path.display(), kept_as = %aside.display(), %failure,
+                "the records are damaged; they are taken from their copy"
+            );
+            // First the new one, then its name: a crash in between changes nothing.
+            let new = file::make(path, |database| restore(database, &saved))?;
+            std::fs::rename(path, &aside).map_err(|error| {
+                Error::io(format_args!("put the damaged {} aside", path.display()), error)
+            })?;
+            file::put(&new, path)?;
+            (file::open(path).map_err(|failure| failure.told(path))?, true)
+        }
+        (Some(Err(failure)), _) => return Err(failure.told(path)),
+        (None, saved) => {
+            let is_restored = saved.is_some();
+            let new = file::make(path, |database| match &saved {
+                Some(saved) => {
+                    tracing::error!(
+                        path = %path.display(),
+                        "the records are missing; they are taken from their copy"
+                    );
+                    restore(database, saved)
+                }
+                None => Ok(()),
+            })?;
+            file::put(&new, path)?;
+            (file::open(path).map_err(|failure| failure.told(path))?, is_restored)
+        }
     };
-    created.map_err(|error| cannot_open(&new, error))?;
-    drop(open(&new)?);
-    std::fs::rename(&new, path).map_err(|error| cannot_open(path, error))?;
-    path.parent().map_or(Ok(()), sync_directory)
+    Ok(opened)
 }
 
-fn open(path: &Path) -> Result<Database> {
-    Database::create(path).map_err(|error| match error {
-        redb::DatabaseError::DatabaseAlreadyOpen => Error::new(
-            Kind::Unavailable,
-            format!("another tared is using {}; stop it or give --data-root", path.display()),
-        ),
-        error => cannot_open(path, error),
-    })
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cannot_open(path: &Path, error: impl std::fmt::Display) -> Error {
-    Error::system(format!(
-        "open the records {}: {error}; if the file is damaged, put it back from a backup, or remove \
-         the whole of its directory to begin anew",
-        path.display()
-    ))
+/// What is done by a transaction.
+struct Written<T> {
+    outcome: T,
+    revision: u64,
+    changes: Vec<Change>,
 }
 
-fn write<T>(database: &Database, change: impl FnOnce(&Transaction) -> Result<T>) -> Result<T> {
-    let transaction = Transaction { inner: database.begin_write().map_err(failed)? };
+fn write<T>(
+    database: &Database,
+    change: impl FnOnce(&Transaction) -> Result<T>,
+) -> Result<Written<T>> {
+    let inner = database.begin_write().map_err(failed)?;
+    let transaction = Transaction { inner, changes: RefCell::default() };
     let outcome = change(&transaction)?;
+    let changes = transaction.changes.take();
+    let revision = transaction.get(&REVISIONS, REVISION)?.unwrap_or(0) + 1;
+    transaction.put(&REVISIONS, REVISION, &revision)?;
     transaction.inner.commit().map_err(failed)?;
-    Ok(outcome)
+    Ok(Written { outcome, revision, changes })
+}
+
+/// Makes the store what was saved of it.
+fn restore(database: &Database, saved: &Saved) -> Result<()> {
+    let there = all(database)?;
+    let inner = database.begin_write().map_err(failed)?;
+    let transaction = Transaction { inner, changes: RefCell::default() };
+    for (table, key) in there.keys() {
+        let definition = TableDefinition::<&str, &[u8]>::new(table);
+        let mut records = transaction.inner.open_table(definition).map_err(failed)?;
+        records.remove(key.as_str()).map_err(failed)?;
+    }
+    for ((table, key), record) in &saved.records {
+        let definition = TableDefinition::<&str, &[u8]>::new(table);
+        let mut records = transaction.inner.open_table(definition).map_err(failed)?;
+        records.insert(key.as_str(), record.as_slice()).map_err(failed)?;
+    }
+    transaction.put(&REVISIONS, REVISION, &saved.revision)?;
+    transaction.inner.commit().map_err(failed)
+}
+
+/// Every record of every table.
+fn all(database: &Database) -> Result<Records> {
+    let read = database.begin_read().map_err(failed)?;
+    let mut all = Records::new();
+    for table in read.list_tables().map_err(failed)? {
+        if table.name() == REVISIONS.name {
+            continue;
+        }
+        let definition = TableDefinition::<&str, &[u8]>::new(table.name());
+        for entry in read.open_table(definition).map_err(failed)?.iter().map_err(failed)? {
+            let (key, record) = entry.map_err(failed)?;
+            let name = (table.name().to_owned(), key.value().to_owned());
+            all.insert(name, record.value().to_vec());
+        }
+    }
+    Ok(all)
+}
+
+/// How many transactions there were.
+fn revision(database: &Database) -> Result<u64> {
+    let read = database.begin_read().map_err(failed)?;
+    match read.open_table(REVISIONS.definition()) {
+        Ok(records) => match records.get(REVISION).map_err(failed)? {
+            Some(record) => decode(&REVISIONS, REVISION, record.value()),
+            None => Ok(0),
+        },
+        Err(TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn is_of_the_disk(kind: Kind) -> bool {
@@ -210,6 +332,7 @@ impl Transaction {
             .map_err(|error| Error::system(format!("encode {} {key}: {error}", table.name)))?;
         let mut records = self.inner.open_table(table.definition()).map_err(failed)?;
         records.insert(key, bytes.as_slice()).map_err(failed)?;
+        self.changes.borrow_mut().push(Change::new(table.name, key, Some(bytes)));
         Ok(())
     }
 
@@ -217,6 +340,7 @@ impl Transaction {
     pub fn delete<V>(&self, table: &Table<V>, key: &str) -> Result<()> {
         let mut records = self.inner.open_table(table.definition()).map_err(failed)?;
         records.remove(key).map_err(failed)?;
+        self.changes.borrow_mut().push(Change::new(table.name, key, None));
         Ok(())
     }
 
@@ -244,76 +368,4 @@ fn failed(error: impl Into<redb::Error>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NUMBERS: Table<u32> = Table::new("numbers");
-    const TEXTS: Table<String> = Table::new("texts");
-
-    #[test]
-    fn a_failed_change_leaves_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("state.redb")).unwrap();
-        store.write(|change| change.put(&NUMBERS, "one", &1)).unwrap();
-        let failed = store.write(|change| {
-            change.put(&NUMBERS, "two", &2)?;
-            Err::<(), _>(Error::invalid("stop"))
-        });
-        assert!(failed.is_err());
-        assert_eq!(store.list(&NUMBERS).unwrap(), [("one".to_owned(), 1)]);
-    }
-
-    #[test]
-    fn a_second_opener_is_told_so() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.redb");
-        let _first = Store::open(&path).unwrap();
-        assert_eq!(Store::open(&path).err().unwrap().kind(), Kind::Unavailable);
-    }
-
-    #[test]
-    fn a_creation_that_was_cut_off_is_begun_anew() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.redb");
-        std::fs::write(path.with_extension("new"), [0; 5000]).unwrap();
-        drop(Store::open(&path).unwrap());
-        std::fs::write(&path, "").unwrap();
-        Store::open(&path).unwrap().write(|change| change.put(&NUMBERS, "one", &1)).unwrap();
-        assert!(!path.with_extension("new").exists());
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_that_says_what_to_do() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state.redb");
-        std::fs::write(&path, "this is no store").unwrap();
-        let error = Store::open(&path).err().unwrap().to_string();
-        assert!(error.contains("backup") && error.contains("state.redb"), "{error}");
-    }
-
-    #[test]
-    fn a_full_disk_does_not_stop_small_changes_and_is_got_over() {
-        use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-        let directory = tempfile::tempdir().unwrap();
-        let small = directory.path().join("small");
-        std::fs::create_dir(&small).unwrap();
-        mount("tmpfs", &small, "tmpfs", MountFlags::empty(), Some(c"size=16m")).unwrap();
-        let store = Store::open(&small.join("state.redb")).unwrap();
-        let fill = small.join("fill");
-        std::fs::write(&fill, vec![1; 32 << 20]).unwrap_err();
-
-        for number in 0..20 {
-            store.write(|change| change.put(&NUMBERS, "small", &number)).unwrap();
-        }
-        let large = "x".repeat(8 << 20);
-        let error = store.write(|change| change.put(&TEXTS, "large", &large)).unwrap_err();
-        assert_eq!(error.kind(), Kind::Exhausted, "{error}");
-        assert_eq!(store.get(&NUMBERS, "small").unwrap(), Some(19));
-
-        std::fs::remove_file(&fill).unwrap();
-        store.write(|change| change.put(&TEXTS, "less", &"x".repeat(100_000))).unwrap();
-        assert_eq!(store.list(&TEXTS).unwrap().len(), 1);
-        drop(store);
-        unmount(&small, UnmountFlags::DETACH).unwrap();
-    }
-}
+mod tests;

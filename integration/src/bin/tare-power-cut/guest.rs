@@ -134,7 +134,15 @@ fn mount(task: &Task<'_>) -> Result<(), Wrong> {
             "modprobe -a virtio_blk {file_system} nf_tables; mount -t {file_system} {disk} {DISK}"
         )
     } else {
-        format!("mount -t tmpfs tmpfs /run; mount -t {file_system} -o loop {disk} {DISK}")
+        // Others may have taken the loop device between the moment it was found free and now.
+        format!(
+            "mount -t tmpfs tmpfs /run
+            for attempt in 1 2 3 4 5 6 7 8 9; do
+                ! mount -t {file_system} -o loop {disk} {DISK} || exit 0
+                sleep 0.$attempt
+            done
+            exit 1"
+        )
     };
     match Command::new("sh").args(["-ec", &script]).status() {
         Ok(status) if status.success() => Ok(()),

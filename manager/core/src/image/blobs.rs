@@ -7,11 +7,12 @@
 
 mod checked;
 mod partial;
+mod parts;
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,14 +23,15 @@ use crate::disk::Streamed;
 use crate::error::{Error, Result};
 use crate::snapshot::{Hold, Holds, delete, private_directory};
 
-pub(crate) use partial::{Fetched, KEPT, Partial};
+pub(crate) use partial::{Fetched, Partial};
+pub(crate) use parts::{KEPT, Parts};
 
 /// The blobs of one manager.
 pub(crate) struct Blobs {
     root: PathBuf,
     ingest: PathBuf,
     /// Blobs that come from registries, as far as they are there.
-    partial: PathBuf,
+    parts: Arc<Parts>,
     next: AtomicU64,
     holds: Arc<Holds<Digest>>,
     /// Held while a blob comes to its place or is taken from it.
@@ -59,16 +61,16 @@ pub(crate) struct Ingested {
 struct Passing(PathBuf);
 
 impl Blobs {
-    /// Opens the store under `data_root`.
-    pub(crate) fn open(data_root: &Path) -> Result<Self> {
+    /// Opens the store under `data_root`, in which parts of blobs may take so many bytes, if there is
+    /// a limit.
+    pub(crate) fn open(data_root: &Path, most_parts: Option<u64>) -> Result<Self> {
         let root = data_root.join("blobs").join("sha256");
         let ingest = data_root.join("ingest");
         private_directory(&root)?;
-        let partial = data_root.join("partial");
         private_directory(&ingest)?;
-        private_directory(&partial)?;
+        let parts = Arc::new(Parts::open(data_root.join("partial"), most_parts)?);
         let (next, changes) = (AtomicU64::new(0), Mutex::new(()));
-        Ok(Self { root, ingest, partial, next, holds: Holds::new(), changes })
+        Ok(Self { root, ingest, parts, next, holds: Holds::new(), changes })
     }
 
     /// The directory in which they are.
@@ -134,9 +136,7 @@ impl Blobs {
     /// All of a small blob, with its digest checked.
     pub(crate) fn content(&self, digest: Digest) -> Result<Vec<u8>> {
         let mut content = Vec::new();
-        self.read(digest)?
-            .read_to_end(&mut content)
-            .map_err(|error| Error::io(format_args!("read the blob {digest}"), error))?;
+        self.read(digest)?.read_to_end(&mut content).map_err(|error| self.unread(digest, error))?;
         if Digest::of(&content) != digest {
             return Err(self.damaged(digest));
         }
@@ -198,7 +198,23 @@ impl Blobs {
                 }
             }
         }
-        self.sweep_partial(KEPT).map(drop)
+        self.parts.sweep(KEPT).map(drop)
+    }
+
+    /// What came of blobs whose downloads have ended early.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Bytes on the disk of a blob, if it is there.
+    pub(crate) fn on_disk(&self, digest: Digest) -> u64 {
+        self.path(digest).metadata().map_or(0, |there| disk_bytes(&there))
+    }
+
+    /// Bytes on the disk of what is on its way to be a blob.
+    pub(crate) fn under_way_on_disk(&self) -> Result<u64> {
+        let paths = list(&self.ingest)?.into_iter().chain(self.parts.list()?);
+        Ok(paths.filter_map(|path| path.metadata().ok()).map(|there| disk_bytes(&there)).sum())
     }
 
     /// Where a blob is, if it is there.
@@ -281,6 +297,11 @@ impl Drop for Passing {
     }
 }
 
+/// What a file takes, in whole blocks.
+fn disk_bytes(file: &Metadata) -> u64 {
+    file.blocks() * 512
+}
+
 fn list(directory: &Path) -> Result<HashSet<PathBuf>> {
     let failed = |error| Error::io(format_args!("list {}", directory.display()), error);
     let entries = std::fs::read_dir(directory).map_err(failed)?;
@@ -303,7 +324,7 @@ mod tests {
     #[test]
     fn a_blob_is_there_once_under_its_digest() {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let first = blobs.add(b"content").unwrap();
         let second = blobs.add(b"content").unwrap();
         assert_eq!(first.digest, Digest::of(b"content"));
@@ -324,7 +345,7 @@ mod tests {
     #[test]
     fn a_sweep_leaves_what_is_held() {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let (kept, lost) = (blobs.add(b"kept").unwrap(), blobs.add(b"lost").unwrap());
         let _hold = blobs.hold([kept.digest]);
         blobs.adopt(&kept).unwrap();

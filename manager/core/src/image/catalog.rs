@@ -47,7 +47,7 @@ impl Catalog {
         events: Arc<Events>,
         snapshots: &Snapshots,
     ) -> Result<Self> {
-        let blobs = Blobs::open(&config.data_root)?;
+        let blobs = Blobs::open(&config.data_root, config.cache_limit)?;
         let catalog = Self {
             layers: Arc::clone(snapshots.layers()),
             disks: Disks::of([config.data_root.as_path(), blobs.root(), snapshots.root()])?,

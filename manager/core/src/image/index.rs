@@ -116,6 +116,15 @@ impl Index {
         self.lists.get(&digest).map(|list| &list.record)
     }
 
+    /// The blobs that an image needs, with those of the lists that it is in, and its layers.
+    pub(super) fn needs(&self, id: ImageId) -> (Vec<Digest>, Vec<ChainId>) {
+        let Some(image) = self.images.get(&id) else { return (Vec::new(), Vec::new()) };
+        let own = image.record.blobs();
+        let listed = self.lists_with(id).into_iter().flat_map(ListRecord::blobs);
+        let blobs = own.chain(listed).map(|blob| blob.digest).collect();
+        (blobs, image.record.layers.iter().map(|layer| layer.chain_id).collect())
+    }
+
     /// What an image was made of here, the nearest first.
     pub(super) fn ancestors(&self, id: ImageId) -> impl Iterator<Item = ImageId> + '_ {
         let parent = |id: &ImageId| self.image(*id)?.record.parent;

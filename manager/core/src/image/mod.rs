@@ -37,6 +37,7 @@ mod stress;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ pub use prune::Pruned;
 pub use pull::{LayerStep, Pull, Step};
 pub use push::{Push, PushStep, PushedLayer};
 pub use reference::Reference;
+pub use usage::{ImagesOnDisk, OnDisk};
 
 /// All images of one manager.
 pub struct Images {

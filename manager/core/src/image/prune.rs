@@ -53,7 +53,7 @@ impl Catalog {
             Removed::Untagged(_) => None,
         });
         // Others may have the rest of an image's layers.
-        pruned.freed = gone.sum::<u64>() + self.blobs.sweep_partial(Duration::ZERO)?;
+        pruned.freed = gone.sum::<u64>() + self.blobs.parts().sweep(Duration::ZERO)?;
         Ok(pruned)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::confined::{Task, Unpacker};
@@ -12,6 +13,7 @@ use super::limits::Limits;
 use super::lowers::Lowers;
 use super::record::{LAYERS, LayerRecord};
 use super::stack::{Lower, SnapshotId};
+use super::usage;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::image::pipeline::{Decoded, decoded};
@@ -31,6 +33,8 @@ pub(crate) struct Layers {
     unpacker: Option<Unpacker>,
     limits: Limits,
     records: Mutex<HashMap<ChainId, LayerRecord>>,
+    /// What was measured of those that are recorded.
+    measured: Mutex<HashMap<ChainId, u64>>,
     holds: Arc<Holds<ChainId>>,
     /// Held from the look at the records to the commit that changes them.
     changes: Mutex<()>,
@@ -77,6 +81,7 @@ impl Layers {
             unpacker: config.unpacker.clone().map(Unpacker),
             limits: config.layer_limits,
             records,
+            measured: Mutex::default(),
             holds: Holds::new(),
             changes,
         })
@@ -90,6 +95,24 @@ impl Layers {
     /// What is known about a layer, if it is there.
     pub(crate) fn find(&self, chain: ChainId) -> Option<LayerRecord> {
         lock(&self.records).get(&chain).cloned()
+    }
+
+    /// Bytes of the disk that a layer takes; none if it is gone. It is measured once. Blocks.
+    pub(crate) fn on_disk(&self, chain: ChainId) -> Result<u64> {
+        if let Some(known) = lock(&self.measured).get(&chain) {
+            return Ok(*known);
+        }
+        let Some(record) = self.find(chain) else { return Ok(0) };
+        let path = self.directories.path(record.directory);
+        let directory = super::directory::open(&path)?;
+        let bytes = usage::on_disk(directory.as_fd())
+            .map_err(|error| Error::io(format_args!("measure {}", path.display()), error))?;
+        let mut measured = lock(&self.measured);
+        // One that is going meanwhile would be remembered for ever.
+        if self.find(chain).is_some_and(|now| now.directory == record.directory) {
+            measured.insert(chain, bytes);
+        }
+        Ok(bytes)
     }
 
     /// A layer and all below it, uppermost first.
@@ -231,6 +254,8 @@ impl Layers {
                 }
                 return Err(error);
             }
+            let mut measured = lock(&self.measured);
+            doomed.iter().for_each(|(chain, _)| _ = measured.remove(chain));
         }
         Ok(doomed.into_iter().map(|(chain, record)| (chain, record.directory)).collect())
     }

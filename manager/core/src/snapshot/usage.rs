@@ -20,8 +20,27 @@ pub(crate) fn bytes_of(
     root: BorrowedFd<'_>,
     counts: impl Fn(&[u8], &Stat) -> bool,
 ) -> io::Result<u64> {
-    let mut seen = HashSet::new();
     let mut total = 0_u64;
+    walk(root, |path, stat| {
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if is_file && counts(path, stat) {
+            total = total.saturating_add(u64::try_from(stat.st_size).unwrap_or(0));
+        }
+    })?;
+    Ok(total)
+}
+
+/// Bytes of the disk that `root` and all below take, as `du` counts them.
+pub(crate) fn on_disk(root: BorrowedFd<'_>) -> io::Result<u64> {
+    let of = |stat: &Stat| u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+    let mut total = of(&rustix::fs::fstat(root)?);
+    walk(root, |_, stat| total = total.saturating_add(of(stat)))?;
+    Ok(total)
+}
+
+/// Shows everything below `root`, each file once whatever its links.
+fn walk(root: BorrowedFd<'_>, mut show: impl FnMut(&[u8], &Stat)) -> io::Result<()> {
+    let mut seen = HashSet::new();
     let mut ahead = vec![Vec::new()];
     while let Some(path) = ahead.pop() {
         let way = if path.is_empty() { b".".as_slice() } else { &path };
@@ -45,19 +64,14 @@ pub(crate) fn bytes_of(
                 Err(Errno::NOENT) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => {
-                    ahead.push(path::join(&path, name.to_bytes()));
-                }
-                FileType::RegularFile
-                    if (stat.st_nlink == 1 || seen.insert(stat.st_ino))
-                        && counts(&path::join(&path, name.to_bytes()), &stat) =>
-                {
-                    total = total.saturating_add(u64::try_from(stat.st_size).unwrap_or(0));
-                }
-                _ => {}
+            let path = path::join(&path, name.to_bytes());
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                show(&path, &stat);
+                ahead.push(path);
+            } else if stat.st_nlink == 1 || seen.insert(stat.st_ino) {
+                show(&path, &stat);
             }
         }
     }
-    Ok(total)
+    Ok(())
 }

@@ -77,6 +77,10 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
         limits.bytes = size::bytes(&text).map_err(|e| Error::setting("max-layer-size", e))?;
     }
     limits.members = values.max_layer_files.unwrap_or(limits.members);
+    if let Some(text) = values.max_cache_size {
+        let limit = size::bytes(&text).map_err(|e| Error::setting("max-cache-size", e))?;
+        config.cache_limit = Some(limit);
+    }
     config.labels = labels(values.labels.unwrap_or_default())?;
     Ok(config)
 }

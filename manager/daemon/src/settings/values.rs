@@ -159,6 +159,10 @@ pub(crate) struct Values {
     /// The number of files in a layer above which it is refused [default: 16777216]
     #[arg(long, value_name = "NUMBER", global = true, help_heading = "Registries")]
     pub max_layer_files: Option<u64>,
+    /// The most of the disk for what is kept of pulls that ended early; what was fetched the longest
+    /// ago goes first [default: no limit]
+    #[arg(long, value_name = "SIZE", global = true, help_heading = "Registries")]
+    pub max_cache_size: Option<String>,
     /// The proxy on the way to http:// addresses [default: HTTP_PROXY of the environment]
     #[arg(long, value_name = "URL", global = true, help_heading = "Registries")]
     pub http_proxy: Option<String>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::image::{Image, Reference};
+use tare_core::image::{Image, OnDisk, Reference};
 
 use super::manifests::{ManifestSummary, descriptor};
 use crate::version::ApiVersion;
@@ -81,5 +81,13 @@ impl Summary {
             size,
             virtual_size: (version < ApiVersion::new(1, 44)).then_some(size),
         }
+    }
+
+    /// The same with what the image takes of the disk in the place of the sizes of its files.
+    pub(crate) fn on_disk(mut self, on_disk: OnDisk) -> Self {
+        self.size = on_disk.total;
+        self.virtual_size = self.virtual_size.map(|_| on_disk.total);
+        self.shared_size = i64::try_from(on_disk.shared).unwrap_or(i64::MAX);
+        self
     }
 }

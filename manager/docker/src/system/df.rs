@@ -1,6 +1,5 @@
-//! `GET /system/df`: what takes how much of the disk.
-
-use std::collections::HashMap;
+//! `GET /system/df`: what takes how much of the disk. Of images that is more than the files that a list
+//! of them counts: what they came as is there, too.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,7 +9,7 @@ use crate::api::Api;
 use crate::container::list::{Shown, summary};
 use crate::container::summary::Summary as ContainerSummary;
 use crate::error::{Error, Result};
-use crate::image::list::{All, Shared, users, users_of};
+use crate::image::list::{All, users, users_of};
 use crate::image::summary::{Counted, Summary as ImageSummary};
 use crate::query::Query;
 use crate::version::ApiVersion;
@@ -40,7 +39,7 @@ pub(super) async fn handle(
     let wants = |name: &str| types.is_empty() || types.contains(&name);
     let mut usage = Usage::default();
     if wants("image") {
-        add_images(&api, version, &mut usage);
+        add_images(&api, version, &mut usage).await?;
     }
     if wants("container") {
         let mut containers = Vec::new();
@@ -66,25 +65,24 @@ async fn volumes(api: &Api) -> Result<Vec<VolumeView>> {
     Ok(volumes)
 }
 
-fn add_images(api: &Api, version: ApiVersion, usage: &mut Usage) {
+async fn add_images(api: &Api, version: ApiVersion, usage: &mut Usage) -> Result<()> {
     let users = users(api);
     let all = All::of(api);
-    let layers: HashMap<_, _> = all
-        .images
-        .iter()
-        .flat_map(|image| &image.layers)
-        .map(|layer| (layer.chain_id, layer.size))
-        .collect();
-    usage.layers_size = layers.values().sum();
-    let shared = Shared::of(&all.images);
+    let on_disk = api.engine.images.on_disk().await?;
+    usage.layers_size = on_disk.total();
     let summaries = all.listed().map(|image| {
+        // With the images for other platforms that its names stand for.
+        let both: Vec<_> =
+            std::iter::once(image.id).chain(image.variants.iter().copied()).collect();
         let counted = Counted {
             containers: users_of(&users, image),
-            shared_size: shared.with(image),
-            variants: all.variants_of(image).map(|variant| variant.size).sum(),
+            shared_size: 0,
+            variants: 0,
             manifests: None,
         };
-        ImageSummary::of(image, image.references.iter(), counted, version)
+        let summary = ImageSummary::of(image, image.references.iter(), counted, version);
+        summary.on_disk(on_disk.of(&both))
     });
     usage.images = Some(summaries.collect());
+    Ok(())
 }

@@ -43,8 +43,10 @@ impl Blobs {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    let doing = format_args!("read the blob {}", blob.digest);
-                    return Err(Error::io(doing, error));
+                    // What this reader says of a damaged blob is what there is to say.
+                    return Err(error.downcast::<Error>().unwrap_or_else(|error| {
+                        Error::io(format_args!("read the blob {}", blob.digest), error)
+                    }));
                 }
             }
         }
@@ -53,22 +55,47 @@ impl Blobs {
     /// Takes a blob that is not what its digest says from the store, so that nobody takes it for
     /// whole, and says so.
     pub(super) fn damaged(&self, digest: Digest) -> Error {
-        let _one_at_a_time = self.lock();
-        let path = self.path(digest);
-        tracing::error!(path = %path.display(), "a blob is not what its digest says; deleting it");
-        if let Err(error) = crate::snapshot::delete::anything(&path) {
-            tracing::error!(path = %path.display(), %error, "it stays");
-        }
+        self.give_up(digest, "it is not what its digest says");
         Error::system(format!(
             "the blob {digest} was damaged on the disk: pull or load its image again"
         ))
     }
+
+    /// Says why a blob could not be read. One that the disk does not give back any more is taken
+    /// from the store like one that it gives back wrong.
+    pub(super) fn unread(&self, digest: Digest, error: io::Error) -> Error {
+        if !is_lost(&error) {
+            return Error::io(format_args!("read the blob {digest}"), error);
+        }
+        self.give_up(digest, "the disk does not give it back");
+        Error::system(format!(
+            "the blob {digest} can't be read from the disk ({error}): pull or load its image again"
+        ))
+    }
+
+    fn give_up(&self, digest: Digest, why: &str) {
+        let _one_at_a_time = self.lock();
+        let path = self.path(digest);
+        tracing::error!(path = %path.display(), why, "deleting a damaged blob");
+        if let Err(error) = crate::snapshot::delete::anything(&path) {
+            tracing::error!(path = %path.display(), %error, "it stays");
+        }
+    }
+}
+
+/// Whether this is a disk's, or a file system's, word for what it has no longer.
+fn is_lost(error: &io::Error) -> bool {
+    let lost = [libc::EIO, libc::ENODATA, libc::EILSEQ, libc::EBADMSG, libc::EUCLEAN];
+    error.raw_os_error().is_some_and(|errno| lost.contains(&errno))
 }
 
 impl Read for Checked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read(&mut buffer[..most])?;
+        let count = match self.file.read(&mut buffer[..most]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            read => read.map_err(|error| io::Error::other(self.of.unread(self.digest, error)))?,
+        };
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);
         }
@@ -92,7 +119,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Blobs, Blob) {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let added = blobs.add(&[7; 100_000]).unwrap();
         blobs.adopt(&added).unwrap();
         let blob = added.describe("application/octet-stream");
@@ -106,6 +133,18 @@ mod tests {
         blobs.checked(blob.digest, blob.size).unwrap().read_to_end(&mut content).unwrap();
         assert_eq!(content, [7; 100_000]);
         blobs.verify(&blob).unwrap();
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_is_an_error_and_gone() {
+        let (_directory, blobs, blob) = store();
+        let path = blobs.path(blob.digest);
+        std::fs::remove_file(&path).unwrap();
+        // Whoever reads it from its beginning is told of an input/output error.
+        std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+        let error = blobs.verify(&blob).unwrap_err().to_string();
+        assert!(error.contains("Input/output error") && error.contains("pull or load"), "{error}");
+        assert!(path.symlink_metadata().is_err());
     }
 
     #[test]

@@ -8,19 +8,17 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
-use super::{Blobs, list, remove};
+use super::parts::Trim;
+use super::{Blobs, remove};
 use crate::disk::Streamed;
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, Hasher};
-use crate::snapshot::delete;
 
-/// How long the beginning of a blob is kept that nobody asks for again.
-pub(crate) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 const BUFFER: usize = 256 << 10;
 
 /// A blob that is being fetched. No one else writes it meanwhile.
@@ -31,6 +29,8 @@ pub(crate) struct Partial {
     hasher: Hasher,
     size: u64,
     streamed: Streamed,
+    /// After the file, whose lock goes first.
+    _trim: Trim,
 }
 
 /// A blob that was fetched whole, but is not in its place. Nobody deletes it until this is dropped.
@@ -49,7 +49,7 @@ impl Blobs {
     /// What is there of the blob `digest`: nothing, or its beginning. Waits for whoever writes it.
     /// Reads what is there, since it must be hashed; it may be anything after a power cut.
     pub(crate) fn partial(&self, digest: Digest, size: u64) -> Result<Partial> {
-        let path = self.partial.join(digest.hex());
+        let path = self.parts.path(digest);
         let doing = |error| Error::io(format_args!("open {}", path.display()), error);
         loop {
             let mut file = OpenOptions::new()
@@ -73,35 +73,14 @@ impl Blobs {
             fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| doing(error.into()))?;
             let (hasher, size) = hash(&mut file).map_err(doing)?;
             let streamed = Streamed::from(size);
-            return Ok(Partial { file, path, hasher, size, streamed });
+            let _trim = Trim(Arc::clone(&self.parts));
+            return Ok(Partial { file, path, hasher, size, streamed, _trim });
         }
     }
 
     /// Moves a blob, which the caller holds, to its place. One that is there already stays.
     pub(crate) fn adopt_fetched(&self, blob: &Fetched) -> Result<()> {
         if self.place(&blob.path, blob.digest, blob.size)? { Ok(()) } else { remove(&blob.path) }
-    }
-
-    /// Deletes the beginnings of blobs that nobody fetches now or has fetched for so long; gives
-    /// their bytes.
-    pub(crate) fn sweep_partial(&self, older: Duration) -> Result<u64> {
-        let mut freed = 0;
-        for path in list(&self.partial)? {
-            let Ok(file) = File::open(&path) else { continue };
-            let Ok(there) = file.metadata() else { continue };
-            let age = there.modified().map(|time| time.elapsed());
-            let old = !matches!(age, Ok(Ok(age)) if age < older);
-            if old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                tracing::info!(path = %path.display(), "deleting a part of a blob");
-                match delete::anything(&path) {
-                    Ok(()) => freed += there.len(),
-                    Err(error) => {
-                        tracing::warn!(path = %path.display(), %error, "a part of a blob stays");
-                    }
-                }
-            }
-        }
-        Ok(freed)
     }
 }
 
@@ -185,12 +164,14 @@ fn hash(file: &mut File) -> io::Result<(Hasher, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_blob_goes_on_where_it_stopped() {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let digest = Digest::of(b"content");
         let mut first = blobs.partial(digest, 7).unwrap();
         first.write(b"cont").unwrap();
@@ -204,13 +185,13 @@ mod tests {
         let _hold = blobs.hold([digest]);
         blobs.adopt_fetched(&fetched).unwrap();
         assert_eq!(blobs.content(digest).unwrap(), b"content");
-        assert!(list(&blobs.partial).unwrap().is_empty());
+        assert!(blobs.parts.list().unwrap().is_empty());
     }
 
     #[test]
     fn what_is_too_long_or_wrong_is_not_kept() {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let digest = Digest::of(b"content");
         let mut first = blobs.partial(digest, 7).unwrap();
         first.write(b"something longer").unwrap();
@@ -219,13 +200,13 @@ mod tests {
         assert_eq!(second.size(), 0);
         second.write(b"nothing").unwrap();
         assert!(second.finish(digest).unwrap().is_none());
-        assert!(list(&blobs.partial).unwrap().is_empty());
+        assert!(blobs.parts.list().unwrap().is_empty());
     }
 
     #[test]
     fn what_is_of_no_use_goes_when_nobody_needs_it_and_what_has_its_place_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let digest = Digest::of(b"content");
         let fetch = || {
             let mut partial = blobs.partial(digest, 7).unwrap();
@@ -234,9 +215,9 @@ mod tests {
         };
         let fetched = fetch();
         fetched.discard();
-        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        assert_eq!(blobs.parts.list().unwrap().len(), 1);
         drop(fetched);
-        assert!(list(&blobs.partial).unwrap().is_empty());
+        assert!(blobs.parts.list().unwrap().is_empty());
         // Another needs it, though it was of no use to one.
         let fetched = fetch();
         fetched.discard();
@@ -245,26 +226,26 @@ mod tests {
         drop(blobs.partial(digest, 7).unwrap());
         drop(fetched);
         assert!(blobs.has(digest, 7));
-        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        assert_eq!(blobs.parts.list().unwrap().len(), 1);
     }
 
     #[test]
     fn what_is_being_fetched_is_not_swept() {
         let directory = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(directory.path()).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
         let busy = blobs.partial(Digest::of(b"busy"), 4).unwrap();
         drop(blobs.partial(Digest::of(b"left"), 4).unwrap());
-        blobs.sweep_partial(Duration::ZERO).unwrap();
-        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        blobs.parts.sweep(Duration::ZERO).unwrap();
+        assert_eq!(blobs.parts.list().unwrap().len(), 1);
         drop(busy);
         // Nor is what was fetched, until it is in its place.
         let mut whole = blobs.partial(Digest::of(b"busy"), 4).unwrap();
         whole.write(b"busy").unwrap();
         let fetched = whole.finish(Digest::of(b"busy")).unwrap().unwrap();
-        blobs.sweep_partial(Duration::ZERO).unwrap();
-        assert_eq!(list(&blobs.partial).unwrap().len(), 1);
+        blobs.parts.sweep(Duration::ZERO).unwrap();
+        assert_eq!(blobs.parts.list().unwrap().len(), 1);
         drop(fetched);
-        blobs.sweep_partial(Duration::ZERO).unwrap();
-        assert!(list(&blobs.partial).unwrap().is_empty());
+        blobs.parts.sweep(Duration::ZERO).unwrap();
+        assert!(blobs.parts.list().unwrap().is_empty());
     }
 }

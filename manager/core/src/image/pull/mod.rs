@@ -95,7 +95,7 @@ impl Images {
     /// that cannot be reached, or that lies. Nothing is told before the manifest is there.
     pub async fn pull(&self, request: Pull, steps: mpsc::Sender<Step>) -> Result<()> {
         let platform = request.platform.as_deref().map(Platform::parse).transpose()?;
-        self.blocking(|catalog| catalog.blobs.sweep_partial(KEPT)).await?;
+        self.blocking(|catalog| catalog.blobs.parts().sweep(KEPT)).await?;
         let name = request.name;
         let session = self.registries.session(&name, Access::Pull, request.credentials).await?;
         let (session, platform, leans) =
@@ -233,13 +233,27 @@ impl Work<'_> {
         let (image, of) = (resolved.image.clone(), Arc::clone(&parsed));
         let plan = move |catalog: &Catalog| Layers::plan(catalog, &image, &of);
         let layers = blocking_with(catalog, plan).await?;
+        let blobs: Vec<Digest> = layers.planned.iter().map(|layer| layer.wanted.digest).collect();
         let (listed, arrived) = tokio::join!(self.listed(name, resolved), layers.bring(self));
+        if arrived.as_ref().is_err_and(|error| error.kind() == Kind::Exhausted) {
+            self.make_room(blobs).await?;
+        }
         let (names, manifest) = (names.to_vec(), resolved.received.clone());
         let new = Brought { config, parsed, names, manifest, listed, arrived: arrived? };
         let id = blocking_with(catalog, move |catalog| catalog.record_pulled(new)).await;
         // What another image had already, or a failure leaves, nobody holds now.
         self.images.blocking(|catalog| Ok(catalog.collect())).await?;
         id
+    }
+
+    /// Deletes what came of the blobs of a pull for which the disk is too small, but for those that
+    /// another pull fetches.
+    async fn make_room(&self, mut blobs: Vec<Digest>) -> Result<()> {
+        blobs.retain(|blob| !self.images.transfers.downloads.is_under_way(blob));
+        let parts = move |catalog: &Catalog| {
+            blobs.iter().try_for_each(|blob| catalog.blobs.parts().drop_one(*blob))
+        };
+        blocking_with(&self.images.catalog, parts).await
     }
 
     async fn config(&self, resolved: &Resolved) -> Result<Vec<u8>, Failure> {

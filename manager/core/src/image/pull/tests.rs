@@ -75,7 +75,7 @@ async fn refused(registry: &Scripted, name: &str) -> Error {
     let root = tempfile::tempdir().unwrap();
     let images = open(root.path());
     let error = pull(&images, &registry.image(name)).await.unwrap_err();
-    images.blocking(|catalog| catalog.blobs.sweep_partial(Duration::ZERO)).await.unwrap();
+    images.blocking(|catalog| catalog.blobs.parts().sweep(Duration::ZERO)).await.unwrap();
     // What unpacks notices a moment later that nobody waits for it.
     let snapshots = root.path().join("snapshots");
     until(|| std::fs::read_dir(&snapshots).unwrap().next().is_none()).await;

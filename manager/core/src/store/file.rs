@@ -1,0 +1,81 @@
+//! The file of the records: it is made under another name, and all of it is looked at before it is
+//! used.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, StorageError};
+
+use crate::disk::sync_directory;
+use crate::error::{Error, Kind, Result};
+
+/// Why a file could not be opened.
+pub(super) struct Failure(DatabaseError);
+
+impl Failure {
+    /// Whether what is in the file is not what was written to it.
+    pub(super) fn is_damage(&self) -> bool {
+        match &self.0 {
+            DatabaseError::Storage(StorageError::Io(error)) => {
+                matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+                    || error.raw_os_error() == Some(libc::EIO)
+            }
+            DatabaseError::Storage(StorageError::Corrupted(_))
+            | DatabaseError::UpgradeRequired(_)
+            | DatabaseError::RepairAborted => true,
+            _ => false,
+        }
+    }
+
+    /// It for a person.
+    pub(super) fn told(self, path: &Path) -> Error {
+        let (place, opening) = (path.display(), format!("open the records {}", path.display()));
+        match self.0 {
+            DatabaseError::DatabaseAlreadyOpen => Error::new(
+                Kind::Unavailable,
+                format!("another tared is using {place}; stop it or give --data-root"),
+            ),
+            _ if self.is_damage() => Error::system(format!(
+                "{opening}: {self}; it is damaged, and so is its copy: put it back from a backup, \
+                 or remove the whole of its directory to begin anew"
+            )),
+            DatabaseError::Storage(StorageError::Io(error)) => Error::io(opening, error),
+            _ => Error::system(format!("{opening}: {self}")),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Opens the file, and looks at every byte of what is in it: one that was damaged must not be
+/// trusted.
+pub(super) fn open(path: &Path) -> Result<Database, Failure> {
+    Builder::new().set_check_integrity_on_open(true).open(path).map_err(Failure)
+}
+
+/// Makes a file under another name, which it gives, and fills it: half of one could never be opened
+/// again.
+pub(super) fn make(path: &Path, fill: impl FnOnce(&Database) -> Result<()>) -> Result<PathBuf> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::io(format_args!("delete {}", new.display()), error));
+        }
+        _ => {}
+    }
+    let database = Builder::new().create(&new).map_err(|error| Failure(error).told(&new))?;
+    fill(&database)?;
+    Ok(new)
+}
+
+/// Gives a new file the name of the store.
+pub(super) fn put(new: &Path, path: &Path) -> Result<()> {
+    std::fs::rename(new, path)
+        .map_err(|error| Error::io(format_args!("make the records {}", path.display()), error))?;
+    path.parent().map_or(Ok(()), sync_directory)
+}

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
 
-use crate::command::run;
+use crate::command::{Ran, run};
 use crate::http;
 use crate::namespaces::{Namespaces, only_child};
 use crate::wait::until;
@@ -99,6 +99,13 @@ impl Daemon {
         });
         let pid = std::fs::read_to_string(&places.pidfile).expect("read the daemon's pid file");
         Self { nsenter, pid: pid.trim().to_owned() }
+    }
+
+    /// Starts one that is not going to serve, and waits for its end.
+    pub fn refuses(namespaces: &Namespaces, places: &Places, arguments: &[&str]) -> Ran {
+        let mut command = namespaces.command("timeout");
+        command.arg("30").arg(programs::directory().join("tared")).args(places.arguments());
+        run(command.args(arguments))
     }
 
     /// The daemon's process id in the namespaces.

@@ -75,6 +75,11 @@ impl Host {
         }
     }
 
+    /// How a path of this machine is called from outside of it.
+    pub fn outside(&self, path: &Path) -> PathBuf {
+        self.namespaces.outside_path(path)
+    }
+
     /// Where the daemon keeps its things.
     pub fn places(&self) -> &Places {
         &self.places
@@ -211,6 +216,15 @@ impl Host {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         let daemon = Daemon::start(&self.namespaces, &self.places, &arguments);
         *self.daemon.lock().expect("tests have one thread") = Some(daemon);
+    }
+
+    /// Starts the daemon, which must refuse to serve; what it says.
+    #[track_caller]
+    pub fn daemon_refuses(&self) -> String {
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
+        let ran = Daemon::refuses(&self.namespaces, &self.places, &arguments);
+        assert_ne!(ran.code, 0, "the daemon serves: {}", ran.stderr);
+        ran.stderr
     }
 
     /// The daemon's process id, as this machine counts.

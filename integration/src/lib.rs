@@ -29,4 +29,4 @@ pub use command::{Ran, Running};
 pub use containerd::{Containerd, on_containerd};
 pub use host::{Host, on_host, on_host_with};
 pub use images::{BUSYBOX, NGINX};
-pub use wait::until;
+pub use wait::{until, until_true};

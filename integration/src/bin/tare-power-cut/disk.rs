@@ -13,6 +13,8 @@ use crate::random::Random;
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;
+/// At the beginning is what no file system can do without; it is taken to be written whole, or not.
+const SUPERBLOCK: usize = 4096;
 
 /// The disk's two faces.
 pub(crate) struct Disk {
@@ -128,9 +130,10 @@ impl Disk {
         };
         let cached = std::mem::take(&mut self.cached);
         for (number, write) in cached.iter().enumerate() {
-            for (sector, piece) in write.bytes.chunks(SECTOR).enumerate() {
+            let atom = if write.offset < SUPERBLOCK as u64 { SUPERBLOCK } else { SECTOR };
+            for (sector, piece) in write.bytes.chunks(atom).enumerate() {
                 if write.through || number < moment || random.below(100) < chance {
-                    self.durable.write_all_at(piece, write.offset + (sector * SECTOR) as u64)?;
+                    self.durable.write_all_at(piece, write.offset + (sector * atom) as u64)?;
                     cut.kept += piece.len() as u64;
                 } else {
                     cut.lost += piece.len() as u64;

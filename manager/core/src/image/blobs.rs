@@ -153,29 +153,32 @@ impl Blobs {
     pub(crate) fn collect(&self) -> Result<()> {
         let mut outcome = Ok(());
         for digest in self.holds.take_released() {
-            match self.take_away(digest) {
-                // To delete what is large takes its time: nobody waits for that.
-                Ok(gone) => drop(gone),
-                Err(error) => {
-                    self.holds.release_again(digest);
-                    outcome = Err(error);
-                }
+            let deleted = match self.put_aside(digest) {
+                // A large one takes its time, for which nobody else has to wait.
+                Ok(Some(aside)) => remove(&aside.0),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = deleted {
+                self.holds.release_again(digest);
+                outcome = Err(error);
             }
         }
         outcome
     }
 
-    /// Takes a blob from its place, unless it is held or not there.
-    fn take_away(&self, digest: Digest) -> Result<Option<Passing>> {
-        let gone = self.passing();
+    /// Takes a blob from its place, if nobody holds it.
+    fn put_aside(&self, digest: Digest) -> Result<Option<Passing>> {
         let _one_at_a_time = self.lock();
         if self.holds.is_held(&digest) {
             return Ok(None);
         }
-        match std::fs::rename(self.path(digest), &gone.0) {
-            Ok(()) => Ok(Some(gone)),
+        let aside = self.passing();
+        match std::fs::rename(self.path(digest), &aside.0) {
+            Ok(()) => Ok(Some(aside)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(format_args!("delete the blob {digest}"), error)),
+            // A disk that is full may have no room for another name.
+            Err(_) => remove(&self.path(digest)).map(|()| None),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -96,7 +97,9 @@ impl Parts {
         let Ok(file) = File::open(&path) else { return Ok(()) };
         flock(&file, FlockOperation::LockExclusive)
             .map_err(|errno| Error::io(format_args!("lock {}", path.display()), errno.into()))?;
-        remove(&path)
+        // While this waited it may have come to its place, and another one begun.
+        let is_it = |there: Metadata| file.metadata().is_ok_and(|own| own.ino() == there.ino());
+        if path.metadata().is_ok_and(is_it) { remove(&path) } else { Ok(()) }
     }
 }
 

@@ -52,12 +52,6 @@ impl<K: Hash + Eq, T: Send + Sync + 'static> Flights<K, T> {
         flights.insert(key, Arc::downgrade(&flight));
         flight
     }
-
-    /// Whether somebody waits for the work on `key`.
-    pub(super) fn is_under_way(&self, key: &K) -> bool {
-        let flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        flights.get(key).is_some_and(|flight| flight.strong_count() > 0)
-    }
 }
 
 impl<T> Flight<T> {

@@ -235,25 +235,33 @@ impl Work<'_> {
         let layers = blocking_with(catalog, plan).await?;
         let blobs: Vec<Digest> = layers.planned.iter().map(|layer| layer.wanted.digest).collect();
         let (listed, arrived) = tokio::join!(self.listed(name, resolved), layers.bring(self));
-        if arrived.as_ref().is_err_and(|error| error.kind() == Kind::Exhausted) {
-            self.make_room(blobs).await?;
-        }
         let (names, manifest) = (names.to_vec(), resolved.received.clone());
-        let new = Brought { config, parsed, names, manifest, listed, arrived: arrived? };
-        let id = blocking_with(catalog, move |catalog| catalog.record_pulled(new)).await;
+        let id = match arrived {
+            Ok(arrived) => {
+                let new = Brought { config, parsed, names, manifest, listed, arrived };
+                blocking_with(catalog, move |catalog| catalog.record_pulled(new)).await
+            }
+            Err(error) => Err(error),
+        };
+        if id.as_ref().is_err_and(|error| error.kind() == Kind::Exhausted) {
+            self.make_room(blobs);
+        }
         // What another image had already, or a failure leaves, nobody holds now.
         self.images.blocking(|catalog| Ok(catalog.collect())).await?;
         id
     }
 
-    /// Deletes what came of the blobs of a pull for which the disk is too small, but for those that
-    /// another pull fetches.
-    async fn make_room(&self, mut blobs: Vec<Digest>) -> Result<()> {
-        blobs.retain(|blob| !self.images.transfers.downloads.is_under_way(blob));
-        let parts = move |catalog: &Catalog| {
-            blobs.iter().try_for_each(|blob| catalog.blobs.parts().drop_one(*blob))
-        };
-        blocking_with(&self.images.catalog, parts).await
+    /// Deletes what came of the blobs of a pull for which the disk is too small; those that another
+    /// pull fetches, should that fail, too. Nobody has to wait for it.
+    fn make_room(&self, blobs: Vec<Digest>) {
+        let catalog = Arc::clone(&self.images.catalog);
+        tokio::task::spawn_blocking(move || {
+            for blob in blobs {
+                if let Err(error) = catalog.blobs.parts().drop_one(blob) {
+                    tracing::warn!(%error, "a part of a blob stays");
+                }
+            }
+        });
     }
 
     async fn config(&self, resolved: &Resolved) -> Result<Vec<u8>, Failure> {

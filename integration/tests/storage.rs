@@ -75,6 +75,11 @@ fn copies_keep_containers() {
     on_host_with(&["--storage-driver", "vfs"], |host| use_containers(host, "vfs"));
 }
 
+#[test]
+fn images_of_erofs_keep_layers() {
+    on_host_with(&["--storage-driver", "erofs"], |host| use_containers(host, "erofs"));
+}
+
 /// An image of this many layers, the lowest of which has programs.
 fn deep_image(layers: usize) -> Vec<u8> {
     let above = (1..layers).map(|number| {

@@ -1,5 +1,6 @@
 //! Puts a container's root file system together from the mounts that the manager names.
 
+mod held;
 mod plan;
 mod short;
 

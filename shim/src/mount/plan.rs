@@ -11,6 +11,7 @@ use rustix::mount::{
 };
 use tare_proto::containerd::types::Mount;
 
+use super::held::hold;
 use super::short::mount_shortened;
 use crate::error::{Context, Error, Result};
 
@@ -137,11 +138,12 @@ impl Plan {
     }
 
     fn mount(&self, target: &Path) -> Result<()> {
-        let data = self.data.join(",");
+        let held = hold(&self.data)?;
+        let data = held.data.join(",");
         if data.len() > DATA_LIMIT {
-            let mounted = match self.mount_option_by_option(target) {
+            let mounted = match self.mount_option_by_option(target, &held.data) {
                 Err(Errno::INVAL) => {
-                    mount_shortened(&self.source, target, &self.kind, self.flags, &self.data)
+                    mount_shortened(&self.source, target, &self.kind, self.flags, &held.data)
                 }
                 outcome => outcome,
             };
@@ -155,10 +157,10 @@ impl Plan {
     /// The way for an overlay of so many layers that their names don't fit into a page; each
     /// single option still has to fit into 256 bytes. `lowerdir+` needs Linux 6.8; before, it is an
     /// invalid argument.
-    fn mount_option_by_option(&self, target: &Path) -> rustix::io::Result<()> {
+    fn mount_option_by_option(&self, target: &Path, data: &[String]) -> rustix::io::Result<()> {
         let context = fsopen(self.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
         fsconfig_set_string(&context, "source", self.source.as_str())?;
-        for option in &self.data {
+        for option in data {
             match option.split_once('=') {
                 Some(("lowerdir", layers)) => {
                     for layer in layers.split(':') {

@@ -184,6 +184,7 @@ impl Layers {
                 unpack(driver.name(), archive, fresh.path(), &lowers, &self.limits)
             })?,
         };
+        driver.seal(fresh.path())?;
         let outcome = Unpacked { fresh, driver: driver.name(), below, size: done.outcome };
         Ok(Decoded { outcome, digest: done.digest, compression: done.compression })
     }
@@ -224,6 +225,7 @@ impl Layers {
 
     fn delete(&self, candidates: Vec<ChainId>) -> Result<Vec<ChainId>> {
         let doomed = self.forget(candidates)?;
+        doomed.iter().for_each(|(_, directory)| self.drivers.forget(*directory));
         self.directories.delete(doomed.iter().map(|(_, directory)| *directory))?;
         Ok(doomed.into_iter().map(|(chain, _)| chain).collect())
     }

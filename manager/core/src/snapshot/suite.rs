@@ -16,6 +16,7 @@ with_each_driver! {
     names_of_any_kind
     one_thing_in_place_of_another
     sparse_files
+    a_file_keeps_its_number
     an_image_without_layers
     a_container_is_its_own
     five_hundred_layers_and_more
@@ -250,6 +251,30 @@ async fn sparse_files(driver: DriverName) {
             .unwrap();
         check(driver, &[tar_of(&[root()]), tar.stdout]).await;
     }
+}
+
+async fn a_file_keeps_its_number(driver: DriverName) {
+    use std::os::unix::fs::MetadataExt;
+    let stage = Stage::new(driver);
+    let layer = |name: &str| tar_of(&[root(), Member::file(name, b"content")]);
+    stage.container(&[layer("one"), layer("two")], "box").await;
+    let tell = |name: &str| {
+        let mounted = stage.mounted("box");
+        let numbers = || {
+            let stat = mounted.0.join(name).symlink_metadata().unwrap();
+            let root = mounted.0.symlink_metadata().unwrap();
+            assert_eq!(stat.dev(), root.dev(), "the file seems to be on another file system");
+            stat.ino()
+        };
+        let before = numbers();
+        let file = std::fs::File::options().append(true).open(mounted.0.join(name)).unwrap();
+        std::io::Write::write_all(&mut &file, b"more").unwrap();
+        assert_eq!(numbers(), before);
+        before
+    };
+    let first = (tell("one"), tell("two"));
+    assert_ne!(first.0, first.1);
+    assert_eq!((tell("one"), tell("two")), first, "after another mount");
 }
 
 async fn an_image_without_layers(driver: DriverName) {

@@ -28,6 +28,9 @@ macro_rules! with_each_driver {
         mod overlay2 {
             $(#[tokio::test] async fn $test() { super::$test($crate::snapshot::DriverName::Overlay).await; })*
         }
+        mod erofs {
+            $(#[tokio::test] async fn $test() { super::$test($crate::snapshot::DriverName::Erofs).await; })*
+        }
         mod vfs {
             $(#[tokio::test] async fn $test() { super::$test($crate::snapshot::DriverName::Copying).await; })*
         }
@@ -224,7 +227,10 @@ fn tell(place: &Path, shown: &str, links: &mut BTreeMap<u64, String>) -> String 
         let content = fs::read(place).unwrap();
         text += &format!(" {} bytes {}", content.len(), Digest::of(&content));
         if stat.len() > 1 << 20 {
-            text += if stat.blocks() * 512 < stat.len() / 2 { " sparse" } else { " full" };
+            // Not every file system counts the blocks that a file takes.
+            let file = fs::File::open(place).unwrap();
+            let hole = rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(0)).unwrap();
+            text += if hole < stat.len() { " sparse" } else { " full" };
         }
     }
     if !kind.is_dir() && stat.nlink() > 1 {

@@ -95,13 +95,13 @@ impl WritableLayers {
 
     pub(super) fn mounts(&self, key: &str) -> Result<Vec<Mount>> {
         let record = self.record(key)?;
-        let layers = self.drivers.locate(&self.layers.stack(record.below)?);
+        let layers = self.drivers.show(&self.layers.stack(record.below)?)?;
         self.driver(&record)?.mounts(&self.directories.path(record.directory), &layers)
     }
 
     pub(super) fn directories(&self, key: &str) -> Result<(DriverName, Option<GraphDirs>)> {
         let record = self.record(key)?;
-        let layers = self.drivers.locate(&self.layers.stack(record.below)?);
+        let layers = self.drivers.places(&self.layers.stack(record.below)?)?;
         let own = self.directories.path(record.directory);
         Ok((record.driver, self.driver(&record)?.directories(&own, &layers)))
     }
@@ -114,10 +114,9 @@ impl WritableLayers {
         let Some((top, lower)) = stack.split_first() else {
             return Err(Error::not_found(format!("the image {} has no layers", image.id)));
         };
-        let own = self.directories.path(top.number);
-        let directories =
-            self.drivers.get(top.driver)?.directories(&own, &self.drivers.locate(lower));
-        Ok((top.driver, directories))
+        let (own, driver) = (self.directories.path(top.number), self.drivers.get(top.driver)?);
+        let directories = driver.directories(&own, &self.drivers.places(lower)?);
+        Ok((top.driver, directories.map(|it| GraphDirs { upper: driver.place(&own), ..it })))
     }
 
     pub(super) fn usage(&self, key: &str) -> Result<Usage> {

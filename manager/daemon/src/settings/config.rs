@@ -116,12 +116,12 @@ fn beside_this_program(name: &Path) -> PathBuf {
     if beside.is_file() { beside } else { name.to_owned() }
 }
 
-/// The one option of storage drivers that there is here, under either one's name.
+/// The one option of storage drivers that there is here, under each one's name.
 fn storage_limit(option: &str) -> Result<u64, Error> {
     let wrong = |reason| Error::setting("storage-opts", reason);
     let (name, value) = option.split_once('=').unwrap_or((option, ""));
     match name {
-        "overlay2.size" | "vfs.size" | "size" => size::bytes(value).map_err(wrong),
+        "overlay2.size" | "vfs.size" | "erofs.size" | "size" => size::bytes(value).map_err(wrong),
         _ => Err(wrong(format!("unknown option {name}; there is overlay2.size=BYTES"))),
     }
 }
@@ -214,7 +214,7 @@ mod tests {
         let with =
             |name: &str| Values { storage_driver: Some(name.to_owned()), ..Values::default() };
         assert!(config(with("vfs")).is_ok());
-        assert!(refused(with("aufs")).contains("overlay2, vfs"));
+        assert!(refused(with("aufs")).contains("overlay2, vfs, erofs"));
     }
 
     #[test]

@@ -27,8 +27,9 @@ pub(crate) struct Values {
     /// Where everything is kept that a reboot may take [default: /run/tare]
     #[arg(long, value_name = "DIR", global = true)]
     pub exec_root: Option<PathBuf>,
-    /// What keeps images and containers on disk: overlay2, or vfs, which copies them [default: what
-    /// was used before, or overlay2, or vfs where the kernel has no overlay]
+    /// What keeps images and containers on disk: overlay2, vfs, which copies them, or erofs, which
+    /// keeps each layer in one file that the kernel mounts (Linux 6.15) [default: what was used
+    /// before, or overlay2, or vfs where the kernel has no overlay]
     #[arg(short = 's', long, value_name = "NAME", global = true)]
     pub storage_driver: Option<String>,
     /// overlay2.size=BYTES, or a number with k, m or g: the most that a container may write that asks

@@ -3,6 +3,7 @@
 use tar::{EntryType, Header};
 
 /// A member of an archive to be made.
+#[derive(Debug, Clone)]
 pub(crate) struct Member {
     path: Vec<u8>,
     kind: EntryType,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::copying::Copying;
+use super::erofs::Erofs;
 use super::overlay::Overlay;
 use super::{Driver, DriverName, Drivers};
 use crate::error::{Error, Kind, Result};
@@ -20,28 +21,30 @@ impl Drivers {
         latest: Option<DriverName>,
     ) -> Result<Arc<Self>> {
         let mut working: Vec<Box<dyn Driver>> = Vec::new();
-        let overlay = Overlay::open(directories.root());
-        let trouble = match overlay {
+        let mut troubles = Vec::new();
+        match Overlay::open(directories.root()) {
             Ok(overlay) => {
+                match Erofs::open(directories.root(), overlay.clone()) {
+                    Ok(erofs) => working.push(Box::new(erofs)),
+                    Err(error) => troubles.push((DriverName::Erofs, error)),
+                }
                 working.push(Box::new(overlay));
-                None
             }
-            Err(error) => Some(error),
-        };
+            Err(error) => troubles.push((DriverName::Overlay, error)),
+        }
         working.push(Box::new(Copying));
+        let position = |name| working.iter().position(|driver| driver.name() == name);
         let preferred = wanted.or(latest).unwrap_or_default();
-        let position = working.iter().position(|driver| driver.name() == preferred);
-        let chosen = match (position, trouble) {
-            (Some(chosen), _) => chosen,
-            (None, trouble) if wanted.is_some() => return Err(unavailable(preferred, trouble)),
-            (None, trouble) => {
-                let error = trouble.map(|error| error.to_string()).unwrap_or_default();
+        let chosen = match position(preferred) {
+            Some(chosen) => chosen,
+            None if wanted.is_some() => return Err(unavailable(preferred, &troubles)),
+            None => {
                 tracing::warn!(
-                    driver = %preferred, error,
-                    "the storage driver does not work here: each container gets a whole copy of \
-                     its image (vfs), which takes time and room"
+                    driver = %preferred, error = reason(preferred, &troubles),
+                    "the storage driver does not work here; if vfs takes its place, each container \
+                     gets a whole copy of its image, which takes time and room"
                 );
-                working.len() - 1
+                position(DriverName::Overlay).unwrap_or(working.len() - 1)
             }
         };
         tracing::info!(driver = %working[chosen].name(), "storage driver");
@@ -49,13 +52,19 @@ impl Drivers {
     }
 }
 
-fn unavailable(wanted: DriverName, trouble: Option<Error>) -> Error {
-    let reason = trouble.map(|error| format!(": {error}")).unwrap_or_default();
+fn unavailable(wanted: DriverName, troubles: &[(DriverName, Error)]) -> Error {
+    let reason = reason(wanted, troubles);
     Error::new(
         Kind::Unavailable,
         format!(
-            "driver not supported: the storage driver {wanted} does not work here{reason}; without \
+            "driver not supported: the storage driver {wanted} does not work here: {reason}; without \
              --storage-driver, tared uses what works"
         ),
     )
+}
+
+/// Why a driver doesn't work: if that wasn't even tried, what it stands on doesn't.
+fn reason(of: DriverName, troubles: &[(DriverName, Error)]) -> String {
+    let own = troubles.iter().find(|(name, _)| *name == of);
+    own.or(troubles.first()).map(|(_, error)| error.to_string()).unwrap_or_default()
 }

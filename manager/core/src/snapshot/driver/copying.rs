@@ -2,10 +2,10 @@
 //! with marks that any file system can hold; a container has a whole copy of its image, made layer
 //! by layer. Where the file system can share data between files, the copy takes next to no room.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::lay::{How, lay};
-use super::{Driver, DriverName, Located, Written};
+use super::{Driver, DriverName, Written};
 use crate::error::{Error, Result};
 use crate::snapshot::directory::{FILES, open};
 use crate::snapshot::lowers::{Layer, Lowers};
@@ -28,9 +28,24 @@ impl Driver for Copying {
         true
     }
 
+    /// Each thing in it was made by the kernel.
+    fn seal(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
     fn open(&self, layer: &Path) -> Result<Layer> {
         Ok(Layer { root: open(&layer.join(FILES))?, marks: Marks::Plain })
     }
+
+    fn place(&self, layer: &Path) -> PathBuf {
+        layer.join(FILES)
+    }
+
+    fn show(&self, layer: &Path) -> Result<PathBuf> {
+        Ok(layer.join(FILES))
+    }
+
+    fn forget(&self, _: &Path) {}
 
     fn prepare(&self, own: &Path, lowers: &Lowers) -> Result<()> {
         let target = open(&own.join(FILES))?;
@@ -41,7 +56,7 @@ impl Driver for Copying {
             .map_err(|errno| Error::io(format_args!("sync {}", own.display()), errno.into()))
     }
 
-    fn mounts(&self, own: &Path, _: &[Located]) -> Result<Vec<Mount>> {
+    fn mounts(&self, own: &Path, _: &[PathBuf]) -> Result<Vec<Mount>> {
         Ok(vec![Mount {
             kind: "bind".to_owned(),
             source: own.join(FILES).display().to_string(),
@@ -53,7 +68,7 @@ impl Driver for Copying {
         Ok(Written::Whole(open(&own.join(FILES))?))
     }
 
-    fn directories(&self, _: &Path, _: &[Located]) -> Option<GraphDirs> {
+    fn directories(&self, _: &Path, _: &[PathBuf]) -> Option<GraphDirs> {
         None
     }
 }

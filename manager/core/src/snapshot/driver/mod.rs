@@ -2,6 +2,7 @@
 
 mod choice;
 mod copying;
+mod erofs;
 mod lay;
 mod overlay;
 mod unpacking;
@@ -30,13 +31,17 @@ pub enum DriverName {
     /// Whole copies.
     #[serde(rename = "vfs")]
     Copying,
+    /// Images of the read-only file system EROFS, stacked by overlay.
+    #[serde(rename = "erofs")]
+    Erofs,
 }
 
 /// What keeps snapshots on disk, each in a directory of its own that the caller makes and deletes.
 ///
-/// Life of a layer: [`unpack`] fills an empty snapshot with an archive, over layers
-/// that may themselves still be on their way; [`open`](Self::open) shows it to whoever looks at it
-/// from above. It is never changed again.
+/// Life of a layer: [`unpack`] fills an empty snapshot with an archive, over layers that may
+/// themselves still be on their way; [`seal`](Self::seal) looks it over;
+/// [`open`](Self::open) shows it to whoever looks at it from above, and [`show`](Self::show) to
+/// whoever mounts something upon it. It is never changed again.
 ///
 /// Life of a writable layer: [`prepare`](Self::prepare) makes it upon finished layers;
 /// [`mounts`](Self::mounts) says at each start of the container how a shim puts both together, and
@@ -55,27 +60,39 @@ pub(crate) trait Driver: Send + Sync {
     /// Whether it can use layers that the driver `other` made.
     fn stands_on(&self, other: DriverName) -> bool;
 
+    /// Looks a new layer over, before anything is done with it, as what unpacked it may have been
+    /// taken over by the archive; and gives it what only the manager may give.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`] if it isn't what it should be.
+    fn seal(&self, layer: &Path) -> Result<()>;
+
     /// Opens a layer that it made.
     fn open(&self, layer: &Path) -> Result<Layer>;
+
+    /// Where a layer that it made is on disk, for people.
+    fn place(&self, layer: &Path) -> PathBuf;
+
+    /// By which path something is mounted upon a layer that it made. It leads there as long as this
+    /// process runs and the layer isn't [forgotten](Self::forget); what is mounted stays.
+    fn show(&self, layer: &Path) -> Result<PathBuf>;
+
+    /// A layer is being deleted: what was made to show it is of no use any more.
+    fn forget(&self, layer: &Path);
 
     /// Makes a container's writable layer upon `lowers`. `own` has an empty directory `fs`. All in
     /// it is durable when this returns.
     fn prepare(&self, own: &Path, lowers: &Lowers) -> Result<()>;
 
-    /// What a shim mounts as the root of the container, upon layers that are there, uppermost
-    /// first.
-    fn mounts(&self, own: &Path, layers: &[Located]) -> Result<Vec<Mount>>;
+    /// What a shim mounts as the root of the container, upon layers that are shown at these paths,
+    /// uppermost first.
+    fn mounts(&self, own: &Path, layers: &[PathBuf]) -> Result<Vec<Mount>>;
 
     /// What the container wrote.
     fn written(&self, own: &Path) -> Result<Written>;
 
-    /// The directories of a snapshot, if it is one of an overlay.
-    fn directories(&self, own: &Path, layers: &[Located]) -> Option<GraphDirs>;
-}
-
-/// Where a layer is.
-pub(crate) struct Located {
-    pub(super) path: PathBuf,
+    /// The directories of a snapshot, if it is one of an overlay; its layers are at these places.
+    fn directories(&self, own: &Path, layers: &[PathBuf]) -> Option<GraphDirs>;
 }
 
 /// What a container wrote.
@@ -121,10 +138,23 @@ impl Drivers {
         self.get(id.driver)?.open(&self.directories.path(id.number))
     }
 
-    /// Where these snapshots are.
-    pub(super) fn locate(&self, stack: &[SnapshotId]) -> Vec<Located> {
-        let located = |id: &SnapshotId| Located { path: self.directories.path(id.number) };
-        stack.iter().map(located).collect()
+    /// Where these layers are on disk.
+    pub(super) fn places(&self, stack: &[SnapshotId]) -> Result<Vec<PathBuf>> {
+        let place =
+            |id: &SnapshotId| Ok(self.get(id.driver)?.place(&self.directories.path(id.number)));
+        stack.iter().map(place).collect()
+    }
+
+    /// By which paths something is mounted upon these layers.
+    pub(super) fn show(&self, stack: &[SnapshotId]) -> Result<Vec<PathBuf>> {
+        let show = |id: &SnapshotId| self.get(id.driver)?.show(&self.directories.path(id.number));
+        stack.iter().map(show).collect()
+    }
+
+    /// The snapshot `number` is being deleted.
+    pub(super) fn forget(&self, number: u64) {
+        let path = self.directories.path(number);
+        self.working.iter().for_each(|driver| driver.forget(&path));
     }
 }
 
@@ -151,6 +181,7 @@ impl DriverName {
         match self {
             Self::Overlay => "overlay2",
             Self::Copying => "vfs",
+            Self::Erofs => "erofs",
         }
     }
 }
@@ -159,7 +190,7 @@ impl std::str::FromStr for DriverName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::Overlay, Self::Copying];
+        let all = [Self::Overlay, Self::Copying, Self::Erofs];
         all.into_iter().find(|name| name.as_str() == text).ok_or_else(|| {
             let known = all.map(Self::as_str).join(", ");
             Error::invalid(format!("there is no storage driver {text:?}; use one of: {known}"))

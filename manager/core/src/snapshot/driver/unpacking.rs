@@ -4,7 +4,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::DriverName;
+use super::{DriverName, erofs};
 use crate::error::Result;
 use crate::snapshot::directory::{FILES, open};
 use crate::snapshot::lookup::Lookup;
@@ -24,9 +24,10 @@ pub(in crate::snapshot) fn unpack(
     lowers: &dyn Lookup,
     limits: &Limits,
 ) -> Result<u64> {
-    let marks = match driver {
-        DriverName::Overlay => Marks::Overlay,
-        DriverName::Copying => Marks::Plain,
-    };
-    directories::unpack(archive, open(&into.join(FILES))?, lowers, marks, limits)
+    let root = open(&into.join(FILES))?;
+    match driver {
+        DriverName::Overlay => directories::unpack(archive, root, lowers, Marks::Overlay, limits),
+        DriverName::Copying => directories::unpack(archive, root, lowers, Marks::Plain, limits),
+        DriverName::Erofs => erofs::unpack(archive, &root, lowers, limits),
+    }
 }

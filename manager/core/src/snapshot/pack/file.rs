@@ -88,7 +88,7 @@ impl<W: Write> Packer<'_, W> {
             Err(errno) => return Err(failed(shown, errno)),
         };
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let segments = segments(&file, stat, size).map_err(|errno| failed(shown, errno))?;
+        let segments = segments(&file, size).map_err(|errno| failed(shown, errno))?;
         let kind = EntryKind::File { size, segments: segments.clone() };
         let attributes = self.attributes(file.as_fd())?;
         self.append(&Entry { attributes, ..entry(stat, shown, kind) })?;
@@ -170,9 +170,11 @@ pub(super) fn modified(stat: &Stat) -> ModifiedAt {
 }
 
 /// Where a file has data, if it has holes that are worth it.
-fn segments(file: &OwnedFd, stat: &Stat, size: u64) -> Result<Option<Vec<Segment>>, Errno> {
-    let stored = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
-    if size.saturating_sub(stored) < WORTH_A_MAP {
+///
+/// The file system is asked, whatever number of blocks it says that the file takes: EROFS says that
+/// of a full one.
+fn segments(file: &OwnedFd, size: u64) -> Result<Option<Vec<Segment>>, Errno> {
+    if size < WORTH_A_MAP {
         return Ok(None);
     }
     let mut segments = Vec::new();
@@ -196,6 +198,10 @@ fn segments(file: &OwnedFd, stat: &Stat, size: u64) -> Result<Option<Vec<Segment
         }
         segments.push(Segment { offset: begin, length: end - begin });
         position = end;
+    }
+    let stored: u64 = segments.iter().map(|segment| segment.length).sum();
+    if size - stored < WORTH_A_MAP {
+        return Ok(None);
     }
     // GNU tar takes a file's size from the end of its last segment, which may be an empty one.
     if segments.last().is_none_or(|last: &Segment| last.offset + last.length < size) {

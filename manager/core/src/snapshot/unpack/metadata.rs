@@ -14,7 +14,7 @@ pub(super) const ACL: &[u8] = b"system.posix_acl_";
 
 /// Attributes that a layer may set. Overlay's own (`trusted.overlay.`, `user.overlay.`) would
 /// redirect lookups; labels of security modules belong to the host.
-fn may_set(name: &[u8]) -> bool {
+pub(crate) fn may_set(name: &[u8]) -> bool {
     let of_user = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
     of_user
         || matches!(

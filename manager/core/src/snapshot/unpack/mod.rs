@@ -11,7 +11,7 @@ pub(crate) mod file;
 pub(crate) mod metadata;
 mod tree;
 mod walk;
-mod whiteout;
+pub(crate) mod whiteout;
 
 #[cfg(test)]
 mod tests;

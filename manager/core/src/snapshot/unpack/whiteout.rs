@@ -15,7 +15,7 @@ const META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// A member that only stands for something.
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// The thing of this name beside it is gone.
     Whiteout(Vec<u8>),
     /// All that lies below its directory is gone.
@@ -25,7 +25,7 @@ pub(super) enum Mark {
 }
 
 /// What the name `name` stands for, if it isn't an ordinary one.
-pub(super) fn mark(name: &[u8]) -> Result<Option<Mark>> {
+pub(crate) fn mark(name: &[u8]) -> Result<Option<Mark>> {
     let Some(hidden) = name.strip_prefix(PREFIX) else {
         return Ok(None);
     };

@@ -28,7 +28,8 @@ const BELOW: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINK
 pub(super) enum How {
     /// It is copied.
     Copy,
-    /// It gets one more name. The target must be on the layer's file system, and only be read.
+    /// It gets one more name where the target is on the layer's file system; the target must only
+    /// be read.
     Link,
 }
 
@@ -109,8 +110,9 @@ impl Laying<'_> {
         if self.how == How::Link {
             let linked = in_place_of_anything(to, name, || {
                 match rustix::fs::linkat(from, name, to, name, AtFlags::empty()) {
-                    // The file has as many names as it can have.
-                    Err(Errno::MLINK) => Ok(false),
+                    // The file has as many names as it can have, or the layer is a file system of
+                    // its own.
+                    Err(Errno::MLINK | Errno::XDEV) => Ok(false),
                     outcome => outcome.map(|()| true),
                 }
             })?;

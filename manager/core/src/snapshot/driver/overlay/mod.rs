@@ -4,13 +4,13 @@
 mod deep;
 mod probe;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, Uid};
 
 use deep::Stacking;
 
-use super::{Driver, DriverName, Located, Written};
+use super::{Driver, DriverName, Written};
 use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::snapshot::directory::{FILES, WORK, make, open};
@@ -23,6 +23,7 @@ use crate::snapshot::{GraphDirs, Mount};
 const NOTHING: &str = "nothing";
 
 /// The driver.
+#[derive(Clone)]
 pub(super) struct Overlay {
     /// How many layers a mount takes.
     stacking: Stacking,
@@ -61,14 +62,29 @@ impl Driver for Overlay {
 
     fn stands_on(&self, other: DriverName) -> bool {
         match other {
-            DriverName::Overlay => true,
+            DriverName::Overlay | DriverName::Erofs => true,
             DriverName::Copying => false,
         }
+    }
+
+    /// Each thing in it was made by the kernel.
+    fn seal(&self, _: &Path) -> Result<()> {
+        Ok(())
     }
 
     fn open(&self, layer: &Path) -> Result<Layer> {
         Ok(Layer { root: open(&layer.join(FILES))?, marks: Marks::Overlay })
     }
+
+    fn place(&self, layer: &Path) -> PathBuf {
+        layer.join(FILES)
+    }
+
+    fn show(&self, layer: &Path) -> Result<PathBuf> {
+        Ok(layer.join(FILES))
+    }
+
+    fn forget(&self, _: &Path) {}
 
     fn prepare(&self, own: &Path, lowers: &Lowers) -> Result<()> {
         make(&own.join(WORK), 0o700)?;
@@ -81,7 +97,7 @@ impl Driver for Overlay {
         sync_directory(own)
     }
 
-    fn mounts(&self, own: &Path, layers: &[Located]) -> Result<Vec<Mount>> {
+    fn mounts(&self, own: &Path, layers: &[PathBuf]) -> Result<Vec<Mount>> {
         let directories = directories(own, layers);
         let mut options = vec![
             format!("lowerdir={}", directories.lower),
@@ -89,6 +105,12 @@ impl Driver for Overlay {
             format!("workdir={}", directories.work.display()),
         ];
         options.extend_from_slice(&self.options);
+        let beside = |layer: &PathBuf| layer.parent().and_then(Path::parent) == own.parent();
+        if !layers.iter().all(beside) {
+            // Layers are file systems of their own: files have numbers of one all the same, and keep
+            // them when they are written to.
+            options.push("xino=on".to_owned());
+        }
         Ok(vec![Mount { kind: "overlay".to_owned(), source: "overlay".to_owned(), options }])
     }
 
@@ -96,14 +118,13 @@ impl Driver for Overlay {
         Ok(Written::Changes(open(&own.join(FILES))?))
     }
 
-    fn directories(&self, own: &Path, layers: &[Located]) -> Option<GraphDirs> {
+    fn directories(&self, own: &Path, layers: &[PathBuf]) -> Option<GraphDirs> {
         Some(directories(own, layers))
     }
 }
 
-fn directories(own: &Path, layers: &[Located]) -> GraphDirs {
-    let mut lowers: Vec<String> =
-        layers.iter().map(|layer| layer.path.join(FILES).display().to_string()).collect();
+fn directories(own: &Path, layers: &[PathBuf]) -> GraphDirs {
+    let mut lowers: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
     if layers.is_empty() && own.join(NOTHING).is_dir() {
         lowers.push(own.join(NOTHING).display().to_string());
     } else if let Some((above, below)) = deep::merged(own) {

@@ -301,7 +301,7 @@ async fn listeners_are_told() {
         ]
     );
     // The labels are told as long as there is the image.
-    let labelled = past.iter().filter(|event| event.attributes.get("a").is_some());
+    let labelled = past.iter().filter(|event| event.attributes.contains_key("a"));
     assert_eq!(labelled.count(), 5);
 }
 

@@ -167,9 +167,20 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        if matches!(self.child.try_wait(), Ok(None)) {
+            kill_all(Pid::from_child(&self.child));
+        }
         let _ = self.child.wait();
     }
+}
+
+/// Kills a process and those that it has started: a shell's would not notice its end.
+fn kill_all(process: Pid) {
+    let path = format!("/proc/{0}/task/{0}/children", process.as_raw_nonzero());
+    let children = std::fs::read_to_string(path).unwrap_or_default();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.filter_map(Pid::from_raw).for_each(kill_all);
+    let _ = rustix::process::kill_process(process, Signal::KILL);
 }
 
 /// Runs a command to its end, with no input.

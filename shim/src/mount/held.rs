@@ -44,7 +44,7 @@ impl Held {
         let layer = rustix::fs::openat(CWD, path, flags, Mode::empty())
             .context(|| format!("open the layer {path} of the manager"))?;
         let system = rustix::fs::fstatfs(&layer).context(|| format!("look at the layer {path}"))?;
-        if i64::from(system.f_type) != EROFS {
+        if system.f_type != EROFS {
             return Err(Error::precondition(format!(
                 "the layer {path} is not what it was: the manager that held it has ended"
             )));

@@ -173,9 +173,29 @@ fn limited(host: &Host, driver: &str) {
     host.start_daemon();
     assert_ne!(host.docker("start -a small").code, 0, "{driver}: the limit is there still");
     host.docker("rm small").ok();
+    stays_limited(host, driver);
+    if driver == "overlay2" {
+        // More layers than the kernel stacks: files of the lowest get names in the container's own.
+        host.docker_with_input("load -q", &deep_image(503)).ok();
+        host.docker(&format!("run --rm {limit} deep busybox cat /top")).ok();
+    }
     for _ in 0..3 {
         host.docker(&format!("run --rm {limit} busybox dd if=/dev/zero of=/f bs=1M count=8")).ok();
     }
+}
+
+/// A file that counted for another project would be beyond the limit.
+fn stays_limited(host: &Host, driver: &str) {
+    // The host's own program and libraries, since no small image has any that does this.
+    let libraries = "/host/lib/x86_64-linux-gnu:/host/usr/lib/x86_64-linux-gnu";
+    let chattr = format!(
+        "/host/lib64/ld-linux-x86-64.so.2 --library-path {libraries} /host/usr/bin/chattr -p 7"
+    );
+    let change = format!("busybox busybox sh -c 'touch /file && {chattr} /file'");
+    host.docker(&format!("run --rm -v /:/host:ro {change}")).ok();
+    let changed = host.docker(&format!("run --rm -v /:/host:ro --storage-opt size=16M {change}"));
+    assert_ne!(changed.code, 0, "{driver}: {changed:?}");
+    assert!(changed.stderr.contains("Operation not permitted"), "{driver}: {changed:?}");
 }
 
 fn refused(host: &Host) {

@@ -1,7 +1,10 @@
 //! Layers are unpacked by a process that can do little else.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::StatVfsMountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tare_integration::archive::{DockerArchive, Tar};
@@ -11,14 +14,17 @@ use tare_integration::wait::{until, until_true};
 use tare_integration::{Host, Running, on_host, on_host_with};
 
 /// Half of an archive is imported, and the process waits for the other half.
-fn half_imported(host: &Host) -> (Running, i32) {
+fn half_imported(host: &Host, archive: &[u8]) -> (Running, i32) {
     let mut import = host.docker_running("import - slow");
-    import.write(&busybox_tar()[..busybox_tar().len() / 2]);
-    let process = until("the process that unpacks", || {
+    import.write(&archive[..archive.len() / 2]);
+    (import, process_called(host, "tared-unpack"))
+}
+
+fn process_called(host: &Host, name: &str) -> i32 {
+    until(name, || {
         let children = children(host.daemon_process());
-        children.into_iter().find(|child| command(*child).starts_with("tared-unpack"))
-    });
-    (import, process)
+        children.into_iter().find(|child| command(*child).starts_with(name))
+    })
 }
 
 fn children(process: i32) -> Vec<i32> {
@@ -39,8 +45,22 @@ fn command(process: i32) -> String {
     std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default()
 }
 
-fn link(process: i32, name: &str) -> std::io::Result<PathBuf> {
-    std::fs::read_link(format!("/proc/{process}/{name}"))
+/// What a file is, whatever it is called.
+fn identity(path: &Path) -> (u64, u64) {
+    let metadata = std::fs::metadata(path).expect("look at it");
+    (metadata.dev(), metadata.ino())
+}
+
+/// Everything in a directory and below it.
+fn all_in(directory: &Path, all: &mut HashSet<(u64, u64)>) {
+    all.insert(identity(directory));
+    for entry in std::fs::read_dir(directory).expect("list it").flatten() {
+        let metadata = entry.metadata().expect("look at it");
+        all.insert((metadata.dev(), metadata.ino()));
+        if metadata.is_dir() {
+            all_in(&entry.path(), all);
+        }
+    }
 }
 
 /// A line of a process's status.
@@ -50,47 +70,85 @@ fn status(process: i32, name: &str) -> Option<String> {
     line.map(str::to_owned)
 }
 
+/// Whether every thread of it has given all up but these capabilities.
+fn assert_fenced_in(process: i32, capabilities: &str) {
+    // It fences itself in before it reads a byte.
+    until_true("the filter of system calls", || status(process, "Seccomp").as_deref() == Some("2"));
+    assert_eq!(status(process, "NoNewPrivs").as_deref(), Some("1"));
+    for set in ["CapEff", "CapPrm"] {
+        assert_eq!(status(process, set).as_deref(), Some(capabilities), "{set}");
+    }
+    for set in ["CapInh", "CapAmb"] {
+        assert_eq!(status(process, set).as_deref(), Some("0000000000000000"), "{set}");
+    }
+    // One thread is all that it has, and all that it can have.
+    assert_eq!(status(process, "Threads").as_deref(), Some("1"));
+}
+
+/// What is open in a process that is neither a pipe nor a socket.
+fn opened(process: i32) -> Vec<PathBuf> {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).expect("list descriptors");
+    let is_stream = |path: &PathBuf| {
+        let to = std::fs::read_link(path).expect("read a link in /proc");
+        ["pipe:", "socket:"].iter().any(|kind| to.to_string_lossy().starts_with(kind))
+    };
+    open.flatten().map(|entry| entry.path()).filter(|path| !is_stream(path)).collect()
+}
+
 #[test]
-fn the_process_that_unpacks_is_fenced_in() {
+fn the_processes_that_read_a_layer_are_fenced_in() {
     if !peer::is_tared("a process that unpacks") {
         return;
     }
     on_host(|host| {
         let before = host.footprint();
-        let (mut import, process) = half_imported(host);
-        let rest = &busybox_tar()[busybox_tar().len() / 2..];
-        // It fences itself in before it reads a byte.
-        until_true("the filter of system calls", || {
-            status(process, "Seccomp").as_deref() == Some("2")
-        });
-        assert_eq!(status(process, "NoNewPrivs").as_deref(), Some("1"));
+        let archive = tare_integration::archive::gzip(&busybox_tar());
+        let (mut import, process) = half_imported(host, &archive);
         // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP.
-        for set in ["CapEff", "CapPrm"] {
-            assert_eq!(status(process, set).as_deref(), Some("000000008000001b"), "{set}");
-        }
-        for set in ["CapInh", "CapAmb"] {
-            assert_eq!(status(process, set).as_deref(), Some("0000000000000000"), "{set}");
-        }
-        let root = link(process, "root").unwrap();
-        assert!(root.starts_with(host.places().data_root.join("snapshots")), "{root:?}");
-        let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("list threads");
-        for thread in threads.flatten() {
-            let status = std::fs::read_to_string(thread.path().join("status")).expect("read it");
-            assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
-        }
+        assert_fenced_in(process, "000000008000001b");
+        // Its root is the directory of one snapshot's files, without devices.
+        let root = PathBuf::from(format!("/proc/{process}/root"));
+        let snapshots = host.places().data_root.join("snapshots");
+        let files = std::fs::read_dir(snapshots).expect("list snapshots").flatten();
+        let files: Vec<PathBuf> = files
+            .map(|entry| entry.path().join("fs"))
+            .filter(|files| files.is_dir() && identity(files) == identity(&root.join(".")))
+            .collect();
+        let [files] = files.as_slice() else { panic!("its root is no snapshot's: {files:?}") };
+        let flags = rustix::fs::statvfs(root.join(".")).expect("look at its mount").f_flag;
+        let wanted =
+            StatVfsMountFlags::NODEV | StatVfsMountFlags::NOSUID | StatVfsMountFlags::NOEXEC;
+        assert!(flags.contains(wanted), "{flags:?}");
         // Nothing is open but its streams and what is below its root.
-        let open = std::fs::read_dir(format!("/proc/{process}/fd")).expect("list descriptors");
-        for descriptor in open.flatten() {
-            let to = std::fs::read_link(descriptor.path()).expect("read a link in /proc");
-            let to = to.to_string_lossy().into_owned();
-            let is_stream = ["pipe:", "socket:"].iter().any(|kind| to.starts_with(kind));
-            let is_log = to == host.places().log.to_string_lossy();
-            assert!(is_stream || is_log || to.starts_with(&*root.to_string_lossy()), "{to}");
-        }
-        import.write(rest);
+        let open: Vec<_> = opened(process).iter().map(|path| identity(path)).collect();
+        let mut inside = HashSet::new();
+        all_in(files, &mut inside);
+        assert!(open.iter().all(|opened| inside.contains(opened)), "{open:?}");
+        // The one that uncompresses has not even that.
+        let other = process_called(host, "tared-uncompress");
+        assert_fenced_in(other, "0000000000000000");
+        assert!(opened(other).is_empty());
+        import.write(&archive[archive.len() / 2..]);
         import.wait().ok();
         host.docker("run --rm slow busybox echo whole").stdout("whole\n");
         host.docker("rmi -f slow").ok();
+        host.leaves_nothing_since(&before);
+    });
+}
+
+#[test]
+fn what_nobody_waits_for_ends_though_it_stalls() {
+    if !peer::is_tared("a process that unpacks") {
+        return;
+    }
+    on_host(|host| {
+        let before = host.footprint();
+        let (import, process) = half_imported(host, &busybox_tar());
+        assert_fenced_in(process, "000000008000001b");
+        let stalled = Pid::from_raw(process).expect("it is one");
+        kill_process(stalled, Signal::STOP).expect("stop it");
+        drop(import);
+        until_true("its end", || command(process).is_empty());
         host.leaves_nothing_since(&before);
     });
 }
@@ -102,7 +160,7 @@ fn a_process_that_dies_takes_its_layer_with_it_and_nothing_else() {
     }
     on_host(|host| {
         let before = host.footprint();
-        let (mut import, process) = half_imported(host);
+        let (mut import, process) = half_imported(host, &busybox_tar());
         kill_process(Pid::from_raw(process).expect("it is one"), Signal::KILL).expect("kill it");
         import.close_stdin();
         import.wait().code(1).stderr_has("the process that unpacks the layer died");

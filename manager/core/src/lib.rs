@@ -11,6 +11,7 @@ mod disk;
 pub mod engine;
 pub mod error;
 pub mod events;
+mod given_up;
 pub mod host;
 pub mod image;
 mod linux;
@@ -20,6 +21,7 @@ pub mod registry;
 pub mod shim;
 pub mod snapshot;
 pub mod store;
+mod threads;
 pub mod volume;
 
 pub use engine::Engine;

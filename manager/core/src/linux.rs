@@ -1,11 +1,21 @@
-//! The only unsafe code of `tared`: calls for which no safe wrapper exists, about quotas of projects
-//! and about when files are written to the disk.
+//! The only unsafe code of `tared`: calls for which no safe wrapper exists, about quotas of
+//! projects, attributes of mounts, and when files are written to the disk.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, Setter, ioctl, opcode};
+use rustix::mount::MountAttrFlags;
+
+/// What mount_setattr(2) changes of a mount (`struct mount_attr`).
+#[repr(C)]
+struct MountChange {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    namespace: u64,
+}
 
 /// What the kernel knows of a file beside what stat(2) tells (`struct fsxattr`).
 #[repr(C)]
@@ -50,9 +60,19 @@ pub(crate) fn project(file: BorrowedFd<'_>) -> rustix::io::Result<u32> {
 pub(crate) fn set_project(directory: BorrowedFd<'_>, project: u32) -> rustix::io::Result<()> {
     let known = attributes(directory)?;
     let flags = known.flags | INHERITS_PROJECT;
-    let wanted = Attributes { project, flags, ..known };
+    set_attributes(directory, Attributes { project, flags, ..known })
+}
+
+/// Takes the open directory out of its project, with all that will be made in it.
+pub(crate) fn leave_project(directory: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    let known = attributes(directory)?;
+    let flags = known.flags & !INHERITS_PROJECT;
+    set_attributes(directory, Attributes { project: 0, flags, ..known })
+}
+
+fn set_attributes(file: BorrowedFd<'_>, wanted: Attributes) -> rustix::io::Result<()> {
     // SAFETY: the opcode is that of FS_IOC_FSSETXATTR, which reads one `Attributes` and nothing else.
-    unsafe { ioctl(directory, Setter::<SET_ATTRIBUTES, Attributes>::new(wanted)) }
+    unsafe { ioctl(file, Setter::<SET_ATTRIBUTES, Attributes>::new(wanted)) }
 }
 
 fn attributes(file: BorrowedFd<'_>) -> rustix::io::Result<Attributes> {
@@ -148,6 +168,32 @@ unsafe fn quotactl(
     let outcome = unsafe {
         libc::syscall(libc::SYS_quotactl_fd, file.as_raw_fd(), command, project, argument)
     };
+    result(outcome)
+}
+
+/// Gives the mount that is open with its root more attributes.
+pub(crate) fn add_mount_attributes(
+    mount: BorrowedFd<'_>,
+    attributes: MountAttrFlags,
+) -> rustix::io::Result<()> {
+    let set = u64::from(attributes.bits());
+    let change = MountChange { set, clear: 0, propagation: 0, namespace: 0 };
+    // SAFETY: the descriptor is open, the path is an empty string that ends with its NUL, and the
+    // kernel reads no more of `change` than the size that it is told.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const change,
+            size_of::<MountChange>(),
+        )
+    };
+    result(outcome)
+}
+
+fn result(outcome: libc::c_long) -> rustix::io::Result<()> {
     if outcome == 0 {
         return Ok(());
     }

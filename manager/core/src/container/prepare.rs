@@ -217,6 +217,7 @@ impl Containers {
             pid_of: joined.pid,
             ipc_of: joined.ipc,
             shared_memory: other_shm.as_deref(),
+            limited: self.images.snapshots().is_limited(container.id.as_str())?,
             files: &files.targets(),
             init: spec::wants_init(container, self.config.init_by_default)
                 .then_some(self.config.init.as_path()),

@@ -17,7 +17,9 @@ use super::record::{CONFIG, ImageRecord};
 use super::reference::Reference;
 use super::{Defaults, taggable};
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 use crate::snapshot::Hold;
+use crate::threads;
 
 /// What a commit makes.
 pub(crate) struct Commit {
@@ -112,11 +114,11 @@ impl Catalog {
             Ok(members)
         };
         let (packed, received) = thread::scope(|scope| {
-            let packing = scope.spawn(packing);
-            let received = self.receive(reader, below);
-            let packed = packing.join();
-            (packed.unwrap_or_else(|_| Err(Error::system("the packing thread died"))), received)
-        });
+            let packing = threads::start(scope, "pack", packing)?;
+            let received = self.receive(reader, below, &GivenUp::default());
+            let packed = threads::join(packing).and_then(|packed| packed);
+            Ok::<_, Error>((packed, received))
+        })?;
         match (packed, received) {
             (Ok(members), Ok(received)) => Ok((members, received)),
             // Who packs fails too when nobody takes what is packed.

@@ -82,6 +82,11 @@ pub(crate) enum Decoder<R: BufRead> {
 }
 
 impl<R: BufRead> Decoder<R> {
+    /// Reads the content, then the source's bytes after the compressed stream's end.
+    pub(crate) fn to_the_end(self) -> impl Read + use<R> {
+        ToTheEnd(Some(self))
+    }
+
     /// Reads the source's bytes after the compressed stream's end.
     pub(crate) fn drain(self) -> io::Result<()> {
         let mut source = match self {
@@ -107,6 +112,23 @@ impl<R: BufRead> Read for Decoder<R> {
             (Some(_), _) | (_, io::ErrorKind::UnexpectedEof) => error,
             (None, kind) => io::Error::new(kind, format!("its {name} stream is damaged: {error}")),
         })
+    }
+}
+
+/// See [`Decoder::to_the_end`].
+struct ToTheEnd<R: BufRead>(Option<Decoder<R>>);
+
+impl<R: BufRead> Read for ToTheEnd<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(decoder) = &mut self.0 else { return Ok(0) };
+        let count = decoder.read(buffer)?;
+        if count == 0
+            && !buffer.is_empty()
+            && let Some(decoder) = self.0.take()
+        {
+            decoder.drain()?;
+        }
+        Ok(count)
     }
 }
 

@@ -9,7 +9,7 @@ use super::archive::unreadable;
 use super::blobs::{Ingest, Ingested};
 use super::catalog::{Catalog, New, NewImage};
 use super::changes;
-use super::compression::{Compression, Decoder};
+use super::compression::Compression;
 use super::config::{Defaults, HistoryStep, ImageConfig, RootFs};
 use super::digest::{ChainId, DiffId, ImageId};
 use super::image::Layer;
@@ -18,6 +18,7 @@ use super::record::{CONFIG, ImageRecord};
 use super::reference::Reference;
 use super::{Import, taggable};
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 use crate::snapshot::{Lower, NewLayer};
 
 /// Bytes that are read at once.
@@ -32,7 +33,12 @@ pub(super) struct Received {
 
 impl Catalog {
     /// Makes an image of `archive`, which is unpacked while it comes in.
-    pub(super) fn import(&self, archive: impl Read + Send, request: Import) -> Result<ImageId> {
+    pub(super) fn import(
+        &self,
+        archive: impl Read + Send + 'static,
+        request: Import,
+        given_up: &GivenUp,
+    ) -> Result<ImageId> {
         // What can be wrong with the request is found before a byte is read.
         let defaults = changes::apply(Defaults::default(), &request.changes)?;
         let platform = match &request.platform {
@@ -40,7 +46,7 @@ impl Catalog {
             None => Platform::host(),
         };
         let name = request.reference.map(taggable).transpose()?;
-        let received = self.receive(archive, None)?;
+        let received = self.receive(archive, None, given_up)?;
         let config = configuration(received.layer.diff_id, &platform, defaults, &request.message);
         let imported = self.record(received, config, name.clone());
         self.collect();
@@ -55,13 +61,15 @@ impl Catalog {
     /// Takes in the archive of a layer upon `below`.
     pub(super) fn receive(
         &self,
-        archive: impl Read + Send,
+        archive: impl Read + Send + 'static,
         below: Option<ChainId>,
+        given_up: &GivenUp,
     ) -> Result<Received> {
         let stack = self.layers.stack(below)?.into_iter().map(Lower::from).collect();
         let mut ingest = self.blobs.create()?;
-        let source = Tee { source: storable(archive)?, copy: &mut ingest, begun: false };
-        let done = self.layers.unpack(below, stack, source, None)?;
+        let source = self.storable(archive, given_up)?;
+        let source = Tee { source, copy: &mut ingest, begun: false };
+        let done = self.layers.unpack(below, stack, source, None, given_up)?;
         let diff_id = DiffId(done.digest);
         let chain = ChainId::extend(below, diff_id);
         Ok(Received {
@@ -73,6 +81,20 @@ impl Catalog {
                 .ok_or_else(|| Error::unsupported("an archive that is compressed twice"))?,
             layer: NewLayer { chain, diff_id, unpacked: done.outcome },
         })
+    }
+
+    /// The archive as it comes, or uncompressed where no layer may be compressed so.
+    fn storable(
+        &self,
+        archive: impl Read + Send + 'static,
+        given_up: &GivenUp,
+    ) -> Result<Box<dyn BufRead + Send>> {
+        let mut source = BufReader::with_capacity(BUFFER, archive);
+        let compression = Compression::detect(source.fill_buf().map_err(unreadable)?)?;
+        match compression.layer_media_type() {
+            Some(_) => Ok(Box::new(source)),
+            None => self.layers.uncompressed(source, compression, given_up),
+        }
     }
 
     fn record(
@@ -106,16 +128,6 @@ impl Catalog {
         let layers = vec![Arc::new(layer)];
         self.commit(New { images: vec![image], layers, ..New::default() })?;
         Ok(id)
-    }
-}
-
-/// The archive as it comes, or uncompressed where no layer may be compressed so.
-fn storable<R: Read>(archive: R) -> Result<Decoder<BufReader<R>>> {
-    let mut source = BufReader::with_capacity(BUFFER, archive);
-    let compression = Compression::detect(source.fill_buf().map_err(unreadable)?)?;
-    match compression.layer_media_type() {
-        Some(_) => Compression::None.decoder(source),
-        None => compression.decoder(source),
     }
 }
 

@@ -49,6 +49,7 @@ use crate::archived::Archived;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::given_up::GiveUp;
 use crate::registry::Registries;
 use crate::snapshot::Snapshots;
 use crate::store::Store;
@@ -56,6 +57,7 @@ use catalog::Catalog;
 
 pub(crate) use commit::{Commit, Layering};
 pub use config::{Defaults, Healthcheck, HistoryStep, ImageConfig, RootFs};
+pub(crate) use digest::Hasher;
 pub use digest::{ChainId, DiffId, Digest, ImageId};
 pub use image::{Blob, Image, Layer};
 pub use manifests::{ListedKind, ListedManifest};
@@ -205,7 +207,10 @@ impl Images {
         R: AsyncRead + Send + Unpin + 'static,
     {
         let archive = stream::incoming(archive);
-        self.apart(move |catalog| catalog.load(archive, platform.as_ref(), &progress)).await
+        let give_up = GiveUp::default();
+        let given_up = give_up.watched();
+        self.apart(move |catalog| catalog.load(archive, platform.as_ref(), &progress, &given_up))
+            .await
     }
 
     /// Makes an image with one layer from a root file system's tar.
@@ -214,7 +219,9 @@ impl Images {
         R: AsyncRead + Send + Unpin + 'static,
     {
         let archive = stream::incoming(archive);
-        self.apart(move |catalog| catalog.import(archive, request)).await
+        let give_up = GiveUp::default();
+        let given_up = give_up.watched();
+        self.apart(move |catalog| catalog.import(archive, request, &given_up)).await
     }
 
     /// `defaults` with these Dockerfile instructions applied.

@@ -7,7 +7,8 @@ use std::thread::{self, ScopedJoinHandle};
 use super::archive::unreadable;
 use super::compression::Compression;
 use super::digest::{Digest, Hasher};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::threads;
 
 /// Bytes of one chunk: small enough to stay in the processor's cache from stage to stage.
 const CHUNK: usize = 256 << 10;
@@ -46,13 +47,18 @@ pub(crate) fn decoded<T>(
     thread::scope(|scope| {
         let hashing = match known {
             Some(digest) => {
-                scope.spawn(|| uncompress(source, compression, to_work, spare));
+                threads::start(scope, "uncompress", || {
+                    uncompress(source, compression, to_work, spare);
+                })?;
                 Hashing::Known(digest)
             }
             None => {
                 let (to_hash, hash_from) = sync_channel(DEPTH);
-                scope.spawn(|| uncompress(source, compression, to_hash, spare));
-                Hashing::Computed(scope.spawn(|| hash(hash_from, to_work)))
+                threads::start(scope, "uncompress", || {
+                    uncompress(source, compression, to_hash, spare);
+                })?;
+                let hashing = threads::start(scope, "hash", || hash(hash_from, to_work))?;
+                Hashing::Computed(hashing)
             }
         };
         let mut chunks =
@@ -75,9 +81,7 @@ impl Hashing<'_> {
     fn finish(self) -> Result<Digest> {
         match self {
             Self::Known(digest) => Ok(digest),
-            Self::Computed(hashing) => {
-                hashing.join().map_err(|_| Error::system("the hashing thread died"))
-            }
+            Self::Computed(hashing) => threads::join(hashing),
         }
     }
 }
@@ -181,6 +185,7 @@ impl Read for Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn the_content_comes_whole_with_its_digest() {

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RawDir, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
+use crate::threads;
+
 /// How deep directories are entered.
 const DEEPEST: usize = 48;
 
@@ -88,9 +90,11 @@ fn side_by_side(parts: &[OwnedFd]) {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(work);
+        for _ in 1..THREADS {
+            // Where there can't be as many, the others do it.
+            let _ = threads::start(scope, "delete", work);
         }
+        work();
     });
 }
 

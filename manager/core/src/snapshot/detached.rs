@@ -14,6 +14,7 @@ use rustix::mount::{
 };
 
 use super::Mount;
+use crate::threads;
 
 /// Mounts a file system to be looked into: nothing in it is run or opened as a device.
 pub(crate) fn mount(mount: &Mount) -> rustix::io::Result<OwnedFd> {
@@ -58,7 +59,7 @@ fn mount_in_own_namespace(mount: &Mount, layers: &str) -> rustix::io::Result<Own
     let options = mount.options.iter().map(short).collect::<Vec<_>>().join(",");
     let options = std::ffi::CString::new(options).map_err(|_| Errno::INVAL)?;
     thread::scope(|scope| {
-        let mounting = scope.spawn(|| -> rustix::io::Result<OwnedFd> {
+        let mounting = threads::start(scope, "mount", || -> rustix::io::Result<OwnedFd> {
             unshare(CloneFlags::CLONE_NEWNS)
                 .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
@@ -76,7 +77,7 @@ fn mount_in_own_namespace(mount: &Mount, layers: &str) -> rustix::io::Result<Own
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             open_tree(CWD, &common, flags)
         });
-        mounting.join().map_err(|_| Errno::IO)?
+        threads::join(mounting.map_err(|_| Errno::AGAIN)?).map_err(|_| Errno::IO)?
     })
 }
 

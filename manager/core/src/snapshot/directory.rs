@@ -2,7 +2,7 @@
 //! of them must fit into the options of one mount.
 
 use std::fs::DirBuilder;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -200,6 +200,13 @@ pub(super) fn make(path: &Path, mode: u32) -> Result<()> {
         .mode(mode)
         .create(path)
         .map_err(|error| Error::io(format_args!("make the directory {}", path.display()), error))
+}
+
+/// Opens the directory that `handle`, which opens nothing, stands for.
+pub(super) fn open_handle(handle: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(handle, ".", flags, Mode::empty())
+        .map_err(|errno| Error::io("open a snapshot's directory", errno.into()))
 }
 
 /// Opens a directory. A link in its place is an error: a layer must not lead anywhere else.

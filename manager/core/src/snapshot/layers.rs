@@ -1,12 +1,12 @@
 //! Layers: unpacked once, shared by every image and container that has them.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::confined::{Task, Unpacker};
-use super::directory::{Directories, Fresh};
+use super::directory::{self, Directories, FILES, Fresh};
 use super::driver::{DriverName, Drivers, check_stack, unpack};
 use super::hold::{Hold, Holds};
 use super::limits::Limits;
@@ -16,6 +16,8 @@ use super::stack::{Lower, SnapshotId};
 use super::usage;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
+use crate::image::compression::Compression;
 use crate::image::pipeline::{Decoded, decoded};
 use crate::image::{ChainId, DiffId, Digest};
 use crate::store::{Store, Transaction};
@@ -23,6 +25,9 @@ use crate::store::{Store, Transaction};
 /// More layers are refused: each costs every container of the image something. Docker's limit is
 /// about a hundred; the kernel stacks half as many as this, and drivers see to the rest.
 pub(crate) const MOST_LAYERS: usize = 1000;
+
+/// Bytes that are read at once of what was uncompressed.
+const BUFFER: usize = 256 << 10;
 
 /// The unpacked layers.
 pub(crate) struct Layers {
@@ -153,13 +158,15 @@ impl Layers {
 
     /// Uncompresses and unpacks a layer over `stack`, uppermost first, the top one of which is
     /// `below`; some of it may be on its way still. Where the digest of `source` is `known`, it is
-    /// not compressed, and not hashed again. Nothing is synced.
+    /// not compressed, and not hashed again. It ends, with an error, when it is `given_up`. Nothing is
+    /// synced.
     pub(crate) fn unpack(
         &self,
         below: Option<ChainId>,
         stack: Vec<Lower>,
         source: impl Read + Send,
         known: Option<Digest>,
+        given_up: &GivenUp,
     ) -> Result<Decoded<Unpacked>> {
         if stack.len() >= MOST_LAYERS {
             return Err(Error::invalid(format!("max depth exceeded: {MOST_LAYERS} layers")));
@@ -172,21 +179,43 @@ impl Layers {
         });
         check_stack(driver, &here.collect::<Vec<_>>())?;
         let fresh = self.directories.fresh()?;
-        let lowers = Lowers::new(stack, &self.drivers);
+        let files = directory::open(&fresh.path().join(FILES))?;
+        let lowers = &Lowers::only_read(stack, &self.drivers);
         let done = match &self.unpacker {
             Some(unpacker) => {
-                let (driver, into, limits) = (driver.name(), fresh.path(), self.limits);
-                let task = Task { driver, into, lowers: &lowers, known, limits };
+                let (driver, limits) = (driver.name(), self.limits);
+                let task = Task { driver, files: &files, lowers, known, limits, given_up };
                 unpacker.unpack(&task, source)?
             }
             None => decoded(source, known, |chunks| {
                 let archive = &mut self.limits.watch(chunks);
-                unpack(driver.name(), archive, fresh.path(), &lowers, &self.limits)
+                unpack(driver.name(), archive, files, lowers, &self.limits)
             })?,
         };
         driver.seal(fresh.path())?;
         let outcome = Unpacked { fresh, driver: driver.name(), below, size: done.outcome };
         Ok(Decoded { outcome, digest: done.digest, compression: done.compression })
+    }
+
+    /// The content of `source`, which is compressed so; no more than a layer may have, since what is
+    /// small may become endless. It ends, with an error, when it is `given_up`.
+    pub(crate) fn uncompressed(
+        &self,
+        source: impl BufRead + Send + 'static,
+        compression: Compression,
+        given_up: &GivenUp,
+    ) -> Result<Box<dyn BufRead + Send>> {
+        let limits = self.limits;
+        let watched = |content: Box<dyn Read + Send>| -> Box<dyn BufRead + Send> {
+            Box::new(limits.watch(BufReader::with_capacity(BUFFER, content)))
+        };
+        Ok(match (&self.unpacker, compression) {
+            (_, Compression::None) => Box::new(source),
+            (Some(unpacker), _) => {
+                watched(Box::new(unpacker.uncompressed(source, compression, &limits, given_up)?))
+            }
+            (None, _) => watched(Box::new(compression.decoder(source)?.to_the_end())),
+        })
     }
 
     /// Records new layers, which must be durable, in one transaction with `others`. A layer that

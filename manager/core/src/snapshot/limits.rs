@@ -28,6 +28,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What is said of an archive that is larger.
+    pub(super) fn exceeded(&self) -> Error {
+        let most = self.bytes;
+        Error::invalid(format!(
+            "the archive can't be read: uncompressed, it has more than the {most} bytes that are allowed"
+        ))
+    }
+
     /// A reader of an archive that ends in an error where it becomes too large.
     pub(crate) fn watch<R>(&self, source: R) -> Watched<R> {
         Watched { source, left: self.bytes, most: self.bytes }

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::driver::Drivers;
 use super::lookup::{Below, Likeness, Lookup};
 use super::marks::Marks;
+use super::shielded;
 use super::stack::Lower;
 use crate::error::{Error, Result};
 use crate::image::archive::path;
@@ -20,8 +21,15 @@ pub(crate) struct Lowers(Vec<Beneath>);
 
 struct Beneath {
     /// How to open it; `None`: it was open from the beginning.
-    source: Option<(Lower, Arc<Drivers>)>,
+    source: Option<Source>,
     layer: OnceLock<Layer>,
+}
+
+struct Source {
+    lower: Lower,
+    drivers: Arc<Drivers>,
+    /// Whether nothing that is open there lets anyone change it.
+    only_read: bool,
 }
 
 /// A layer, open for reading.
@@ -48,8 +56,20 @@ const DIRECTORY: OFlags =
 impl Lowers {
     /// Layers that are there or will be, uppermost first.
     pub(super) fn new(stack: Vec<Lower>, drivers: &Arc<Drivers>) -> Self {
-        let beneath =
-            |lower| Beneath { source: Some((lower, Arc::clone(drivers))), layer: OnceLock::new() };
+        Self::from_stack(stack, drivers, false)
+    }
+
+    /// The same, to be looked at by whoever must not change them: who owns a file could, by no more
+    /// than having it open for reading, change its mode.
+    pub(super) fn only_read(stack: Vec<Lower>, drivers: &Arc<Drivers>) -> Self {
+        Self::from_stack(stack, drivers, true)
+    }
+
+    fn from_stack(stack: Vec<Lower>, drivers: &Arc<Drivers>, only_read: bool) -> Self {
+        let beneath = |lower| Beneath {
+            source: Some(Source { lower, drivers: Arc::clone(drivers), only_read }),
+            layer: OnceLock::new(),
+        };
         Self(stack.into_iter().map(beneath).collect())
     }
 
@@ -155,8 +175,11 @@ impl Lookup for Lowers {
 
 impl Beneath {
     fn layer(&self) -> Result<&Layer> {
-        if let (None, Some((lower, drivers))) = (self.layer.get(), &self.source) {
-            let opened = drivers.open_layer(lower.wait()?)?;
+        if let (None, Some(source)) = (self.layer.get(), &self.source) {
+            let mut opened = source.drivers.open_layer(source.lower.wait()?)?;
+            if source.only_read {
+                opened.root = shielded::read_only(opened.root)?;
+            }
             // Another thread may have been faster.
             let _ = self.layer.set(opened);
         }
@@ -187,26 +210,24 @@ fn list(
 }
 
 fn open(layer: &Layer, path: &[u8]) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     rustix::fs::openat2(&layer.root, dotted(path), flags, Mode::empty(), RESOLVE).map_err(failed)
 }
 
 /// Whether `layer`, which has nothing at `path`, has something on the way that hides what the
-/// layers below have there.
+/// layers below have there. It goes down as far as the layer has directories there, a step at a time:
+/// layers may be many, and paths deep.
 fn hides(layer: &Layer, path: &[u8]) -> Result<bool> {
-    let mut above = path::parent(path);
-    while !above.is_empty() {
-        match rustix::fs::openat2(&layer.root, above, DIRECTORY, Mode::empty(), RESOLVE) {
-            Ok(directory) => {
-                if layer.marks.is_opaque(directory.as_fd())? {
-                    return Ok(true);
-                }
-            }
-            Err(Errno::NOENT) => {}
+    let mut above: Option<OwnedFd> = None;
+    for name in path::parent(path).split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        let from = above.as_ref().unwrap_or(&layer.root);
+        match rustix::fs::openat(from, name, DIRECTORY, Mode::empty()) {
+            Ok(directory) if layer.marks.is_opaque(directory.as_fd())? => return Ok(true),
+            Ok(directory) => above = Some(directory),
+            Err(Errno::NOENT) => return Ok(false),
             Err(Errno::NOTDIR | Errno::LOOP) => return Ok(true),
             Err(errno) => return Err(failed(errno)),
         }
-        above = path::parent(above);
     }
     Ok(false)
 }

@@ -25,6 +25,7 @@ pub(crate) mod marks;
 pub(crate) mod pack;
 mod quota;
 mod record;
+mod shielded;
 mod stack;
 pub(crate) mod unpack;
 mod upper;
@@ -183,6 +184,14 @@ impl Snapshots {
     /// [`crate::Kind::NotFound`] if there is no such writable layer.
     pub(crate) fn upper(&self, key: &str) -> Result<Upper> {
         self.writable.upper(key)
+    }
+
+    /// Whether the file system limits what the container `key` writes.
+    ///
+    /// # Errors
+    /// [`crate::Kind::NotFound`] if there is no such writable layer.
+    pub fn is_limited(&self, key: &str) -> Result<bool> {
+        self.writable.is_limited(key)
     }
 
     /// The driver of the container `key`, and its directories if they are an overlay's.

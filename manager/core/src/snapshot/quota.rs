@@ -2,8 +2,9 @@
 //! is a project of its own. Nothing of this is recorded: which project a directory belongs to, and
 //! what that may use, the file system knows.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
@@ -13,8 +14,12 @@ use crate::linux;
 
 /// The first number of our projects; administrators number theirs from 1.
 const FIRST: u32 = 0x7461_0000;
+/// How many numbers a snapshot's own may give.
+const NUMBERS: u32 = 0x0100_0000;
 /// How many numbers are tried for one that nobody has.
 const TRIES: u32 = 10_000;
+/// What may be the number of a project of ours.
+const OURS: std::ops::Range<u32> = FIRST..FIRST + NUMBERS + TRIES;
 
 /// Limits what the new snapshot `own`, number `number`, may take to `bytes`. It is empty still.
 ///
@@ -31,6 +36,9 @@ pub(super) fn limit(own: &Path, number: u64, bytes: u64) -> Result<()> {
         ));
     }
     let failed = |errno: Errno| Error::io(format_args!("limit {}", own.display()), errno.into());
+    // A number is free until something belongs to the project.
+    static CHOOSING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
     let project = free_project(&directory, number).map_err(failed)?;
     // What will be made in them belongs to the project, too.
     for directory in [&directory, &open(&own.join(FILES))?] {
@@ -41,7 +49,7 @@ pub(super) fn limit(own: &Path, number: u64, bytes: u64) -> Result<()> {
 
 /// A project that nothing belongs to; others on this file system may use numbers like ours.
 fn free_project(on: &OwnedFd, number: u64) -> rustix::io::Result<u32> {
-    let number = u32::try_from(number % 0x0100_0000).unwrap_or_default();
+    let number = u32::try_from(number % u64::from(NUMBERS)).unwrap_or_default();
     for project in (FIRST + number..).take(TRIES as usize) {
         let known = linux::quota(on.as_fd(), project)?;
         if (known.files, known.limit) == (0, 0) {
@@ -51,11 +59,31 @@ fn free_project(on: &OwnedFd, number: u64) -> rustix::io::Result<u32> {
     Err(Errno::DQUOT)
 }
 
+/// Whether the snapshot `own` has a limit.
+pub(super) fn is_limited(own: &Path) -> bool {
+    project_of(own).is_some()
+}
+
+/// Takes an empty directory of a snapshot out of its project: files that belong to no project get no
+/// names in one.
+pub(super) fn exempt(directory: BorrowedFd<'_>) -> Result<()> {
+    match linux::project(directory) {
+        Ok(project) if OURS.contains(&project) => linux::leave_project(directory)
+            .map_err(|errno| Error::io("exempt a directory from its limit", errno.into())),
+        _ => Ok(()),
+    }
+}
+
+/// The directory `own`, and the project of ours that it belongs to.
+fn project_of(own: &Path) -> Option<(OwnedFd, u32)> {
+    let directory = open(own).ok()?;
+    let project = linux::project(directory.as_fd()).ok()?;
+    OURS.contains(&project).then_some((directory, project))
+}
+
 /// Lifts the limit of the snapshot `own`, which is about to be deleted, if it has one.
 pub(super) fn lift(own: &Path) {
-    let Ok(directory) = open(own) else { return };
-    let Ok(project) = linux::project(directory.as_fd()) else { return };
-    if project >= FIRST
+    if let Some((directory, project)) = project_of(own)
         && let Err(errno) = linux::set_limit(directory.as_fd(), project, 0)
     {
         // The number isn't used again as long as it has a limit.

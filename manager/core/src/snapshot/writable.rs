@@ -132,6 +132,10 @@ impl WritableLayers {
         Ok(Usage { bytes })
     }
 
+    pub(super) fn is_limited(&self, key: &str) -> Result<bool> {
+        Ok(quota::is_limited(&self.directories.path(self.record(key)?.directory)))
+    }
+
     /// The directories that records name.
     pub(super) fn named(&self) -> Vec<u64> {
         self.lock().values().map(|writable| writable.record.directory).collect()

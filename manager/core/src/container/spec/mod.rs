@@ -58,6 +58,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) ipc_of: Option<u32>,
     /// The /dev/shm that it shares, if it shares one.
     pub(crate) shared_memory: Option<&'a Path>,
+    /// Whether what it writes has a limit.
+    pub(crate) limited: bool,
     /// Files of ours, by their path inside.
     pub(crate) files: &'a [(&'static str, &'a Path)],
     /// The init that runs before its program, if one does.
@@ -132,7 +134,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
                 block_io: limits::block_io(&settings.resources),
             },
             sysctl: sysctls(container),
-            seccomp: filter(settings.privileged, &security, &capabilities, host)?,
+            seccomp: filter(inputs, &security, &capabilities)?,
             masked_paths: settings.masked_paths.clone().unwrap_or_default(),
             readonly_paths: settings.readonly_paths.clone().unwrap_or_default(),
             rootfs_propagation: mounts::root_propagation(&container.mounts),
@@ -215,11 +217,12 @@ fn capabilities_of(container: &Container, host: &HostFacts) -> Result<Vec<&'stat
 
 /// The system call filter that `security` asks for.
 fn filter(
-    privileged: bool,
+    inputs: &Inputs<'_>,
     security: &SecurityOptions,
     names: &[&'static str],
-    host: &HostFacts,
 ) -> Result<Option<Seccomp>> {
+    let Inputs { container, host, .. } = inputs;
+    let privileged = container.host.privileged;
     let profile = match &security.seccomp {
         SeccompChoice::Unconfined => return Ok(None),
         SeccompChoice::Default if privileged || !host.seccomp => return Ok(None),
@@ -231,11 +234,17 @@ fn filter(
             "seccomp is not enabled in your kernel, cannot run a custom seccomp profile",
         ));
     }
-    Ok(profile.resolve(&seccomp::Conditions {
+    let mut filter = profile.resolve(&seccomp::Conditions {
         capabilities: names,
         processor: seccomp::PROCESSOR,
         kernel: host.kernel,
-    }))
+    });
+    if let Some(filter) = &mut filter
+        && inputs.limited
+    {
+        seccomp::keep_projects(filter);
+    }
+    Ok(filter)
 }
 
 fn sysctls(container: &Container) -> BTreeMap<String, String> {

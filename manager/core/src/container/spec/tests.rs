@@ -18,6 +18,7 @@ fn spec_of(container: &Container) -> Spec {
         pid_of: None,
         ipc_of: None,
         shared_memory: None,
+        limited: false,
         files: &[("/etc/hosts", Path::new("/data/hosts"))],
         init: None,
     })

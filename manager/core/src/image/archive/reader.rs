@@ -120,11 +120,16 @@ impl<R: BufRead> Archive<R> {
             _ if at == 0 => return Err(Error::invalid("this is not a tar archive")),
             _ => return Err(cut_off()),
         }
-        if block.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+        if !is_empty(&block) {
+            verify(&block, at)?;
+            return Ok(Some(block));
         }
-        verify(&block, at)?;
-        Ok(Some(block))
+        match self.fill(&mut block)? {
+            BLOCK if !is_empty(&block) => Err(Error::invalid(format!(
+                "invalid tar header at byte {at}: an empty block between members"
+            ))),
+            _ => Ok(None),
+        }
     }
 
     fn fill(&mut self, block: &mut Block) -> Result<usize> {
@@ -214,8 +219,9 @@ impl<R: BufRead> Archive<R> {
                 }
             }
             other => {
-                // A hard link may carry its data once more; nothing else has any.
-                self.set_data(fields.size);
+                // They have no data, whatever size they state: whoever skipped some would see other
+                // members in the archive than docker does.
+                self.set_data(0);
                 special(other, &mut fields)?
             }
         };
@@ -249,6 +255,10 @@ impl<R: BufRead> Archive<R> {
         let segments = map.segments.into_iter().filter(has_data).collect();
         Ok(EntryKind::File { size: map.size, segments: Some(segments) })
     }
+}
+
+fn is_empty(block: &Block) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }
 
 fn special(kind: EntryType, fields: &mut Fields) -> Result<EntryKind> {
@@ -288,6 +298,11 @@ fn cut_off() -> Error {
 
 /// What went wrong below: a failed system call is the machine's fault, all else the archive's.
 pub(crate) fn unreadable(error: io::Error) -> Error {
+    // What was said in our own words is not said again.
+    let error = match error.downcast::<Error>() {
+        Ok(ours) => return ours,
+        Err(error) => error,
+    };
     match (error.raw_os_error(), error.kind()) {
         (None, io::ErrorKind::UnexpectedEof) => cut_off().caused_by(error),
         (None, _) => Error::invalid(format!("the archive can't be read: {error}")).caused_by(error),
@@ -366,6 +381,30 @@ mod tests {
                 assert_eq!(error.kind(), crate::Kind::Invalid, "{position}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_only_a_header_has_no_data() {
+        let inner = tar_of(&[Member::file("inner", b"")]);
+        for kind in [EntryType::Directory, EntryType::Link, EntryType::Symlink, EntryType::Fifo] {
+            // If the link's data were skipped, "inner" would be hidden in it.
+            let bytes = tar_of(&[Member::new("outer", kind).stated_size(512)]);
+            let members = read_all(&[&bytes[..BLOCK], &inner].concat()).unwrap();
+            let paths: Vec<_> = members.iter().map(|(entry, _)| entry.path.as_slice()).collect();
+            assert_eq!(paths, [b"outer", b"inner"], "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn one_empty_block_is_no_end_where_more_follows() {
+        let bytes = tar_of(&[Member::directory("a")]);
+        let member = &bytes[..BLOCK];
+        let gap = [member, &[0; BLOCK], member, &[0; 2 * BLOCK]].concat();
+        let error = read_all(&gap).unwrap_err();
+        assert!(error.to_string().contains("at byte 512: an empty block"), "{error}");
+        // Some tools write just one at the end, or none; what follows two is nobody's.
+        assert_eq!(read_all(&[member, &[0; BLOCK]].concat()).unwrap().len(), 1);
+        assert_eq!(read_all(&[member, &[0; 2 * BLOCK], member].concat()).unwrap().len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::found::{Found, FoundImage};
+use super::found::{Found, FoundImage, check_count};
 use super::spool::Spool;
 use crate::error::{Error, Result};
 use crate::image::blobs::Blobs;
@@ -32,12 +32,14 @@ pub(super) fn find(spool: &Spool, manifest: &[u8], blobs: &Blobs) -> Result<Foun
     let items = items.ok_or_else(|| {
         Error::invalid("invalid manifest, manifest cannot be null (but can be [])")
     })?;
+    check_count(items.len())?;
     let mut images: Vec<FoundImage> = Vec::new();
     for item in items {
-        let image = image(spool, item, blobs)?;
-        match images.iter_mut().find(|other| other.id() == image.id()) {
-            Some(same) => same.names.extend(image.names),
-            None => images.push(image),
+        let names = names(&item)?;
+        let id = ImageId(spool.require(&item.config)?.digest);
+        match images.iter_mut().find(|other| other.id() == id) {
+            Some(same) => same.names.extend(names),
+            None => images.push(FoundImage { names, ..image(spool, item, blobs)? }),
         }
     }
     forget_strangers(&mut images);
@@ -49,19 +51,23 @@ fn image(spool: &Spool, item: Item, blobs: &Blobs) -> Result<FoundImage> {
     let layers = item.layers.unwrap_or_default();
     let layers: Result<Vec<_>> = layers.iter().map(|path| spool.require(path).cloned()).collect();
     let mut image = FoundImage::new(config, layers?, blobs)?;
-    for tag in item.repo_tags.unwrap_or_default() {
-        let name = Reference::parse(&tag)?;
-        if name.tag().is_none() {
-            return Err(Error::invalid(format!("invalid tag {tag:?}")));
-        }
-        if name.digest().is_some() {
-            return Err(Error::invalid("refusing to create a tag with a digest reference"));
-        }
-        image.names.push(name);
-    }
     let parent = item.parent.and_then(|parent| parent.parse::<Digest>().ok());
     image.parent = parent.map(ImageId);
     Ok(image)
+}
+
+fn names(item: &Item) -> Result<Vec<Reference>> {
+    let names = item.repo_tags.iter().flatten().map(|tag| {
+        let name = Reference::parse(tag)?;
+        match (name.tag(), name.digest()) {
+            (Some(_), None) => Ok(name),
+            (None, _) => Err(Error::invalid(format!("invalid tag {tag:?}"))),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid("refusing to create a tag with a digest reference"))
+            }
+        }
+    });
+    names.collect()
 }
 
 /// A parent counts that is in the archive, and whose history the image continues by one step.

@@ -13,6 +13,22 @@ use crate::image::record::{CONFIG, ImageRecord};
 use crate::image::reference::Reference;
 use crate::snapshot::MOST_LAYERS;
 
+/// More images than any honest archive has: each takes a look at a few files.
+const MOST_IMAGES: usize = 1 << 14;
+
+/// Whether an archive may list as many images.
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] if not.
+pub(super) fn check_count(images: usize) -> Result<()> {
+    if images > MOST_IMAGES {
+        return Err(Error::invalid(format!(
+            "invalid archive: it lists {images} images; {MOST_IMAGES} are allowed"
+        )));
+    }
+    Ok(())
+}
+
 /// Everything in it.
 #[derive(Default)]
 pub(super) struct Found {

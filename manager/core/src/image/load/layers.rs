@@ -4,7 +4,7 @@
 //! layer below it only ever waits for what was begun before.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io;
+use std::io::{BufRead, BufReader, Read};
 use std::num::NonZero;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,14 +15,18 @@ use super::found::FoundImage;
 use super::reported::Reported;
 use super::spool::Spooled;
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 use crate::image::Progress;
 use crate::image::archive::unreadable;
 use crate::image::catalog::Catalog;
 use crate::image::compression::Compression;
-use crate::image::digest::{ChainId, DiffId, Digest};
+use crate::image::digest::{ChainId, DiffId, Digest, Hasher};
 use crate::image::image::Layer;
-use crate::image::pipeline::decoded;
 use crate::snapshot::{Expected, Lower, NewLayer, Promise, promise};
+use crate::threads;
+
+/// Bytes of a blob that are read at once.
+const BUFFER: usize = 256 << 10;
 
 /// The layers of some images, unpacked.
 pub(super) struct Unpacked {
@@ -66,24 +70,28 @@ impl Catalog {
         &self,
         images: &[FoundImage],
         progress: &mpsc::Sender<Progress>,
+        given_up: &GivenUp,
     ) -> Result<Unpacked> {
         let jobs = self.jobs(images);
         let workers = thread::available_parallelism().map_or(1, NonZero::get).min(jobs.len());
         let queue = Mutex::new(jobs.into_iter().enumerate().collect::<VecDeque<_>>());
         let outcomes = Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some((number, job)) = pop(&queue) {
-                        let outcome = self.work(job, progress);
-                        if outcome.is_err() {
-                            // What has not begun need not.
-                            lock(&queue).clear();
-                        }
-                        lock(&outcomes).push((number, outcome));
-                    }
-                });
+        let work = || {
+            while let Some((number, job)) = pop(&queue) {
+                let outcome = self.work(job, progress, given_up);
+                if outcome.is_err() {
+                    // What has not begun need not.
+                    lock(&queue).clear();
+                }
+                lock(&outcomes).push((number, outcome));
             }
+        };
+        thread::scope(|scope| {
+            for _ in 1..workers {
+                // One that can't be had is not missed: this one does it all, if it must.
+                let _ = threads::start(scope, "layers", work);
+            }
+            work();
         });
         let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         // The first failure is the cause of those above it.
@@ -130,7 +138,12 @@ impl Catalog {
         jobs
     }
 
-    fn work(&self, job: Job, progress: &mpsc::Sender<Progress>) -> Result<Done> {
+    fn work(
+        &self,
+        job: Job,
+        progress: &mpsc::Sender<Progress>,
+        given_up: &GivenUp,
+    ) -> Result<Done> {
         let Job { blob, diff_id, chain, below, position, task } = job;
         let open = || -> Result<_> {
             let source = blob.open(&self.blobs)?;
@@ -142,14 +155,15 @@ impl Catalog {
         let (compression, digest, new) = match task {
             Task::Unpack { stack, promise } => {
                 let known = plain.then_some(blob.digest);
-                let done = self.layers.unpack(below, stack, open()?, known).map_err(in_layer)?;
+                let done = self.layers.unpack(below, stack, open()?, known, given_up);
+                let done = done.map_err(in_layer)?;
                 (done.compression, done.digest, Some((done.outcome, promise)))
             }
             Task::Verify if plain => (Compression::None, blob.digest, None),
             Task::Verify => {
-                let all = |chunks: &mut _| io::copy(chunks, &mut io::sink()).map_err(unreadable);
-                let done = decoded(open()?, None, all).map_err(in_layer)?;
-                (done.compression, done.digest, None)
+                let (compression, digest) =
+                    self.digest_of_content(open()?, given_up).map_err(in_layer)?;
+                (compression, digest, None)
             }
         };
         check(diff_id, DiffId(digest), position)?;
@@ -159,6 +173,27 @@ impl Catalog {
             NewLayer { chain, diff_id, unpacked }
         });
         Ok(Done { blob: blob.digest, media_type, new })
+    }
+
+    /// The digest of what a blob is, uncompressed.
+    fn digest_of_content(
+        &self,
+        blob: impl Read + Send + 'static,
+        given_up: &GivenUp,
+    ) -> Result<(Compression, Digest)> {
+        let mut blob = BufReader::with_capacity(BUFFER, blob);
+        let compression = Compression::detect(blob.fill_buf().map_err(unreadable)?)?;
+        let mut content = self.layers.uncompressed(blob, compression, given_up)?;
+        let mut hasher = Hasher::default();
+        loop {
+            let piece = content.fill_buf().map_err(unreadable)?;
+            if piece.is_empty() {
+                return Ok((compression, hasher.finish()));
+            }
+            hasher.update(piece);
+            let count = piece.len();
+            content.consume(count);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use super::catalog::Catalog;
 use super::platform::Platform;
 use super::{Loaded, Progress};
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 use found::Found;
 use spool::Spool;
 
@@ -30,13 +31,14 @@ impl Catalog {
     /// Takes in the images of `archive`; of one platform, if that is asked for.
     pub(super) fn load(
         &self,
-        archive: impl Read,
+        archive: impl Read + Send + 'static,
         platform: Option<&Platform>,
         progress: &mpsc::Sender<Progress>,
+        given_up: &GivenUp,
     ) -> Result<Vec<Loaded>> {
-        let spool = Spool::read(archive, &self.blobs)?;
+        let spool = Spool::read(archive, &self.blobs, &self.layers, given_up)?;
         let found = self.find(&spool, platform)?;
-        let loaded = self.take(&found, progress);
+        let loaded = self.take(&found, progress, given_up);
         // What a failure leaves, or another image had already, nobody holds now.
         self.collect();
         let loaded = loaded?;

@@ -1,9 +1,11 @@
 //! OCI's form of an archive: `index.json` leads to manifests and lists of them, these to blobs.
 
+use std::collections::HashSet;
+
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use serde::de::DeserializeOwned;
 
-use super::found::{Described, Found, FoundImage, FoundList, FoundVariant};
+use super::found::{Described, Found, FoundImage, FoundList, FoundVariant, check_count};
 use super::spool::{Spool, Spooled};
 use crate::error::{Error, Result};
 use crate::image::blobs::Blobs;
@@ -16,6 +18,8 @@ use crate::image::reference::Reference;
 const NAME: &str = "io.containerd.image.name";
 /// A tag or a whole name, as the specification leaves open.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Bytes of lists, manifests and configurations that are read of one archive.
+const MOST_READ: u64 = 512 << 20;
 /// A list in a list in a list is as deep as anyone goes.
 const DEEPEST: usize = 4;
 
@@ -32,8 +36,10 @@ const CONFIGS: [&str; 2] =
 
 /// The images and lists that `index.json` leads to.
 pub(super) fn find(spool: &Spool, blobs: &Blobs, index: &[u8]) -> Result<Found> {
-    let mut layout = Layout { spool, blobs, found: Found::default() };
+    let found = Found::default();
+    let mut layout = Layout { spool, blobs, found, listed: 0, read: 0 };
     let index: ImageIndex = decode("index.json", index)?;
+    layout.count(&index)?;
     for entry in index.manifests().iter().filter(|entry| is_image(entry)) {
         layout.add(entry)?;
     }
@@ -44,6 +50,10 @@ struct Layout<'a> {
     spool: &'a Spool,
     blobs: &'a Blobs,
     found: Found,
+    /// Entries of all lists so far.
+    listed: usize,
+    /// Bytes of lists, manifests and configurations that were read so far.
+    read: u64,
 }
 
 /// What a list leads to.
@@ -51,6 +61,8 @@ struct Layout<'a> {
 struct Gathered {
     variants: Vec<FoundVariant>,
     others: Vec<Described>,
+    /// The lists themselves.
+    lists: HashSet<Digest>,
     /// Attestations, each of the manifest that it says something about.
     attestations: Vec<(Digest, Vec<Described>)>,
 }
@@ -86,7 +98,7 @@ impl Layout<'_> {
         }
         let mut gathered = Gathered::default();
         self.gather(&list.blob, &mut gathered, 1)?;
-        let Gathered { variants, mut others, attestations } = gathered;
+        let Gathered { variants, mut others, attestations, .. } = gathered;
         if variants.is_empty() {
             return Err(Error::invalid(format!(
                 "invalid archive: none of the images of the list {} is in it",
@@ -106,8 +118,13 @@ impl Layout<'_> {
         if depth > DEEPEST {
             return Err(Error::invalid("invalid archive: its indexes are nested too deep"));
         }
+        // What is in a list once is in it, however often it leads there.
+        if !gathered.lists.insert(list.digest) {
+            return Ok(());
+        }
         let shown = list.digest.to_string();
-        let list: ImageIndex = decode(&shown, &list.small(self.blobs)?)?;
+        let list: ImageIndex = decode(&shown, &self.content(list)?)?;
+        self.count(&list)?;
         for entry in list.manifests() {
             let Some(blob) = self.present(entry)? else { continue };
             let described = Described { blob, media_type: entry.media_type().to_string() };
@@ -118,7 +135,8 @@ impl Layout<'_> {
             } else if !MANIFESTS.contains(&media_type) {
                 // Something that is neither an image nor leads to one.
             } else if let Some(about) = attested(entry) {
-                if let Some(parts) = self.parts(&self.manifest(entry)?)? {
+                let manifest = self.manifest(entry)?;
+                if let Some(parts) = self.parts(&manifest)? {
                     let all = std::iter::once(described).chain(parts).collect();
                     gathered.attestations.push((about, all));
                 }
@@ -135,6 +153,11 @@ impl Layout<'_> {
         Ok(())
     }
 
+    fn count(&mut self, list: &ImageIndex) -> Result<()> {
+        self.listed = self.listed.saturating_add(list.manifests().len());
+        check_count(self.listed)
+    }
+
     /// Adds an image, all of which is there.
     fn add_image(&mut self, entry: &Descriptor, manifest: &ImageManifest) -> Result<ImageId> {
         let config_type = manifest.config().media_type().to_string();
@@ -142,6 +165,7 @@ impl Layout<'_> {
             return Err(Error::unsupported(format!("an image with a {config_type}")));
         }
         let config = self.blob(manifest.config())?;
+        self.allow(config.size)?;
         let layers: Result<Vec<_>> =
             manifest.layers().iter().map(|layer| self.blob(layer)).collect();
         let mut image = FoundImage::new(config, layers?, self.blobs)?;
@@ -164,8 +188,25 @@ impl Layout<'_> {
         Ok(image.map_or_else(Platform::host, |image| image.parsed.platform()))
     }
 
-    fn manifest(&self, entry: &Descriptor) -> Result<ImageManifest> {
-        decode(entry.digest().as_ref(), &self.blob(entry)?.small(self.blobs)?)
+    fn manifest(&mut self, entry: &Descriptor) -> Result<ImageManifest> {
+        let blob = self.blob(entry)?;
+        decode(entry.digest().as_ref(), &self.content(&blob)?)
+    }
+
+    fn content(&mut self, blob: &Spooled) -> Result<Vec<u8>> {
+        self.allow(blob.size)?;
+        blob.small(self.blobs)
+    }
+
+    /// The same may be listed again and again, and is read each time.
+    fn allow(&mut self, bytes: u64) -> Result<()> {
+        self.read = self.read.saturating_add(bytes);
+        if self.read > MOST_READ {
+            return Err(Error::invalid(
+                "invalid archive: its manifests are too many and too large",
+            ));
+        }
+        Ok(())
     }
 
     /// Configuration and layers of a manifest; none if one of them isn't there.

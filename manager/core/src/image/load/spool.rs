@@ -7,9 +7,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 use crate::image::archive::{Archive, EntryKind, path, unreadable};
 use crate::image::blobs::{Blobs, Ingested};
 use crate::image::compression::Compression;
+use crate::snapshot::Layers;
 
 /// More members than any honest archive of images has.
 const MOST_MEMBERS: usize = 1 << 16;
@@ -42,14 +44,19 @@ impl Spool {
     ///
     /// # Errors
     /// [`crate::Kind::Invalid`] for what is no archive.
-    pub(super) fn read(archive: impl Read, blobs: &Blobs) -> Result<Self> {
+    pub(super) fn read(
+        archive: impl Read + Send + 'static,
+        blobs: &Blobs,
+        layers: &Layers,
+        given_up: &GivenUp,
+    ) -> Result<Self> {
         let mut source = BufReader::with_capacity(BUFFER, archive);
         let start = source.fill_buf().map_err(unreadable)?;
         if start.is_empty() {
             return Err(Error::invalid("invalid archive: it is empty"));
         }
-        let decoder = Compression::detect(start)?.decoder(source)?;
-        let mut archive = Archive::new(BufReader::with_capacity(BUFFER, decoder));
+        let compression = Compression::detect(start)?;
+        let mut archive = Archive::new(layers.uncompressed(source, compression, given_up)?);
         let mut members: HashMap<Vec<u8>, Member> = HashMap::new();
         while let Some(entry) = archive.next()? {
             if entry.path.len() > LONGEST_PATH {

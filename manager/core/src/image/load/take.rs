@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::found::{Described, Found, FoundList};
 use crate::error::Result;
+use crate::given_up::GivenUp;
 use crate::image::catalog::{Catalog, New, NewImage, NewList};
 use crate::image::config::ImageConfig;
 use crate::image::digest::{ChainId, ImageId};
@@ -19,11 +20,12 @@ impl Catalog {
         &self,
         found: &Found,
         progress: &mpsc::Sender<Progress>,
+        given_up: &GivenUp,
     ) -> Result<Vec<Loaded>> {
         let _blobs = self.blobs.hold(found.blobs().map(|blob| blob.digest));
         let chains = found.images.iter().flat_map(|image| chain_ids(&image.parsed));
         let _layers = self.layers.hold(chains);
-        let unpacked = self.unpack_layers(&found.images, progress)?;
+        let unpacked = self.unpack_layers(&found.images, progress, given_up)?;
         let mut images = Vec::new();
         for image in &found.images {
             let layers = unpacked.layers(image, self)?;

@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use crate::given_up::GivenUp;
 
 /// How often a reader that waits looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);
@@ -43,12 +44,12 @@ pub(super) struct Reader {
     of: Arc<Growing>,
     file: Option<Arc<File>>,
     position: u64,
-    given_up: Arc<AtomicBool>,
+    given_up: GivenUp,
 }
 
 impl Growing {
-    /// A reader that stops when `given_up` is set.
-    pub(super) fn reader(self: &Arc<Self>, given_up: Arc<AtomicBool>) -> Reader {
+    /// A reader that stops when it is `given_up`.
+    pub(super) fn reader(self: &Arc<Self>, given_up: GivenUp) -> Reader {
         Reader { of: Arc::clone(self), file: None, position: 0, given_up }
     }
 
@@ -97,7 +98,7 @@ impl Reader {
     fn available(&mut self) -> io::Result<u64> {
         let mut state = self.of.lock();
         loop {
-            if self.given_up.load(Ordering::Relaxed) {
+            if self.given_up.is_true() {
                 return Err(io::Error::other("it was given up"));
             }
             let strode = state.length / STRIDE > self.position / STRIDE;
@@ -133,6 +134,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::given_up::GiveUp;
 
     fn file() -> (Arc<File>, File) {
         let file = tempfile::tempfile().unwrap();
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn a_reader_follows_the_writer_to_the_end() {
         let growing = Arc::new(Growing::default());
-        let mut reader = growing.reader(Arc::default());
+        let mut reader = growing.reader(GivenUp::default());
         let reading = thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).map(|_| all)
@@ -160,12 +162,12 @@ mod tests {
     #[test]
     fn a_writer_that_stops_or_a_reader_that_is_given_up_is_an_error() {
         let growing = Arc::new(Growing::default());
-        let given_up = Arc::new(AtomicBool::new(false));
-        let mut reader = growing.reader(Arc::clone(&given_up));
+        let give_up = GiveUp::default();
+        let mut reader = growing.reader(give_up.watched());
         let reading = thread::spawn(move || reader.read(&mut [0]));
-        given_up.store(true, Ordering::Relaxed);
+        drop(give_up);
         assert!(reading.join().unwrap().is_err());
-        let mut reader = growing.reader(Arc::default());
+        let mut reader = growing.reader(GivenUp::default());
         drop(Writer::new(growing));
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -1,7 +1,6 @@
 //! One layer, unpacked while its blob comes.
 
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -10,6 +9,7 @@ use super::download::Download;
 use super::flights::Flight;
 use super::{Transfers, Work};
 use crate::error::{Error, Result};
+use crate::given_up::GiveUp;
 use crate::image::digest::{ChainId, DiffId};
 use crate::snapshot::{Expected, Layers, Lower, NewLayer, promise};
 
@@ -85,14 +85,16 @@ struct Job {
 impl Job {
     async fn run(self, tell: watch::Sender<u64>) -> Result<Unpacked> {
         let Place { chain, diff_id, below, stack } = self.place;
-        let given_up = Arc::new(AtomicBool::new(false));
-        let _give_up = GiveUp(Arc::clone(&given_up));
+        // The thread that unpacks stops when nobody waits for it.
+        let give_up = GiveUp::default();
+        let given_up = give_up.watched();
         let content = Arc::clone(&self.download.about().content);
-        let source = Counted { inner: content.reader(given_up), tell, count: 0 };
+        let source = Counted { inner: content.reader(given_up.clone()), tell, count: 0 };
         let layers = self.layers;
         let (_turn, waited_for) = (self.turn, stack.clone());
-        let unpacking =
-            tokio::task::spawn_blocking(move || layers.unpack(below, stack, source, None));
+        let unpacking = tokio::task::spawn_blocking(move || {
+            layers.unpack(below, stack, source, None, &given_up)
+        });
         let died = |error| Error::system("an unpacking's task died").caused_by(error);
         let done = match unpacking.await.map_err(died)? {
             Ok(done) => done,
@@ -124,15 +126,6 @@ impl Job {
 fn discard(download: &Flight<Download>) {
     if let Some(fetched) = download.about().fetched() {
         fetched.discard();
-    }
-}
-
-/// Lets the thread that unpacks stop when nobody waits for it.
-struct GiveUp(Arc<AtomicBool>);
-
-impl Drop for GiveUp {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -11,7 +12,9 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::stream;
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 
 /// Bytes of the longest packet: a path has at most 4096, and JSON makes up to four of one. A longer
 /// list of names than this is refused.
@@ -40,8 +43,9 @@ impl Line {
         Ok((Self(here), there))
     }
 
-    /// Says something, with at most one descriptor.
-    pub(super) fn say(&self, word: &impl Serialize, with: Option<BorrowedFd<'_>>) -> Result<()> {
+    /// Says something, with at most one descriptor. It does not wait: the other has heard all that
+    /// was said before, or it does not listen at all. False: it has left.
+    pub(super) fn say(&self, word: &impl Serialize, with: Option<BorrowedFd<'_>>) -> Result<bool> {
         let packet = serde_json::to_vec(word).map_err(|error| {
             Error::system(format!("encode a word for another process: {error}"))
         })?;
@@ -55,9 +59,24 @@ impl Line {
             control.push(SendAncillaryMessage::ScmRights(descriptors));
         }
         let parts = [IoSlice::new(&packet)];
-        rustix::net::sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL)
-            .map(drop)
-            .map_err(|errno| Error::io("tell another process", errno.into()))
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        match rustix::net::sendmsg(&self.0, &parts, &mut control, flags) {
+            Ok(_) => Ok(true),
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(false),
+            Err(errno) => Err(Error::io("tell another process", errno.into())),
+        }
+    }
+
+    /// As [`Self::hear`], for as long as it is not `given_up`.
+    ///
+    /// # Errors
+    /// [`crate::Kind::System`] once it is.
+    pub(super) fn hear_unless<T: DeserializeOwned>(
+        &self,
+        given_up: &GivenUp,
+    ) -> Result<Option<(T, Option<OwnedFd>)>> {
+        stream::wait_for(self.0.as_fd(), given_up)?;
+        self.hear()
     }
 
     /// Waits for what the other says; `None`: it has left.
@@ -69,14 +88,14 @@ impl Line {
             let mut parts = [IoSliceMut::new(&mut packet)];
             let flags = RecvFlags::CMSG_CLOEXEC;
             match rustix::net::recvmsg(&self.0, &mut parts, &mut control, flags) {
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 heard => break heard,
             }
         };
         let length = match heard {
             Ok(heard) => heard.bytes,
             // It has left without reading what it was told.
-            Err(rustix::io::Errno::CONNRESET) => 0,
+            Err(Errno::CONNRESET) => 0,
             Err(errno) => return Err(Error::io("hear another process", errno.into())),
         };
         if length == 0 {

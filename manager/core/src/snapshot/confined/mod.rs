@@ -1,153 +1,182 @@
-//! Layers are unpacked in a process of their own, which has next to no rights.
+//! Layers are uncompressed and unpacked in processes of their own, which have next to no rights.
 //!
 //! A layer is untrusted input, and uncompressing it, reading its archive and making what it says is
-//! a lot of code. So `tared` runs itself once more for each layer, as `tared-unpack`. That process
-//! gets the compressed stream on a pipe, and on a socket the words of [`words`]. Before it reads the
-//! first byte, it fences itself in ([`fence`]): its root is the new snapshot's directory, it keeps a
-//! few capabilities, and it can make the system calls that unpacking needs, which are none of the
-//! network's and no `execve`. It sees nothing of other snapshots: what a layer needs of those below
-//! it, `tared` looks up and tells ([`service`]). What needs more rights than it has, an attribute of
-//! overlay's and device nodes, `tared` does for it, in directories that it holds open.
+//! a lot of code. So `tared` runs itself twice more for each layer:
 //!
-//! It ends with its layer; if `tared` dies, its pipe ends, and it with it.
+//!     compressed ─pipe─> tared-uncompress ─pipe─> tared ─pipe─> tared-unpack ─> snapshots/N/fs
+//!                                               (hashes)            ^
+//!                                                 tared <──socket───┘
+//!
+//! `tared-uncompress` has two pipes and can do nothing but read the one and write the other
+//! ([`inflate`]). What comes out, `tared` passes on and hashes ([`stream`]): what a layer's digest is
+//! does not depend on what those two say who read it.
+//!
+//! `tared-unpack` sees one directory, its root, through a mount without devices
+//! ([`super::shielded`]); it keeps a few capabilities, and it can make the system calls that unpacking
+//! needs, which are none of the network's and no `execve` ([`fence`], [`filter`]). It sees nothing of
+//! other snapshots: what a layer needs of those below it, `tared` looks up and tells ([`service`], in
+//! the words of [`words`]). What needs more rights than it has, an attribute of overlay's and device
+//! nodes, `tared` does for it, in directories that it holds open.
+//!
+//! Both end with their layer; if `tared` dies, so do they.
 
 mod fence;
 mod filter;
+mod inflate;
 mod line;
 pub(crate) mod privileged;
+mod process;
 mod service;
+mod stream;
+#[cfg(test)]
+mod tests;
 mod words;
 mod worker;
 
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::thread;
 
-use super::directory::{self, FILES};
+use super::Limits;
 use super::driver::DriverName;
 use super::lookup::Lookup;
+use super::shielded::{Access, shielded};
 use crate::error::{Error, Result};
+use crate::given_up::GivenUp;
 use crate::image::Digest;
 use crate::image::archive::unreadable;
+use crate::image::compression::Compression;
 use crate::image::pipeline::Decoded;
+use crate::threads;
+use inflate::Inflating;
+pub(crate) use inflate::Uncompressed;
 use line::Line;
+use process::{Process, Role};
 use service::serve;
-pub use worker::run_if_unpacker;
+use stream::Passed;
 
-/// How the process is called, by which it knows what it is.
-const NAME: &str = "tared-unpack";
-/// Bytes that the pipe to the process holds.
+/// Bytes that a pipe to or from a process holds.
 const PIPE: usize = 1 << 20;
 /// Bytes that go into it at once.
 const PIECE: usize = 256 << 10;
 
-/// The program that runs as the process.
+/// The program that runs as these processes.
 #[derive(Debug, Clone)]
 pub(crate) struct Unpacker(pub(crate) PathBuf);
 
 /// What is to be unpacked where.
 pub(crate) struct Task<'a> {
     pub(crate) driver: DriverName,
-    /// The new snapshot's directory.
-    pub(crate) into: &'a Path,
+    /// The new snapshot's empty directory of files.
+    pub(crate) files: &'a OwnedFd,
     pub(crate) lowers: &'a dyn Lookup,
     /// The digest of the stream, if that is known already; it is not compressed then.
     pub(crate) known: Option<Digest>,
-    pub(crate) limits: super::Limits,
+    pub(crate) limits: Limits,
+    pub(crate) given_up: &'a GivenUp,
+}
+
+/// If this process was started to be one of those, does that, and says how to end; a program that
+/// layers are unpacked by asks for this before all else.
+pub fn run_if_unpacker() -> Option<ExitCode> {
+    let mut arguments = std::env::args();
+    let role = Role::of(&arguments.next()?)?;
+    fence::close_inherited();
+    let done = match role {
+        Role::Uncompress => inflate::run(arguments.next().as_deref()),
+        Role::Unpack => worker::run(),
+    };
+    // Whom there is to tell was told.
+    Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Unpacker {
     /// Unpacks the stream `source`; gives the bytes of the files in the layer.
     ///
     /// # Errors
-    /// As [`super::driver::Driver::unpack`]; [`crate::Kind::System`] if the process dies.
+    /// [`crate::Kind::Invalid`] for what is no layer, or a damaged one; [`crate::Kind::Exhausted`] for
+    /// a full disk; [`crate::Kind::System`] if a process dies, or if it was given up.
     pub(crate) fn unpack(&self, task: &Task<'_>, source: impl Read + Send) -> Result<Decoded<u64>> {
-        let files = task.into.join(FILES);
-        let given = directory::open(&files)?;
+        let root = shielded(task.files.as_fd(), Access::Write)?;
         let (stream, to_stream) = pipe()?;
         let (line, end) = Line::pair()?;
-        let mut process = self.start(stream, end)?;
-        let failure = Mutex::new(None);
-        let outcome = thread::scope(|scope| {
-            scope.spawn(|| {
-                if let Err(error) = feed(source, to_stream) {
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-            });
-            let outcome = serve(task, &line);
-            // Whatever it does now is of no use: if it still reads, the feeding ends with it.
+        let mut process = Process::start(&self.0, Role::Unpack, None, stream, end)?;
+        let (passed, outcome) = thread::scope(|scope| {
+            let passing = threads::start(scope, "layer", || self.pass(task, source, to_stream))?;
+            let outcome = serve(task, root, &line);
+            // Whatever it does now is of no use: if it still reads, the passing ends with it.
             process.end();
-            outcome
-        });
-        // A stream that ended early is damaged, for the process; here it is known why.
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) if outcome.is_err() => Err(unreadable(error)),
-            _ => {
-                let done = outcome?.ok_or_else(|| process.died())?;
-                is_still(&files, &given)?;
-                Ok(done)
+            Ok::<_, Error>((threads::join(passing)?, outcome))
+        })?;
+        let compression = match passed {
+            // A stream that ends early is damaged, for the process; here it is known why.
+            Err(error) => return Err(error),
+            Ok((Passed::Whole(digest), compression)) => Some((digest, compression)),
+            Ok((Passed::Refused, _)) => None,
+        };
+        let size = outcome?.ok_or_else(|| process.died())?;
+        let (digest, compression) = compression
+            .ok_or_else(|| Error::system("the process that unpacks has not read all of it"))?;
+        Ok(Decoded { outcome: size, digest, compression })
+    }
+
+    /// The content of the compressed stream `source`.
+    pub(crate) fn uncompressed(
+        &self,
+        source: impl BufRead + Send + 'static,
+        compression: Compression,
+        limits: &Limits,
+        given_up: &GivenUp,
+    ) -> Result<Uncompressed> {
+        Uncompressed::start(&self.0, source, compression, limits, given_up)
+    }
+
+    /// Passes the stream `source` on, uncompressed.
+    fn pass(
+        &self,
+        task: &Task<'_>,
+        source: impl Read + Send,
+        to: OwnedFd,
+    ) -> Result<(Passed, Compression)> {
+        let mut source = BufReader::with_capacity(PIECE, source);
+        let compression = match task.known {
+            Some(_) => Compression::None,
+            None => Compression::detect(source.fill_buf().map_err(unreadable)?)?,
+        };
+        let passed = match compression {
+            Compression::None => stream::pass(source, task.known, task.limits, to)?,
+            _ => self.pass_uncompressed(task, source, compression, &to)?,
+        };
+        Ok((passed, compression))
+    }
+
+    fn pass_uncompressed(
+        &self,
+        task: &Task<'_>,
+        source: impl BufRead + Send,
+        compression: Compression,
+        to: &OwnedFd,
+    ) -> Result<Passed> {
+        let Inflating { mut process, to_it, from_it } =
+            Inflating::start(&self.0, compression, &task.limits)?;
+        let (fed, passed) = thread::scope(|scope| {
+            let feeding = threads::start(scope, "blob", || stream::feed(source, to_it))?;
+            let passed = stream::pass_on(&from_it, to, task.limits);
+            if !matches!(passed, Ok(Passed::Whole(_))) {
+                process.end();
             }
+            Ok::<_, Error>((threads::join(feeding)?, passed))
+        })?;
+        // Whatever came of it after that, this was first.
+        fed.map_err(unreadable)?;
+        let passed = passed?;
+        if let Passed::Whole(_) = passed {
+            process.last_word().map_err(unreadable)?;
         }
+        Ok(passed)
     }
-
-    fn start(&self, stream: OwnedFd, line: OwnedFd) -> Result<Process> {
-        let child = Command::new(&self.0)
-            .arg0(NAME)
-            .env_clear()
-            .stdin(stream)
-            .stdout(line)
-            .stderr(Stdio::inherit())
-            .spawn()
-            .map_err(|error| Error::io("start the process that unpacks a layer", error))?;
-        Ok(Process { child, status: None })
-    }
-}
-
-/// The process; it is killed when this is dropped.
-struct Process {
-    child: Child,
-    status: Option<String>,
-}
-
-impl Process {
-    fn end(&mut self) {
-        let _ = self.child.kill();
-        self.status = self.child.wait().ok().map(|status| status.to_string());
-    }
-
-    fn died(&self) -> Error {
-        let status = self.status.as_deref().unwrap_or("unknown");
-        Error::system(format!("the process that unpacks the layer died: {status}"))
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.status.is_none() {
-            self.end();
-        }
-    }
-}
-
-/// Whether the directory `path` is the one that was `given` to the process, which has ended: it
-/// could have put a link in its place, which would be mounted into containers.
-fn is_still(path: &Path, given: &OwnedFd) -> Result<()> {
-    let stat = |of: &OwnedFd| {
-        let stat = rustix::fs::fstat(of);
-        stat.map_err(|errno| Error::io(format_args!("look at {}", path.display()), errno.into()))
-    };
-    let (now, then) = (stat(&directory::open(path)?)?, stat(given)?);
-    if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) {
-        return Err(Error::system(format!(
-            "another directory is in the place of {}",
-            path.display()
-        )));
-    }
-    Ok(())
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
@@ -156,43 +185,4 @@ fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     // Where so much is not allowed, less will do.
     let _ = rustix::pipe::fcntl_setpipe_size(&ends.1, PIPE);
     Ok(ends)
-}
-
-/// Writes the whole stream, as far as the process takes it.
-fn feed(mut source: impl Read, to: OwnedFd) -> io::Result<()> {
-    let mut to = std::fs::File::from(to);
-    let mut piece = vec![0; PIECE];
-    loop {
-        let count = match source.read(&mut piece) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        match to.write_all(&piece[..count]) {
-            // It says itself why it takes no more.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            written => written?,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_layer_must_be_where_it_was_to_be() {
-        let snapshot = tempfile::tempdir().unwrap();
-        let files = snapshot.path().join(FILES);
-        std::fs::create_dir(&files).unwrap();
-        let given = directory::open(&files).unwrap();
-        is_still(&files, &given).unwrap();
-        std::fs::rename(&files, snapshot.path().join("aside")).unwrap();
-        std::os::unix::fs::symlink("/", &files).unwrap();
-        is_still(&files, &given).unwrap_err();
-        std::fs::remove_file(&files).unwrap();
-        std::fs::create_dir(&files).unwrap();
-        is_still(&files, &given).unwrap_err();
-    }
 }

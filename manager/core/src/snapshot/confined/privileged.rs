@@ -32,7 +32,9 @@ pub(super) fn ask(
 ) -> Result<Option<(Answer, Option<OwnedFd>)>> {
     let Some(line) = MANAGER.get() else { return Ok(None) };
     let line = line.lock().unwrap_or_else(PoisonError::into_inner);
-    line.say(said, with)?;
+    if !line.say(said, with)? {
+        return Err(line::left());
+    }
     match line.hear()?.ok_or_else(line::left)? {
         (Answer::Failed(failure), _) => Err(failure.into()),
         answer => Ok(Some(answer)),
@@ -42,7 +44,7 @@ pub(super) fn ask(
 /// Says a last word to the manager.
 pub(super) fn tell(said: &Said) -> Result<()> {
     let line = MANAGER.get().ok_or_else(line::left)?;
-    line.lock().unwrap_or_else(PoisonError::into_inner).say(said, None)
+    line.lock().unwrap_or_else(PoisonError::into_inner).say(said, None).map(drop)
 }
 
 /// Gives a directory overlay's mark that it hides what lies below it.

@@ -4,8 +4,6 @@
 //! make of its layer anyway: overlay's mark on a directory, and device nodes, in directories that it
 //! has itself opened, below its own root.
 
-use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Task;
@@ -13,26 +11,26 @@ use super::line::Line;
 use super::privileged;
 use super::words::{Answer, Order, Said};
 use crate::error::{Error, Result};
-use crate::image::pipeline::Decoded;
 use crate::snapshot::lookup::Below;
 
-/// Tells the process what to do, and answers it until it is done. `None`: it died.
-pub(super) fn serve(task: &Task<'_>, line: &Line) -> Result<Option<Decoded<u64>>> {
-    let Task { driver, known, limits, .. } = *task;
-    let order = Order { driver, has_lowers: !task.lowers.is_empty(), known, limits };
-    let into = File::open(task.into)
-        .map_err(|error| Error::io(format_args!("open {}", task.into.display()), error))?;
-    line.say(&order, Some(into.as_fd()))?;
-    while let Some((said, with)) = line.hear::<Said>()? {
+/// Tells the process what to do in `root`, and answers it until it is done: gives the bytes of the
+/// files in the layer. `None`: it died.
+pub(super) fn serve(task: &Task<'_>, root: OwnedFd, line: &Line) -> Result<Option<u64>> {
+    let Task { driver, limits, .. } = *task;
+    let order = Order { driver, has_lowers: !task.lowers.is_empty(), limits };
+    if !line.say(&order, Some(root.as_fd()))? {
+        return Ok(None);
+    }
+    while let Some((said, with)) = line.hear_unless::<Said>(task.given_up)? {
         let answered = match said {
-            Said::Done { size, digest, compression } => {
-                return Ok(Some(Decoded { outcome: size, digest, compression }));
-            }
+            Said::Done { size } => return Ok(Some(size)),
             Said::Failed(failure) => return Err(failure.into()),
             said => answer(task, said, with),
         };
         let (answer, with) = answered.unwrap_or_else(|error| (Answer::Failed(error.into()), None));
-        line.say(&answer, with.as_ref().map(AsFd::as_fd))?;
+        if !line.say(&answer, with.as_ref().map(AsFd::as_fd))? {
+            break;
+        }
     }
     Ok(None)
 }
@@ -43,9 +41,7 @@ fn answer(task: &Task<'_>, said: Said, with: Option<OwnedFd>) -> Result<(Answer,
         Said::Find(path) => match task.lowers.find(&path)? {
             Below::Directory(likeness) => Answer::Directory(likeness),
             Below::Symlink(target) => Answer::Symlink(target),
-            Below::File(likeness, file) => {
-                return Ok((Answer::File(likeness), Some(content_of(file)?)));
-            }
+            Below::File(likeness, file) => return Ok((Answer::File(likeness), Some(file))),
             Below::Nothing => Answer::Nothing,
         },
         Said::Names => Answer::Names(task.lowers.names()?.into_iter().collect()),
@@ -62,18 +58,4 @@ fn answer(task: &Task<'_>, said: Said, with: Option<OwnedFd>) -> Result<(Answer,
         }
     };
     Ok((answer, None))
-}
-
-/// The content of a file of another layer. Not the file itself: who can open it is its owner, and
-/// could change its mode.
-fn content_of(file: OwnedFd) -> Result<OwnedFd> {
-    let (content, to) = super::pipe()?;
-    std::thread::Builder::new()
-        .name("lower file".to_owned())
-        .spawn(move || {
-            // Whoever reads too little of it has given it up.
-            let _ = io::copy(&mut File::from(file), &mut File::from(to));
-        })
-        .map_err(|error| Error::io("start a thread", error))?;
-    Ok(content)
 }

@@ -4,19 +4,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
-use crate::image::Digest;
-use crate::image::compression::Compression;
 use crate::snapshot::Limits;
 use crate::snapshot::driver::DriverName;
 use crate::snapshot::lookup::Likeness;
 
-/// The first word: what to do. With it comes the new snapshot's directory.
+/// The first word: what to do. With it comes the new snapshot's directory of files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) driver: DriverName,
     /// Whether there are layers below.
     pub(super) has_lowers: bool,
-    pub(super) known: Option<Digest>,
     pub(super) limits: Limits,
 }
 
@@ -31,8 +28,8 @@ pub(super) enum Said {
     Opaque,
     /// Make a device in the directory that comes with this.
     Device { name: Vec<u8>, block: bool, major: u32, minor: u32 },
-    /// The layer is unpacked.
-    Done { size: u64, digest: Digest, compression: Compression },
+    /// The layer is unpacked, and its files have that many bytes.
+    Done { size: u64 },
     /// It failed.
     Failed(Failure),
 }
@@ -44,7 +41,7 @@ pub(super) enum Answer {
     Directory(Likeness),
     /// There is a symbolic link.
     Symlink(Vec<u8>),
-    /// There is a file; its content comes out of the pipe that comes with this.
+    /// There is a file, which comes with this; it can only be read.
     File(Likeness),
     /// There is nothing of use.
     Nothing,

@@ -2,35 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::process::ExitCode;
+
+use rustix::thread::CapabilitySet;
 
 use super::line::{self, Line};
 use super::words::{Answer, Order, Said};
-use super::{NAME, fence, privileged};
+use super::{PIECE, fence, privileged};
 use crate::error::{Error, Result};
-use crate::image::pipeline::decoded;
-use crate::snapshot::driver;
+use crate::snapshot::directory;
+use crate::snapshot::driver::{self, DriverName};
 use crate::snapshot::lookup::{Below, Lookup};
 
-/// If this process was started to unpack a layer, does that, and says how to end; a program that
-/// layers are unpacked by asks for this before all else. Standard input is the compressed stream,
-/// standard output the line to whoever started it.
-pub fn run_if_unpacker() -> Option<ExitCode> {
-    if std::env::args_os().next()? != NAME {
-        return None;
-    }
-    Some(match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        // There is nobody to tell.
-        Err(_) => ExitCode::FAILURE,
-    })
-}
-
-fn run() -> Result<()> {
-    close_inherited();
+/// Does the work of the process. Standard input is the layer's archive, standard output the line to
+/// whoever started it.
+pub(super) fn run() -> Result<()> {
     let end = |error| Error::io("take the line to the manager", error);
     let line = Line::new(io::stdout().as_fd().try_clone_to_owned().map_err(end)?);
     let (order, root) = line.hear::<Order>()?.ok_or_else(line::left)?;
@@ -44,26 +31,20 @@ fn run() -> Result<()> {
 }
 
 fn unpack(order: Order, root: OwnedFd) -> Result<Said> {
-    let Order { driver, has_lowers, known, limits } = order;
+    let Order { driver, has_lowers, limits } = order;
     let source = io::stdin().as_fd().try_clone_to_owned();
     let source = File::from(source.map_err(|error| Error::io("take the stream", error))?);
-    fence::close(root, &limits)?;
-    let lowers = Asked { has_lowers };
-    let done = decoded(source, known, |chunks| {
-        driver::unpack(driver, &mut limits.watch(chunks), Path::new("/"), &lowers, &limits)
-    })?;
-    Ok(Said::Done { size: done.outcome, digest: done.digest, compression: done.compression })
-}
-
-/// Closes all but the three streams: whoever started the manager may have left it something open.
-fn close_inherited() {
-    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let open: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
-        // This program has opened none yet but the list itself, which is closed already.
-        let _ = nix::unistd::close(descriptor);
-    }
+    let mut archive = BufReader::with_capacity(PIECE, source);
+    let capabilities = match driver {
+        DriverName::Overlay | DriverName::Copying => fence::FOR_FILES,
+        // One file of its own is all that it makes.
+        DriverName::Erofs => CapabilitySet::empty(),
+    };
+    fence::close(root.as_fd(), capabilities, &limits)?;
+    // What came is a handle that opens nothing.
+    let files = directory::open_handle(root.as_fd())?;
+    let size = driver::unpack(driver, &mut archive, files, &Asked { has_lowers }, &limits)?;
+    Ok(Said::Done { size })
 }
 
 /// The layers below, as the manager tells of them.

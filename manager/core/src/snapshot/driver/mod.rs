@@ -19,6 +19,7 @@ use super::stack::SnapshotId;
 use super::{GraphDirs, Mount};
 use crate::error::{Error, Result};
 
+pub(super) use lay::copy_data;
 pub(super) use unpacking::unpack;
 
 /// The drivers, under docker's names.

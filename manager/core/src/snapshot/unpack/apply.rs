@@ -21,6 +21,11 @@ impl Tree<'_> {
         entry: Entry,
         archive: &mut Archive<R>,
     ) -> Result<u64> {
+        if whiteout::leads_through_mark(&entry.path) {
+            return Err(Error::invalid(
+                "its path leads through the mark of something that is gone",
+            ));
+        }
         let Some(place) = self.place(&entry.path, Missing::Make)? else {
             return self.apply_root(&entry).map(|()| 0);
         };

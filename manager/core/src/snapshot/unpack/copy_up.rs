@@ -1,8 +1,6 @@
 //! A file of a lower layer that this one links to must be in this one too.
 
-use std::fs::File;
-use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Gid, Mode, Uid};
 
@@ -10,6 +8,7 @@ use super::metadata::{self, failed};
 use super::tree::{Place, Tree};
 use super::walk::Missing;
 use crate::error::{Error, Result};
+use crate::snapshot::driver::copy_data;
 use crate::snapshot::lookup::Below;
 
 impl Tree<'_> {
@@ -26,9 +25,10 @@ impl Tree<'_> {
         let Below::File(likeness, content) = self.lowers.find(&path)? else {
             return Ok(None);
         };
-        let mut copy = File::from(self.create(&place, Mode::RUSR | Mode::WUSR)?);
-        io::copy(&mut File::from(content), &mut copy)
-            .map_err(|error| Error::io("copy the file that it links to", error))?;
+        let size = self.allow_copy(content.as_fd())?;
+        let copy = self.create(&place, Mode::RUSR | Mode::WUSR)?;
+        copy_data(content.as_fd(), copy.as_fd(), size)
+            .map_err(|error| error.while_doing("copy the file that it links to"))?;
         let (owner, group) = (Uid::from_raw(likeness.uid), Gid::from_raw(likeness.gid));
         rustix::fs::fchown(&copy, Some(owner), Some(group))
             .map_err(|errno| failed("set the owner", errno))?;
@@ -40,5 +40,21 @@ impl Tree<'_> {
         self.remember(&path)?;
         self.copied.insert(path);
         Ok(Some(place))
+    }
+
+    /// The size of a file that is to be copied. It counts as if the layer had it in its archive.
+    fn allow_copy(&mut self, content: BorrowedFd<'_>) -> Result<u64> {
+        let stat = rustix::fs::fstat(content)
+            .map_err(|errno| failed("look at the file that it links to", errno))?;
+        let size = stat.st_size.cast_unsigned();
+        self.copied_bytes = self.copied_bytes.saturating_add(size);
+        if self.copied_bytes > self.most_copied {
+            return Err(Error::invalid(format!(
+                "with the files of other layers that it links to, the layer has more than the {} \
+                 bytes that are allowed",
+                self.most_copied
+            )));
+        }
+        Ok(size)
     }
 }

@@ -41,7 +41,7 @@ pub(crate) fn unpack(
     limits: &Limits,
 ) -> Result<u64> {
     let mut archive = Archive::new(archive);
-    let mut tree = Tree::new(root, lowers, marks);
+    let mut tree = Tree::new(root, lowers, marks, limits);
     let (mut size, mut count) = (0_u64, 0);
     while let Some(entry) = archive.next()? {
         count += 1;
@@ -53,6 +53,7 @@ pub(crate) fn unpack(
         size = size.saturating_add(bytes);
     }
     archive.drain()?;
+    size = size.saturating_add(tree.copied_bytes);
     tree.finish()?;
     Ok(size)
 }

@@ -28,13 +28,16 @@ impl Stage {
 
     /// Unpacks a layer upon those before.
     fn unpack_bytes(&mut self, tar: &[u8]) -> Result<u64> {
+        self.unpack_within(tar, &Limits::default())
+    }
+
+    fn unpack_within(&mut self, tar: &[u8], limits: &Limits) -> Result<u64> {
         let path = self.directory.path().join(self.layers.len().to_string());
         fs::create_dir(&path).unwrap();
         let open = |path: &PathBuf| OwnedFd::from(fs::File::open(path).unwrap());
         let layer = |path| Layer { root: open(path), marks: Marks::Overlay };
         let lowers = Lowers::open(self.layers.iter().rev().map(layer).collect());
-        let outcome =
-            unpack(&mut &tar[..], open(&path), &lowers, Marks::Overlay, &Limits::default());
+        let outcome = unpack(&mut &tar[..], open(&path), &lowers, Marks::Overlay, limits);
         self.layers.push(path);
         self.check_canary();
         outcome
@@ -413,4 +416,35 @@ fn what_is_in_a_root_with_a_group_bit_keeps_its_own_group() {
     }
     let root = stage.top().metadata().unwrap();
     assert_eq!((root.gid(), root.mode() & 0o7777), (5, 0o2755));
+}
+
+#[test]
+fn files_that_are_linked_to_count_and_keep_their_holes() {
+    let mut stage = Stage::new();
+    let files = [Member::file("one", &[7; 60_000]), Member::file("two", &[7; 60_000])];
+    stage.unpack(&files).unwrap();
+    let links = tar_of(&[Member::hard_link("a", "one"), Member::hard_link("b", "one")]);
+    let limits = Limits { bytes: 100_000, ..Limits::default() };
+    assert_eq!(stage.unpack_within(&links, &limits).unwrap(), 60_000);
+    let links = tar_of(&[Member::hard_link("a", "one"), Member::hard_link("b", "two")]);
+    let error = stage.unpack_within(&links, &limits).unwrap_err();
+    assert!(error.to_string().contains("more than the 100000 bytes"), "{error}");
+    let mut stage = Stage::new();
+    stage.unpack_bytes(&tar_of(&[Member::file("sparse", b"x")])).unwrap();
+    let sparse = fs::File::options().write(true).open(stage.path("sparse")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    stage.unpack(&[Member::hard_link("link", "sparse")]).unwrap();
+    let copy = stage.path("link").metadata().unwrap();
+    assert_eq!(copy.len(), 64 << 20);
+    assert!(copy.blocks() * 512 < 1 << 20);
+}
+
+#[test]
+fn a_mark_is_no_directory() {
+    let mut stage = Stage::new();
+    stage.unpack(&[Member::directory("a"), Member::file("a/b", b"")]).unwrap();
+    for path in ["a/.wh..wh..opq/b", "/./.wh.a/b"] {
+        let error = stage.unpack(&[Member::file(path, b"")]).unwrap_err();
+        assert!(error.to_string().contains("leads through the mark"), "{error}");
+    }
 }

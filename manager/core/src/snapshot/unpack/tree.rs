@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::metadata::{Late, failed};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
+use crate::snapshot::Limits;
 use crate::snapshot::confined::privileged;
 use crate::snapshot::delete;
 use crate::snapshot::lookup::{Below, Lookup};
@@ -38,6 +39,9 @@ pub(super) struct Tree<'a> {
     opaque: BTreeSet<Vec<u8>>,
     /// Files that are here only because others here are links to them.
     pub(super) copied: BTreeSet<Vec<u8>>,
+    /// Bytes of those files, and how many there may be.
+    pub(super) copied_bytes: u64,
+    pub(super) most_copied: u64,
     /// Bytes of the paths in `late`, `opaque` and `copied` so far.
     remembered: usize,
     /// Whether a new file has the very mode that it is made with: this process has no umask, and
@@ -62,7 +66,12 @@ impl Place {
 
 impl<'a> Tree<'a> {
     /// The empty tree `root` over `lowers`.
-    pub(super) fn new(root: OwnedFd, lowers: &'a dyn Lookup, marks: Marks) -> Self {
+    pub(super) fn new(
+        root: OwnedFd,
+        lowers: &'a dyn Lookup,
+        marks: Marks,
+        limits: &Limits,
+    ) -> Self {
         Self {
             root: Rc::new(root),
             lowers,
@@ -71,6 +80,8 @@ impl<'a> Tree<'a> {
             late: BTreeMap::new(),
             opaque: BTreeSet::new(),
             copied: BTreeSet::new(),
+            copied_bytes: 0,
+            most_copied: limits.bytes,
             remembered: 0,
             modes_are_exact: privileged::is_confined(),
         }

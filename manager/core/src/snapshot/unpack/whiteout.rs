@@ -37,6 +37,14 @@ pub(crate) fn mark(name: &[u8]) -> Result<Option<Mark>> {
     }
 }
 
+/// Whether a directory on the way to `path` has a name that only marks have: what is in it would be
+/// nowhere, and the directory would itself be taken for a mark.
+pub(super) fn leads_through_mark(path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    names.next_back();
+    names.any(|name| name == OPAQUE || (name.starts_with(PREFIX) && !name.starts_with(META)))
+}
+
 impl Tree<'_> {
     /// Hides what lies below the directory that `place` is in.
     pub(super) fn apply_opaque(&mut self, place: &Place) -> Result<()> {

@@ -3,6 +3,8 @@
 
 mod builtin;
 mod profile;
+mod projects;
 
 pub(crate) use builtin::builtin;
 pub(crate) use profile::{Conditions, PROCESSOR, Profile, kernel_version};
+pub(crate) use projects::keep_projects;

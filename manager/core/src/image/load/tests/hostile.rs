@@ -189,3 +189,28 @@ async fn a_tag_with_a_digest_is_refused() {
     let archive = docker(&config(&[&layer]), &[&layer], &tags);
     assert_refused(&archive, "refusing to create a tag with a digest reference").await;
 }
+
+#[tokio::test]
+async fn what_is_listed_too_often_is_refused_before_it_is_looked_at() {
+    let item = json!({ "Config": "config.json", "Layers": [] });
+    let manifest = serde_json::to_vec(&vec![item; 20_000]).unwrap();
+    assert_refused(&[Member::file("manifest.json", &manifest)], "it lists 20000 images").await;
+    // Lists of lists of lists, a hundred million in the end.
+    let mut members = Vec::new();
+    let mut content = br#"{"schemaVersion":2,"manifests":[]}"#.to_vec();
+    for _ in 0..3 {
+        let entry = json!({
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "digest": Digest::of(&content).to_string(),
+            "size": content.len(),
+        });
+        let path = format!("blobs/sha256/{}", Digest::of(&content).hex());
+        members.push(Member::file(&path, &content));
+        let list = json!({ "schemaVersion": 2, "manifests": vec![entry; 500] });
+        content = serde_json::to_vec(&list).unwrap();
+    }
+    let one: serde_json::Value = serde_json::from_slice(&content).unwrap();
+    let one = json!({ "schemaVersion": 2, "manifests": [one["manifests"][0]] });
+    members.push(Member::file("index.json", one.to_string().as_bytes()));
+    assert_refused(&members, "none of the images of the list").await;
+}

@@ -21,7 +21,7 @@ pub(super) enum Cloning {
 }
 
 /// Copies the data of `original` to the empty file `copy`.
-pub(super) fn copy(
+pub(super) fn share_or_copy(
     original: BorrowedFd<'_>,
     copy: BorrowedFd<'_>,
     size: u64,
@@ -37,6 +37,18 @@ pub(super) fn copy(
             Err(_) => *cloning = Cloning::Refused,
         }
     }
+    copy_data(original, copy, size)
+}
+
+/// Copies the `size` bytes of `original` to the empty file `copy`.
+///
+/// # Errors
+/// Also if there are fewer.
+pub(in crate::snapshot) fn copy_data(
+    original: BorrowedFd<'_>,
+    copy: BorrowedFd<'_>,
+    size: u64,
+) -> Result<()> {
     rustix::fs::ftruncate(copy, size).map_err(failed)?;
     let mut position = 0;
     while position < size {
@@ -66,7 +78,7 @@ fn piece(original: BorrowedFd<'_>, copy: BorrowedFd<'_>, begin: u64, end: u64) -
         let length = usize::try_from(end - from).unwrap_or(usize::MAX).min(1 << 30);
         match rustix::fs::copy_file_range(original, Some(&mut from), copy, Some(&mut to), length) {
             // The file is shorter than it was said to be.
-            Ok(0) => return Ok(()),
+            Ok(0) => return Err(failed(Errno::IO)),
             Ok(_) | Err(Errno::INTR) => {}
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF) => {
                 return by_hand(original, copy, from, end);
@@ -87,7 +99,7 @@ fn by_hand(
     while position < end {
         let wanted = usize::try_from(end - position).unwrap_or(BUFFER).min(BUFFER);
         let read = match rustix::io::pread(original, &mut buffer[..wanted], position) {
-            Ok(0) => return Ok(()),
+            Ok(0) => return Err(failed(Errno::IO)),
             Ok(read) => read,
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(failed(errno)),
@@ -131,7 +143,7 @@ mod tests {
         let mut refused = Cloning::Refused;
         let size = 128 << 20;
         let one = File::create_new(at("one")).unwrap();
-        copy(original.as_fd(), one.as_fd(), size, &mut refused).unwrap();
+        share_or_copy(original.as_fd(), one.as_fd(), size, &mut refused).unwrap();
         let two = File::create_new(at("two")).unwrap();
         two.set_len(size).unwrap();
         by_hand(original.as_fd(), two.as_fd(), (64 << 20) - 4096, (64 << 20) + 4096).unwrap();

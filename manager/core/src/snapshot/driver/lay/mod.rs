@@ -11,6 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use file::Cloning;
+pub(in crate::snapshot) use file::copy_data;
 
 use crate::error::{Error, Result};
 use crate::image::archive::path;
@@ -155,7 +156,7 @@ impl Laying<'_> {
             rustix::fs::openat(to, name, make, Mode::RUSR | Mode::WUSR)
         })?;
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        file::copy(original.as_fd(), copy.as_fd(), size, &mut self.cloning)?;
+        file::share_or_copy(original.as_fd(), copy.as_fd(), size, &mut self.cloning)?;
         describe(original.as_fd(), copy.as_fd(), stat)
     }
 

@@ -1,12 +1,14 @@
 //! Images of more layers than the kernel can stack: the lowest of them become one directory of the
 //! container's, in which each file is a link to the layer's.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::snapshot::directory::{make, open};
 use crate::snapshot::driver::lay::{How, lay};
 use crate::snapshot::lowers::Lowers;
+use crate::snapshot::quota;
 
 /// The name of that directory, before the number of layers that stay above it.
 const BELOW: &str = "below-";
@@ -48,6 +50,7 @@ impl Stacking {
         let below = own.join(format!("{BELOW}{above}"));
         make(&below, 0o755)?;
         let target = open(&below)?;
+        quota::exempt(target.as_fd())?;
         for layer in lowers.each().skip(above).rev() {
             lay(layer?, &target, How::Link)
                 .map_err(|error| error.while_doing("put the lowest layers together"))?;

@@ -114,17 +114,24 @@ pub(super) struct Plan<'a> {
 
 impl Plan<'_> {
     fn make(&self) -> Result<Leaving> {
-        let mut leaving = if !self.options.platforms.is_empty() {
+        let platforms = self.options.platforms.as_slice();
+        let mut leaving = if platforms.is_empty() {
+            self.whole()?
+        } else if self.is_of_list() {
             self.by_platform()?
-        } else if is_id_prefix(self.image.id, self.name) {
-            self.by_id()?
         } else {
-            self.by_name()?
+            self.check_is_for(platforms)?;
+            self.whole()?
         };
         if !self.options.keep_parents {
             self.add_parents(&mut leaving.images);
         }
         Ok(leaving)
+    }
+
+    /// What goes with the image, whatever it is for.
+    fn whole(&self) -> Result<Leaving> {
+        if is_id_prefix(self.image.id, self.name) { self.by_id() } else { self.by_name() }
     }
 
     /// The image goes with all its names, unless somebody uses it. Where another image was made of it,

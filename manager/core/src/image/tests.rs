@@ -431,3 +431,27 @@ async fn an_image_that_left_is_told_to_whoever_wants_to_use_it() {
     let error = images.confirm(image.id, "web:1").await.unwrap_err();
     assert_eq!((error.kind(), error.to_string()), (Kind::NotFound, "No such image: web:1".into()));
 }
+
+#[tokio::test]
+async fn an_image_for_one_platform_goes_by_that() {
+    let root = tempfile::tempdir().unwrap();
+    let images = open(root.path());
+    let image = import(&images, &tar("a"), Some("web:1")).await;
+    let own = image.platform();
+    let other = Platform::parse("linux/s390x").unwrap();
+    let only = |platforms: &[&Platform]| RemoveImage {
+        platforms: platforms.iter().map(|platform| (*platform).clone()).collect(),
+        ..GENTLY
+    };
+    let error = images.remove("web:1", only(&[&other]), nobody()).await.unwrap_err();
+    let expected = format!(
+        "image with reference web:1 was found but its platform ({own}) does not match the \
+         specified platform (linux/s390x)"
+    );
+    assert_eq!((error.kind(), error.to_string()), (Kind::NotFound, expected));
+    let error = images.remove("web:1", only(&[&own, &other]), nobody()).await.unwrap_err();
+    assert_eq!(error.to_string(), "multiple platforms are not supported");
+    let removed = images.remove("web:1", only(&[&own]), nobody()).await.unwrap();
+    assert_eq!(removed[0], Removed::Untagged("web:1".to_owned()));
+    assert_empty(&images, root.path());
+}

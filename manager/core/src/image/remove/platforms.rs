@@ -10,6 +10,19 @@ use crate::image::platform::Platform;
 use crate::image::reference::Reference;
 
 impl Plan<'_> {
+    /// Whether a list for several platforms led to the image.
+    pub(super) fn is_of_list(&self) -> bool {
+        !self.image.lists.is_empty()
+    }
+
+    /// Makes sure that an image which no list led to is what was asked for.
+    pub(super) fn check_is_for(&self, platforms: &[Platform]) -> Result<()> {
+        match platforms {
+            [only] => self.index.resolve_for(self.name, only).map(drop),
+            _ => Err(Error::invalid("multiple platforms are not supported")),
+        }
+    }
+
     /// What goes with the image for the platforms that were asked for.
     pub(super) fn by_platform(&self) -> Result<Leaving> {
         if !self.options.force {

@@ -16,6 +16,9 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
             false => "the registry does not answer: timed out".to_owned(),
         };
     }
+    if let Some(text) = chain(error).find_map(tls).and_then(|error| of_tls(error, &place)) {
+        return text;
+    }
     if error.is_connect() {
         let through = if chain(error).any(|cause| cause.to_string().starts_with("tunnel error")) {
             Way::Proxy
@@ -34,6 +37,19 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
         }
     }
     if text.is_empty() { error.to_string() } else { text }
+}
+
+/// Whether the server has ended the conversation for a reason that it will have again.
+pub(super) fn is_final(error: &reqwest::Error) -> bool {
+    chain(error).find_map(tls).is_some_and(|error| matches!(error, rustls::Error::AlertReceived(_)))
+}
+
+/// What went wrong with TLS; what an error is made of is no cause of it.
+fn tls<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        return Some(error);
+    }
+    tls(cause.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 /// Who did not let us through.
@@ -59,9 +75,6 @@ fn place(url: &Url) -> String {
 
 /// Why no connection came about; none if `cause` doesn't say it.
 fn unreached(cause: &(dyn StdError + 'static), place: &str, way: Way) -> Option<String> {
-    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return of_tls(error, place);
-    }
     if let Some(names) = cause.to_string().strip_prefix("failed to lookup address information: ") {
         let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
         let reason = match names {
@@ -74,7 +87,6 @@ fn unreached(cause: &(dyn StdError + 'static), place: &str, way: Way) -> Option<
         });
     }
     let error = cause.downcast_ref::<io::Error>()?;
-    // What such an error is made of is no cause of it.
     if let Some(inner) = error.get_ref() {
         return unreached(inner, place, way);
     }
@@ -153,6 +165,7 @@ mod tests {
     #[test]
     fn certificates_are_refused_in_dockers_words() {
         let wrapped = |error: rustls::Error| io::Error::other(error);
+        let words = |error: &(dyn StdError + 'static)| of_tls(tls(error)?, "r.test:443");
         let issuer = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         assert_eq!(
             words(&io::Error::other(wrapped(issuer))).unwrap(),

@@ -6,7 +6,7 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::cause::cause;
+use super::cause::{cause, is_final};
 use super::challenge::{Challenge, Refused, TokenError};
 use crate::error::{Error, Kind};
 use crate::image::Reference;
@@ -78,7 +78,7 @@ impl Failure {
     /// What became of a request that got no answer, or only a part of one.
     pub(super) fn broken(request: &str, error: &reqwest::Error) -> Self {
         let reason = cause(error);
-        if error.is_redirect() {
+        if error.is_redirect() || is_final(error) {
             return Self::Wrong(format!("{request}: {reason}"));
         }
         Self::Broken { text: format!("{request}: {reason}"), connected: !error.is_connect() }

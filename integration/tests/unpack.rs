@@ -1,4 +1,5 @@
 //! Layers are unpacked by a process that can do little else.
+#![allow(clippy::expect_used)]
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -102,7 +103,7 @@ fn the_processes_that_read_a_layer_are_fenced_in() {
     }
     on_host(|host| {
         let before = host.footprint();
-        let archive = tare_integration::archive::gzip(&busybox_tar());
+        let archive = tare_integration::archive::gzip(busybox_tar());
         let (mut import, process) = half_imported(host, &archive);
         // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP.
         assert_fenced_in(process, "000000008000001b");
@@ -143,7 +144,7 @@ fn what_nobody_waits_for_ends_though_it_stalls() {
     }
     on_host(|host| {
         let before = host.footprint();
-        let (import, process) = half_imported(host, &busybox_tar());
+        let (import, process) = half_imported(host, busybox_tar());
         assert_fenced_in(process, "000000008000001b");
         let stalled = Pid::from_raw(process).expect("it is one");
         kill_process(stalled, Signal::STOP).expect("stop it");
@@ -160,7 +161,7 @@ fn a_process_that_dies_takes_its_layer_with_it_and_nothing_else() {
     }
     on_host(|host| {
         let before = host.footprint();
-        let (mut import, process) = half_imported(host, &busybox_tar());
+        let (mut import, process) = half_imported(host, busybox_tar());
         kill_process(Pid::from_raw(process).expect("it is one"), Signal::KILL).expect("kill it");
         import.close_stdin();
         import.wait().code(1).stderr_has("the process that unpacks the layer died");

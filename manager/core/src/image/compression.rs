@@ -83,8 +83,8 @@ pub(crate) enum Decoder<R: BufRead> {
 
 impl<R: BufRead> Decoder<R> {
     /// Reads the content, then the source's bytes after the compressed stream's end.
-    pub(crate) fn to_the_end(self) -> impl Read + use<R> {
-        ToTheEnd(Some(self))
+    pub(crate) fn draining(self) -> impl Read + use<R> {
+        Draining(Some(self))
     }
 
     /// Reads the source's bytes after the compressed stream's end.
@@ -115,10 +115,10 @@ impl<R: BufRead> Read for Decoder<R> {
     }
 }
 
-/// See [`Decoder::to_the_end`].
-struct ToTheEnd<R: BufRead>(Option<Decoder<R>>);
+/// See [`Decoder::draining`].
+struct Draining<R: BufRead>(Option<Decoder<R>>);
 
-impl<R: BufRead> Read for ToTheEnd<R> {
+impl<R: BufRead> Read for Draining<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(decoder) = &mut self.0 else { return Ok(0) };
         let count = decoder.read(buffer)?;

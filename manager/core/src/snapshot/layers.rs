@@ -214,7 +214,7 @@ impl Layers {
             (Some(unpacker), _) => {
                 watched(Box::new(unpacker.uncompressed(source, compression, &limits, given_up)?))
             }
-            (None, _) => watched(Box::new(compression.decoder(source)?.to_the_end())),
+            (None, _) => watched(Box::new(compression.decoder(source)?.draining())),
         })
     }
 

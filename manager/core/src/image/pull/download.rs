@@ -1,5 +1,6 @@
 //! One layer's blob on its way from the registry to the disk.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::flights::Flight;
 use super::growing::{Growing, Writer};
 use super::{Transfers, Work};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::image::blobs::{Fetched, Partial};
 use crate::image::catalog::Catalog;
 use crate::registry::{Session, Sink, Wanted};
@@ -63,6 +64,7 @@ impl Transfers {
                 blob,
                 tell,
                 fetched: Arc::clone(&fetched),
+                no_room: Arc::clone(&work.no_room),
             };
             let writer = Writer::new(Arc::clone(&content));
             let session = Arc::clone(&work.session);
@@ -78,6 +80,8 @@ struct Job {
     blob: Wanted,
     tell: watch::Sender<Transfer>,
     fetched: Arc<OnceLock<Fetched>>,
+    /// The pull that began it has found the disk too small.
+    no_room: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -120,7 +124,17 @@ impl Job {
     /// Fetches what is missing of the blob; says where it began.
     async fn fill(&self, writer: Writer) -> Result<(Partial, Writer, u64)> {
         let (catalog, blob) = (Arc::clone(&self.catalog), self.blob);
-        let opening = move || catalog.blobs.partial(blob.digest, blob.size);
+        let no_room = Arc::clone(&self.no_room);
+        let opening = move || {
+            let partial = catalog.blobs.partial(blob.digest, blob.size)?;
+            // Looked at when the file is there: who sets it deletes the files that are there then.
+            if no_room.load(Ordering::SeqCst) {
+                drop(partial);
+                catalog.blobs.parts().drop_one(blob.digest)?;
+                return Err(Error::new(Kind::Exhausted, "no space left on device"));
+            }
+            Ok(partial)
+        };
         let partial = joined(tokio::task::spawn_blocking(opening).await)?;
         let began = partial.size();
         self.tell.send_replace(Transfer::Running { current: began });

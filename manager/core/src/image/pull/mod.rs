@@ -98,9 +98,14 @@ impl Images {
         self.blocking(|catalog| catalog.blobs.parts().sweep(KEPT)).await?;
         let name = request.name;
         let session = self.registries.session(&name, Access::Pull, request.credentials).await?;
-        let (session, platform, leans) =
-            (Arc::new(session), platform.as_ref(), AtomicBool::new(false));
-        let work = Work { images: self, session, platform, steps, leans };
+        let work = Work {
+            images: self,
+            session: Arc::new(session),
+            platform: platform.as_ref(),
+            steps,
+            leans: AtomicBool::new(false),
+            no_room: Arc::default(),
+        };
         let newer = if request.all_tags {
             work.all_tags(&name).await?
         } else {
@@ -122,6 +127,9 @@ struct Work<'a> {
     steps: mpsc::Sender<Step>,
     /// Set when it waits for what another pull has begun.
     leans: AtomicBool,
+    /// Set when the disk is too small for it: a download that it began and that has not opened its
+    /// file yet leaves none.
+    no_room: Arc<AtomicBool>,
 }
 
 impl Work<'_> {
@@ -244,6 +252,7 @@ impl Work<'_> {
             Err(error) => Err(error),
         };
         if id.as_ref().is_err_and(|error| error.kind() == Kind::Exhausted) {
+            self.no_room.store(true, Ordering::SeqCst);
             self.make_room(blobs);
         }
         // What another image had already, or a failure leaves, nobody holds now.

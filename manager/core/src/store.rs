@@ -226,7 +226,7 @@ fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, bool)> {
             file::put(&new, path)?;
             (file::open(path).map_err(|failure| failure.told(path))?, true)
         }
-        (Some(Err(failure)), _) => return Err(failure.told(path)),
+        (Some(Err(failure)), _) => return Err(failure.told_without_copy(path)),
         (None, saved) => {
             let is_restored = saved.is_some();
             let new = file::make(path, |database| match &saved {

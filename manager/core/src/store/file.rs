@@ -37,12 +37,23 @@ impl Failure {
                 format!("another tared is using {place}; stop it or give --data-root"),
             ),
             _ if self.is_damage() => Error::system(format!(
-                "{opening}: {self}; it is damaged, and so is its copy: put it back from a backup, \
-                 or remove the whole of its directory to begin anew"
+                "{opening}: {self}; it is damaged: start tared again, which makes it anew of its copy"
             )),
             DatabaseError::Storage(StorageError::Io(error)) => Error::io(opening, error),
             _ => Error::system(format!("{opening}: {self}")),
         }
+    }
+
+    /// It for a person, where no copy is whole.
+    pub(super) fn told_without_copy(self, path: &Path) -> Error {
+        if !self.is_damage() {
+            return self.told(path);
+        }
+        Error::system(format!(
+            "open the records {}: {self}; it is damaged, and so is its copy: put both back from a \
+             backup, or remove the whole of its directory to begin anew",
+            path.display()
+        ))
     }
 }
 

@@ -47,6 +47,15 @@ fn a_damaged_file_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
+fn nobody_is_told_to_begin_anew_whose_copy_was_not_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    std::fs::write(&path, "this is no store").unwrap();
+    let error = file::open(&path).err().unwrap().told(&path).to_string();
+    assert!(error.contains("start tared again") && !error.contains("remove"), "{error}");
+}
+
+#[test]
 fn a_full_disk_does_not_stop_small_changes_and_is_got_over() {
     use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
     let directory = tempfile::tempdir().unwrap();
@@ -127,7 +136,7 @@ fn without_a_copy_damage_is_an_error_that_says_what_to_do() {
             // Nothing is there, or it was mended by what redb has twice.
             Ok(store) => assert_eq!(store.list(&TEXTS).unwrap(), before, "flipped at {position}"),
             Err(error) => {
-                assert!(error.to_string().contains("put it back from a backup"), "{error}");
+                assert!(error.to_string().contains("put both back from a backup"), "{error}");
                 refused += 1;
             }
         }

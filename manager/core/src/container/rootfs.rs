@@ -16,6 +16,9 @@ use super::spec::user::Accounts;
 use crate::error::{Error, Result};
 use crate::snapshot::{Mount, detached};
 
+/// How often a path is looked up again that leads up while something else is renamed.
+const ATTEMPTS: u32 = 128;
+
 /// The most that is read of an account file; a hostile one could be endless.
 const LARGEST_FILE: u64 = 16 << 20;
 
@@ -133,7 +136,14 @@ impl Rootfs {
 
     fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), inside)
+        // The kernel gives up at a `..` if anything was renamed or mounted meanwhile, anywhere.
+        let mut attempts = 0..ATTEMPTS;
+        loop {
+            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), inside) {
+                Err(Errno::AGAIN) if attempts.next().is_some() => {}
+                opened => return opened,
+            }
+        }
     }
 }
 
@@ -229,5 +239,28 @@ mod tests {
         assert!(!directory.path().join("a").exists());
         std::fs::write(root.join("file"), "").unwrap();
         assert!(rootfs(&root).make_directory("/file").is_err());
+    }
+
+    #[test]
+    fn what_is_renamed_elsewhere_does_not_stand_in_the_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("root");
+        std::fs::create_dir_all(root.join("there")).unwrap();
+        symlink("../../..", root.join("up")).unwrap();
+        let rootfs = rootfs(&root);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+                std::fs::create_dir(&one).unwrap();
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::fs::rename(&one, &other).unwrap();
+                    std::fs::rename(&other, &one).unwrap();
+                }
+            });
+            let failed = (0..2000).find_map(|_| rootfs.make_directory("/up/there/a").err());
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(failed.is_none(), "{failed:?}");
+        });
     }
 }

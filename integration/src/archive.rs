@@ -163,3 +163,17 @@ pub fn architecture() -> &'static str {
         other => other,
     }
 }
+
+/// Bytes that cannot be compressed, others for each `seed`.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed << 7) ^ seed;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
-use tare_integration::archive::{DockerArchive, Tar, gzip, pack};
+use tare_integration::archive::{DockerArchive, Tar, gzip, noise, pack};
 use tare_integration::http::{self, Answer};
 use tare_integration::images::{busybox_archive, busybox_tar};
 use tare_integration::wait::until_true;
@@ -310,7 +310,7 @@ fn a_full_disk() {
         host.docker_with_input("load", &busybox_archive()).ok();
         let before = host.footprint();
 
-        let big = Tar::new().file("big", 0o644, &noise(100 << 20)).bytes();
+        let big = Tar::new().file("big", 0o644, &noise(0, 100 << 20)).bytes();
         let answer = host.docker_with_input("import - big", &big);
         answer.code(1).stderr_has("no space left on device");
         host.leaves_nothing_since(&before);
@@ -346,20 +346,6 @@ fn a_full_disk() {
         host.run("umount", &[&data]).ok();
         host.start_daemon();
     });
-}
-
-/// Bytes that cannot be compressed.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 #[test]

@@ -116,7 +116,8 @@ fn a_damaged_layer_is_unpacked_anew() {
         host.docker(&format!("pull {name}")).ok();
         is_whole(host, &name);
         let written = host.docker(&format!("run --rm {name} sha256sum /own-2")).ok().to_owned();
-        let expected = tare_integration::archive::digest(&crate::content::noise(2, 100_000));
+        let expected =
+            tare_integration::archive::digest(&tare_integration::archive::noise(2, 100_000));
         assert!(expected.ends_with(written.split_whitespace().next().unwrap()), "{written}");
         // All of it, while the daemon is away: the next start knows, and a pull is all it takes.
         let layer = top();

@@ -2,23 +2,9 @@
 
 use serde_json::json;
 use tare_integration::Host;
-use tare_integration::archive::{DockerArchive, Tar};
+use tare_integration::archive::{DockerArchive, Tar, noise};
 use tare_integration::images::busybox_tar;
 use tare_integration::registry::Registry;
-
-/// Bytes that cannot be compressed, others for each `seed`.
-pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed << 7) ^ seed;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 /// An archive of busybox with layers of noise upon it, each of so many bytes in a file `own-SEED`.
 pub(crate) fn archive(name: &str, layers: &[(u64, usize)]) -> Vec<u8> {

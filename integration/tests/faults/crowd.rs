@@ -8,7 +8,8 @@ use tare_integration::archive::digest;
 use tare_integration::registry::{Access, Registry};
 use tare_integration::{Host, on_host_with};
 
-use crate::content::{archive, noise, publish};
+use crate::content::{archive, publish};
+use tare_integration::archive::noise;
 
 const CLIENTS: u64 = 8;
 const SECONDS: u64 = 8;

@@ -4,8 +4,9 @@ use rustix::process::Signal;
 use tare_integration::registry::{Access, Registry};
 use tare_integration::{Host, on_host_with};
 
-use crate::content::{archive, noise, publish};
+use crate::content::{archive, publish};
 use crate::disk::SmallDisk;
+use tare_integration::archive::noise;
 
 /// Free bytes: nothing is left, the small things have room, one layer or another has, almost all.
 const LEVELS: [u64; 6] = [0, 60 << 10, 300 << 10, 2 << 20, 5 << 20, 9 << 20];

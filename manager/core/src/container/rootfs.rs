@@ -135,14 +135,26 @@ impl Rootfs {
     }
 
     fn open(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        // The kernel gives up at a `..` if anything was renamed or mounted meanwhile, anywhere.
-        let mut attempts = 0..ATTEMPTS;
-        loop {
-            match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), inside) {
-                Err(Errno::AGAIN) if attempts.next().is_some() => {}
-                opened => return opened,
-            }
+        open_inside(&self.root, path, flags)
+    }
+}
+
+/// Opens what a container has at `path`: links lead where they lead in it, and never out.
+///
+/// # Errors
+/// openat2(2)'s.
+pub(crate) fn open_inside(
+    root: &OwnedFd,
+    path: &str,
+    flags: OFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    // The kernel gives up at a `..` if anything was renamed or mounted meanwhile, anywhere.
+    let mut attempts = 0..ATTEMPTS;
+    loop {
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), inside) {
+            Err(Errno::AGAIN) if attempts.next().is_some() => {}
+            opened => return opened,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Images: taking them in, naming them, giving them out, taking them away.
 
 pub(crate) mod archive;
-mod awaited;
 mod blobs;
 mod catalog;
 mod changes;

@@ -4,12 +4,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 
 use super::{Access, Identity, Last, Layer, Mounted, View};
 use crate::container::record::{Container, MountPoint, MountSource};
+use crate::container::rootfs::open_inside;
 use crate::error::{Error, Result};
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
@@ -68,8 +69,7 @@ fn source(point: &MountPoint, process: Option<&OwnedFd>) -> Option<OwnedFd> {
 /// What the process with this root has mounted at `target`: nothing, if something else than a
 /// mount is there by now, or a file system of the kernel's.
 fn mounted_in(root: &OwnedFd, target: &str) -> Option<OwnedFd> {
-    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let found = rustix::fs::openat2(root, target, HANDLE, Mode::empty(), inside).ok()?;
+    let found = open_inside(root, target, HANDLE).ok()?;
     let facts =
         rustix::fs::statx(&found, "", rustix::fs::AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
     let of_kernel = [rustix::fs::PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_MAGIC, CGROUP2_MAGIC];

@@ -14,7 +14,7 @@ use std::thread;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 use crate::error::{Error, Result};
-use crate::image::awaited::Awaited;
+use crate::given_up::GivenUp;
 use crate::image::blobs::{Blobs, Ingested};
 use crate::image::image::Layer;
 
@@ -29,8 +29,8 @@ const DEPTH: usize = 4;
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
 /// Compresses the blob of a layer, and checks its digest on the way.
-pub(super) fn compress(layer: &Layer, blobs: &Blobs, awaited: &Awaited) -> Result<Ingested> {
-    let source = awaited.reader(blobs.checked(layer.blob.digest, layer.blob.size)?);
+pub(super) fn compress(layer: &Layer, blobs: &Blobs, given_up: &GivenUp) -> Result<Ingested> {
+    let source = given_up.reader(blobs.checked(layer.blob.digest, layer.blob.size)?);
     let mut to = blobs.create()?;
     gzip(source, &mut to)
         .map_err(|error| Error::io(format_args!("compress the layer {}", layer.diff_id), error))?;

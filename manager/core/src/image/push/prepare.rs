@@ -3,7 +3,7 @@
 use super::Prepared;
 use super::compress::compress;
 use crate::error::{Error, Result};
-use crate::image::awaited::Awaited;
+use crate::given_up::GivenUp;
 use crate::image::catalog::Catalog;
 use crate::image::digest::ImageId;
 use crate::image::image::{Blob, Layer};
@@ -21,7 +21,7 @@ impl Catalog {
         &self,
         id: ImageId,
         manifest: Option<Blob>,
-        awaited: &Awaited,
+        given_up: &GivenUp,
     ) -> Result<Prepared> {
         let (before, _held) = self.held(id)?;
         let record = before.clone();
@@ -33,7 +33,7 @@ impl Catalog {
         let mut layers = Vec::new();
         for layer in &record.layers {
             layers.push(if layer.blob.media_type == PLAIN {
-                let blob = compress(layer, &self.blobs, awaited)?;
+                let blob = compress(layer, &self.blobs, given_up)?;
                 let layer = Layer { blob: blob.describe(GZIP), ..layer.clone() };
                 made.push(blob);
                 layer
@@ -66,8 +66,8 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
+    use crate::given_up::GivenUp;
     use crate::image::archive::testing::{Member, tar_of};
-    use crate::image::awaited::Awaited;
     use crate::image::testing::{import, open};
 
     #[tokio::test]
@@ -81,7 +81,7 @@ mod tests {
         std::fs::write(&blob, content).unwrap();
         let error = images
             .catalog
-            .prepare_push(image.id, None, &Awaited::default())
+            .prepare_push(image.id, None, &GivenUp::default())
             .err()
             .unwrap()
             .to_string();

@@ -11,7 +11,7 @@ use tokio::time::interval;
 
 use super::{PushedLayer, Work};
 use crate::error::{Error, Result};
-use crate::image::awaited::Waiting;
+use crate::given_up::GiveUp;
 use crate::image::blocking_with;
 use crate::image::catalog::Catalog;
 use crate::image::digest::{Digest, ImageId};
@@ -38,9 +38,9 @@ impl Work<'_> {
             self.tell_of(layer, PushedLayer::Preparing).await?;
         }
         let catalog = &self.images.catalog;
-        let waiting = Waiting::default();
-        let awaited = waiting.awaited();
-        let prepare = move |catalog: &Catalog| catalog.prepare_push(id, manifest, &awaited);
+        let waiting = GiveUp::default();
+        let given_up = waiting.watched();
+        let prepare = move |catalog: &Catalog| catalog.prepare_push(id, manifest, &given_up);
         let prepared = blocking_with(catalog, prepare).await?;
         // What the image has no more, since it is compressed now.
         self.images.blocking(|catalog| Ok(catalog.collect())).await?;

@@ -175,6 +175,14 @@ proptest! {
 }
 
 #[test]
+fn a_copy_of_a_file_below_counts_even_if_it_is_replaced() {
+    let mut stage = Stage::new();
+    stage.unpack(&tar_of(&[Member::file("a", b"tare")]));
+    stage.unpack(&tar_of(&[Member::hard_link("a", "a"), Member::file("a", b"")]));
+    stage.unpack(&tar_of(&[Member::hard_link("b", "a")]));
+}
+
+#[test]
 fn sparse_files_are_the_same() {
     for form in ["0.0", "0.1", "1.0", "old"] {
         Stage::new().unpack(&sparse_tar(form));

@@ -85,6 +85,8 @@ pub(in super::super) fn unpack(
         size = size.saturating_add(bytes);
     }
     archive.drain()?;
+    // What was copied from the layers below counts as if the archive had it.
+    size = size.saturating_add(limits.bytes.saturating_sub(layer.room));
     layer.finish()?;
     Ok(size)
 }

@@ -30,6 +30,7 @@ mod stack;
 pub(crate) mod unpack;
 mod upper;
 pub(crate) mod usage;
+mod way;
 mod writable;
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use rustix::io::Errno;
 
 use super::metadata::{self, Late, failed};
 use super::tree::{Place, Tree};
-use super::walk::Missing;
 use super::whiteout::{self, Mark};
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Entry, EntryKind};
 use crate::snapshot::confined::privileged;
+use crate::snapshot::way::{Missing, Way};
 
 impl Tree<'_> {
     /// Puts `entry`, whose data is next in `archive`, where it belongs. Returns its bytes.
@@ -21,11 +21,7 @@ impl Tree<'_> {
         entry: Entry,
         archive: &mut Archive<R>,
     ) -> Result<u64> {
-        if whiteout::leads_through_mark(&entry.path) {
-            return Err(Error::invalid(
-                "its path leads through the mark of something that is gone",
-            ));
-        }
+        whiteout::check_no_mark_above(&entry.path)?;
         let Some(place) = self.place(&entry.path, Missing::Make)? else {
             return self.apply_root(&entry).map(|()| 0);
         };

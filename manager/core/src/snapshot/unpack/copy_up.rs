@@ -6,10 +6,10 @@ use rustix::fs::{Gid, Mode, Uid};
 
 use super::metadata::{self, failed};
 use super::tree::{Place, Tree};
-use super::walk::Missing;
 use crate::error::{Error, Result};
 use crate::snapshot::driver::copy_data;
 use crate::snapshot::lookup::Below;
+use crate::snapshot::way::{Missing, Way};
 
 impl Tree<'_> {
     /// Copies the regular file that the lower layers have at `target` to the same place in this

@@ -9,8 +9,8 @@ mod apply;
 mod copy_up;
 pub(crate) mod file;
 pub(crate) mod metadata;
+mod step;
 mod tree;
-mod walk;
 pub(crate) mod whiteout;
 
 #[cfg(test)]

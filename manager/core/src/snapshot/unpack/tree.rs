@@ -15,6 +15,7 @@ use crate::snapshot::confined::privileged;
 use crate::snapshot::delete;
 use crate::snapshot::lookup::{Below, Lookup};
 use crate::snapshot::marks::Marks;
+use crate::snapshot::way;
 
 /// Directories that are kept open.
 const OPEN: usize = 256;
@@ -28,7 +29,7 @@ pub(super) const DIRECTORY: OFlags =
 
 /// A layer's tree while it is unpacked.
 pub(super) struct Tree<'a> {
-    root: Rc<OwnedFd>,
+    pub(super) root: Rc<OwnedFd>,
     pub(super) lowers: &'a dyn Lookup,
     pub(super) marks: Marks,
     /// Open directories by their path: real ones, with no link on the way.
@@ -50,19 +51,7 @@ pub(super) struct Tree<'a> {
 }
 
 /// A name in an open directory.
-pub(super) struct Place {
-    pub(super) directory: Rc<OwnedFd>,
-    /// The directory's path, with no link on the way.
-    pub(super) above: Vec<u8>,
-    pub(super) name: Vec<u8>,
-}
-
-impl Place {
-    /// Its whole path.
-    pub(super) fn path(&self) -> Vec<u8> {
-        path::join(&self.above, &self.name)
-    }
-}
+pub(super) type Place = way::Place<Rc<OwnedFd>>;
 
 impl<'a> Tree<'a> {
     /// The empty tree `root` over `lowers`.
@@ -85,11 +74,6 @@ impl<'a> Tree<'a> {
             remembered: 0,
             modes_are_exact: privileged::is_confined(),
         }
-    }
-
-    /// The root's descriptor.
-    pub(super) fn root(&self) -> Rc<OwnedFd> {
-        Rc::clone(&self.root)
     }
 
     /// The directory at `path`, which has no link on the way, if it is open.

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 
 use super::metadata::failed;
 use super::tree::{Place, Tree};
-use super::walk::Missing;
 use crate::error::{Error, Result};
+use crate::snapshot::way::{Missing, Way};
 
 const PREFIX: &[u8] = b".wh.";
 const META: &[u8] = b".wh..wh.";
@@ -37,12 +37,15 @@ pub(crate) fn mark(name: &[u8]) -> Result<Option<Mark>> {
     }
 }
 
-/// Whether a directory on the way to `path` has a name that only marks have: what is in it would be
+/// Refuses a path on which a directory has a name that only marks have: what is in it would be
 /// nowhere, and the directory would itself be taken for a mark.
-pub(super) fn leads_through_mark(path: &[u8]) -> bool {
+pub(crate) fn check_no_mark_above(path: &[u8]) -> Result<()> {
     let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
     names.next_back();
-    names.any(|name| name == OPAQUE || (name.starts_with(PREFIX) && !name.starts_with(META)))
+    if names.any(|name| name == OPAQUE || (name.starts_with(PREFIX) && !name.starts_with(META))) {
+        return Err(Error::invalid("its path leads through the mark of something that is gone"));
+    }
+    Ok(())
 }
 
 impl Tree<'_> {

@@ -125,7 +125,12 @@ fn tell(path: &Path, stat: &Metadata) -> String {
 
 /// Few names, so that members meet; and ways out of the tree and around in it.
 fn path() -> impl Strategy<Value = String> {
-    let name = prop_oneof![8 => "[a-c]", 1 => Just("..".to_owned()), 1 => Just(".".to_owned())];
+    let name = prop_oneof![
+        20 => "[a-c]",
+        2 => Just("..".to_owned()),
+        2 => Just(".".to_owned()),
+        1 => "\\.wh\\.[a-c]",
+    ];
     let names = prop::collection::vec(name, 1..4);
     (prop::bool::weighted(0.1), names).prop_map(|(absolute, names)| {
         format!("{}{}", if absolute { "/" } else { "" }, names.join("/"))

@@ -6,13 +6,13 @@ use std::ops::Range;
 
 use tare_erofs::{Attributes, Content, FileData, Kind, NodeId, Time, Tree};
 
-use super::walk::Missing;
 use super::{Layer, Place, failed, like};
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Entry, EntryKind, Segment, path};
 use crate::snapshot::lookup::Below;
 use crate::snapshot::unpack::metadata;
 use crate::snapshot::unpack::whiteout::{self, Mark};
+use crate::snapshot::way::{Missing, Way};
 
 impl Layer<'_> {
     /// Puts `entry`, whose data is next in `archive`, where it belongs. Returns its bytes.
@@ -21,6 +21,7 @@ impl Layer<'_> {
         entry: Entry,
         archive: &mut Archive<R>,
     ) -> Result<u64> {
+        whiteout::check_no_mark_above(&entry.path)?;
         let Some(place) = self.place(&entry.path, Missing::Make)? else {
             return self.apply_root(&entry).map(|()| 0);
         };

@@ -5,7 +5,7 @@
 //! in the layers below, and never changed there.
 
 mod apply;
-mod walk;
+mod step;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Entry};
 use crate::snapshot::Limits;
 use crate::snapshot::lookup::{Below, Likeness, Lookup};
+use crate::snapshot::way;
 
 use super::IMAGE;
 
@@ -49,12 +50,7 @@ struct Layer<'a> {
 }
 
 /// A name in a directory of the layer.
-struct Place {
-    directory: NodeId,
-    /// The directory's path, with no link on the way.
-    above: Vec<u8>,
-    name: Vec<u8>,
-}
+type Place = way::Place<NodeId>;
 
 /// Unpacks `archive` into a new image in the directory `root`, over the layers `lowers`. Returns the
 /// bytes of the files in it. Nothing is synced to disk.

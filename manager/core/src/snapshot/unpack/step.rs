@@ -1,6 +1,5 @@
-//! The way to a path: one component at a time, through links that stay inside.
+//! A step on the way to a path, in a tree that is held by descriptors.
 
-use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
@@ -12,97 +11,26 @@ use super::tree::{DIRECTORY, Place, Tree};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
 use crate::snapshot::lookup::{Below, Likeness};
+use crate::snapshot::way::{Missing, Step, Way};
 
-/// Symbolic links that one path may lead through, as in the kernel.
-const MOST_LINKS: usize = 40;
+impl Way for Tree<'_> {
+    type Directory = Rc<OwnedFd>;
 
-/// What to do where a directory on the way isn't there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Make it, like that of the layers below if they have it.
-    Make,
-    /// Give up: nothing can be there.
-    Stop,
-}
-
-/// An open directory and its path, with no link on the way.
-type Directory = (Vec<u8>, Rc<OwnedFd>);
-
-/// Where a step of a walk leads.
-enum Step {
-    Into(Rc<OwnedFd>),
-    Link(Vec<u8>),
-    Nowhere,
-}
-
-impl Tree<'_> {
-    /// Where the member `path` goes; `None`: it is the root, or a directory on the way is missing
-    /// and `missing` says to stop.
-    pub(super) fn place(&mut self, path: &[u8], missing: Missing) -> Result<Option<Place>> {
-        let plain = path::plain(path)?;
-        let (above, name) = path::split(&plain);
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let Some((above, directory)) = self.directory(above, missing)? else {
-            return Ok(None);
-        };
-        Ok(Some(Place { directory, above, name: name.to_vec() }))
+    fn root(&self) -> Rc<OwnedFd> {
+        Rc::clone(&self.root)
     }
 
-    /// The directory at the plain path `path`, through links inside the tree.
-    pub(super) fn directory(&mut self, path: &[u8], missing: Missing) -> Result<Option<Directory>> {
-        if let Some(directory) = self.opened(path) {
-            return Ok(Some((path.to_vec(), directory)));
-        }
-        self.walk(path, missing)
+    fn known(&mut self, path: &[u8]) -> Result<Option<Rc<OwnedFd>>> {
+        Ok(self.directory(path, Missing::Stop)?.map(|(_, directory)| directory))
     }
 
-    fn walk(&mut self, path: &[u8], missing: Missing) -> Result<Option<Directory>> {
-        let mut here = Vec::new();
-        let mut directory = self.root();
-        let mut links = 0;
-        let mut ahead: VecDeque<Vec<u8>> = components(path);
-        while let Some(name) = ahead.pop_front() {
-            if name == b".." {
-                let above = path::parent(&here).to_vec();
-                match self.directory(&above, Missing::Stop)? {
-                    Some((_, parent)) => (here, directory) = (above, parent),
-                    None => return Ok(None),
-                }
-                continue;
-            }
-            let next = path::join(&here, &name);
-            let target = match self.step(&directory, &next, &name, missing)? {
-                Step::Into(child) => {
-                    (here, directory) = (next, child);
-                    continue;
-                }
-                Step::Link(target) => target,
-                Step::Nowhere => return Ok(None),
-            };
-            links += 1;
-            if links > MOST_LINKS {
-                return Err(Error::invalid("its path leads through too many symbolic links"));
-            }
-            if target.starts_with(b"/") {
-                (here, directory) = (Vec::new(), self.root());
-            }
-            let mut onward = components(&target);
-            onward.append(&mut ahead);
-            ahead = onward;
-        }
-        Ok(Some((here, directory)))
-    }
-
-    /// One step of the walk: from `directory` to `name`, whose whole path is `next`.
     fn step(
         &mut self,
         directory: &Rc<OwnedFd>,
         next: &[u8],
         name: &[u8],
         missing: Missing,
-    ) -> Result<Step> {
+    ) -> Result<Step<Rc<OwnedFd>>> {
         if let Some(child) = self.opened(next) {
             return Ok(Step::Into(child));
         }
@@ -132,9 +60,29 @@ impl Tree<'_> {
             None => self.step_below(&place, next, missing),
         }
     }
+}
+
+impl Tree<'_> {
+    /// The directory at the plain path `path`, through links inside the tree, and its path with no
+    /// link on the way.
+    pub(super) fn directory(
+        &mut self,
+        path: &[u8],
+        missing: Missing,
+    ) -> Result<Option<(Vec<u8>, Rc<OwnedFd>)>> {
+        match self.opened(path) {
+            Some(directory) => Ok(Some((path.to_vec(), directory))),
+            None => self.walk(path, missing),
+        }
+    }
 
     /// A step where this layer has nothing: the layers below may have a directory or a link there.
-    fn step_below(&mut self, place: &Place, next: &[u8], missing: Missing) -> Result<Step> {
+    fn step_below(
+        &mut self,
+        place: &Place,
+        next: &[u8],
+        missing: Missing,
+    ) -> Result<Step<Rc<OwnedFd>>> {
         let below = if self.is_hidden(next) { Below::Nothing } else { self.lowers.find(next)? };
         if let Below::Symlink(target) = below {
             return Ok(Step::Link(target));
@@ -165,20 +113,20 @@ impl Tree<'_> {
         self.set_late(place.path(), Late::like(original))
     }
 
-    fn enter(&mut self, directory: &Rc<OwnedFd>, next: &[u8], name: &[u8]) -> Result<Step> {
+    fn enter(
+        &mut self,
+        directory: &Rc<OwnedFd>,
+        next: &[u8],
+        name: &[u8],
+    ) -> Result<Step<Rc<OwnedFd>>> {
         let child = rustix::fs::openat(directory, name, DIRECTORY, Mode::empty())
             .map_err(|errno| failed("open a directory on its way", errno))?;
         Ok(Step::Into(self.keep(next, child)))
     }
 
-    fn read_link(&self, directory: &Rc<OwnedFd>, name: &[u8]) -> Result<Step> {
+    fn read_link(&self, directory: &Rc<OwnedFd>, name: &[u8]) -> Result<Step<Rc<OwnedFd>>> {
         let target = rustix::fs::readlinkat(directory, name, Vec::new())
             .map_err(|errno| failed("read a link on its way", errno))?;
         Ok(Step::Link(target.into_bytes()))
     }
-}
-
-fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
-    let parts = path.split(|byte| *byte == b'/');
-    parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
 }

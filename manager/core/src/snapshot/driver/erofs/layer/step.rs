@@ -1,96 +1,33 @@
-//! The way to a path: one component at a time, through links that stay inside.
-
-use std::collections::VecDeque;
+//! A step on the way to a path, in a tree that stands in memory.
 
 use tare_erofs::{Attributes, Kind, NodeId, Tree};
 
-use super::{Layer, Place, failed, like};
+use super::{Layer, failed, like};
 use crate::error::{Error, Result};
 use crate::image::archive::path;
 use crate::snapshot::lookup::Below;
 use crate::snapshot::marks::OPAQUE;
+use crate::snapshot::way::{Missing, Step, Way};
 
-/// Symbolic links that one path may lead through, as in the kernel.
-const MOST_LINKS: usize = 40;
+impl Way for Layer<'_> {
+    type Directory = NodeId;
 
-/// What to do where a directory on the way isn't there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Make it, like that of the layers below if they have it.
-    Make,
-    /// Give up: nothing can be there.
-    Stop,
-}
-
-/// A directory of the layer and its path, with no link on the way.
-type Directory = (Vec<u8>, NodeId);
-
-/// Where a step of a walk leads.
-enum Step {
-    Into(NodeId),
-    Link(Vec<u8>),
-    Nowhere,
-}
-
-impl Layer<'_> {
-    /// Where the member `path` goes; `None`: it is the root, or a directory on the way is missing
-    /// and `missing` says to stop.
-    pub(super) fn place(&mut self, path: &[u8], missing: Missing) -> Result<Option<Place>> {
-        let plain = path::plain(path)?;
-        let (above, name) = path::split(&plain);
-        if name.is_empty() {
-            return Ok(None);
-        }
-        let Some((above, directory)) = self.walk(above, missing)? else {
-            return Ok(None);
-        };
-        Ok(Some(Place { directory, above, name: name.to_vec() }))
+    fn root(&self) -> NodeId {
+        Tree::ROOT
     }
 
-    /// The directory at the plain path `path`, through links inside the tree.
-    fn walk(&mut self, path: &[u8], missing: Missing) -> Result<Option<Directory>> {
-        let mut here = Vec::new();
-        let mut directory = Tree::ROOT;
-        let mut links = 0;
-        let mut ahead: VecDeque<Vec<u8>> = components(path);
-        while let Some(name) = ahead.pop_front() {
-            if name == b".." {
-                let above = path::parent(&here).to_vec();
-                let Some(parent) = self.known(&above) else { return Ok(None) };
-                (here, directory) = (above, parent);
-                continue;
-            }
-            let next = path::join(&here, &name);
-            let target = match self.step(directory, &next, &name, missing)? {
-                Step::Into(child) => {
-                    (here, directory) = (next, child);
-                    continue;
-                }
-                Step::Link(target) => target,
-                Step::Nowhere => return Ok(None),
-            };
-            links += 1;
-            if links > MOST_LINKS {
-                return Err(Error::invalid("its path leads through too many symbolic links"));
-            }
-            if target.starts_with(b"/") {
-                (here, directory) = (Vec::new(), Tree::ROOT);
-            }
-            let mut onward = components(&target);
-            onward.append(&mut ahead);
-            ahead = onward;
-        }
-        Ok(Some((here, directory)))
+    fn known(&mut self, path: &[u8]) -> Result<Option<NodeId>> {
+        Ok(self.find(path))
     }
 
-    /// One step of the walk: from `directory` to `name`, whose whole path is `next`.
     fn step(
         &mut self,
-        directory: NodeId,
+        directory: &NodeId,
         next: &[u8],
         name: &[u8],
         missing: Missing,
-    ) -> Result<Step> {
+    ) -> Result<Step<NodeId>> {
+        let directory = *directory;
         let Some(child) = self.tree.find(directory, name) else {
             return self.step_below(directory, next, name, missing);
         };
@@ -102,7 +39,9 @@ impl Layer<'_> {
             _ => Err(Error::invalid("its path leads through something that is no directory")),
         }
     }
+}
 
+impl Layer<'_> {
     /// A step where this layer has nothing: the layers below may have a directory or a link there.
     fn step_below(
         &mut self,
@@ -110,7 +49,7 @@ impl Layer<'_> {
         next: &[u8],
         name: &[u8],
         missing: Missing,
-    ) -> Result<Step> {
+    ) -> Result<Step<NodeId>> {
         let below = match self.is_hidden(next) {
             true => Below::Nothing,
             false => self.lowers.find(next)?,
@@ -164,7 +103,7 @@ impl Layer<'_> {
         let mut above = path;
         while !above.is_empty() {
             above = path::parent(above);
-            if self.known(above).is_some_and(|directory| self.opaque.contains(&directory)) {
+            if self.find(above).is_some_and(|directory| self.opaque.contains(&directory)) {
                 return true;
             }
         }
@@ -172,20 +111,8 @@ impl Layer<'_> {
     }
 
     /// What this layer has at `path`, which has no link on the way.
-    fn known(&self, path: &[u8]) -> Option<NodeId> {
+    fn find(&self, path: &[u8]) -> Option<NodeId> {
         let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
         names.into_iter().try_fold(Tree::ROOT, |above, name| self.tree.find(above, name))
     }
-}
-
-impl Place {
-    /// Its whole path.
-    pub(super) fn path(&self) -> Vec<u8> {
-        path::join(&self.above, &self.name)
-    }
-}
-
-fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
-    let parts = path.split(|byte| *byte == b'/');
-    parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
 }

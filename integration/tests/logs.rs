@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use tare_integration::on_host;
 use tare_integration::peer::is_tared;
-use tare_integration::wait::until_true;
+use tare_integration::wait::{DEADLINE, until_true};
 
 #[test]
 fn both_streams_are_kept_apart() {
@@ -131,7 +131,7 @@ fn what_is_sent_to_a_syslog_can_be_read_here_too() {
     on_host(|host| {
         let place = host.places().data_root.with_file_name("syslog");
         let server = std::os::unix::net::UnixDatagram::bind(&place).expect("bind the syslog");
-        server.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("set a timeout");
+        server.set_read_timeout(Some(DEADLINE)).expect("set a timeout");
         let options = format!(
             "--log-driver syslog --log-opt syslog-address=unixgram://{} \
              --log-opt syslog-format=rfc3164 --log-opt tag={{{{.Name}}}}/x",

@@ -8,7 +8,7 @@ mod support;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
-use support::client::{Client, CreateOptions, is_alive};
+use support::client::{Client, CreateOptions, PATIENCE, is_alive};
 use support::events::{Event, Published};
 use support::left::left_in_the_end;
 use support::supervision::{Watch, is_ended, is_running, is_waiting, pid, policy};
@@ -244,17 +244,17 @@ async fn while_it_waits_it_is_stopped() {
 #[tokio::test]
 async fn a_policy_of_never_calls_off_what_is_waited_for() {
     let (client, mut watch) = start("off", "exit 1", &always()).await;
-    // The fifth wait is 1.6 s long.
-    watch.waiting(5).await;
+    // The sixth wait is 3.2 s long.
+    watch.waiting(6).await;
     let condition = client.set_policy(never()).await.unwrap();
     assert!(is_ended(&condition), "{condition:?}");
     assert_eq!(client.home.record().restart_at, None);
     assert_eq!(watch.ended().await.0.status, 1);
     // Nor does another policy bring it back.
     assert!(is_ended(&client.set_policy(policy(When::Always, 0)).await.unwrap()));
-    tokio::time::sleep(Duration::from_millis(1700)).await;
+    tokio::time::sleep(Duration::from_millis(3300)).await;
     let runs = std::fs::read_to_string(client.home.bundle().join("rootfs/runs")).unwrap();
-    assert_eq!(runs, "5\n");
+    assert_eq!(runs, "6\n");
     finish(client).await;
 }
 
@@ -400,7 +400,7 @@ async fn a_container_that_waits_can_be_deleted() {
         let (mut client, mut watch) = start("delete", "exit 6", &always()).await;
         watch.waiting(1).await;
         tokio::time::sleep(Duration::from_millis(delay)).await;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + PATIENCE;
         let deleted = loop {
             match client.delete("").await {
                 // It runs at this very moment.
@@ -564,7 +564,7 @@ async fn a_policy_costs_nothing_while_the_container_runs() {
         status.unwrap().lines().find(switches).unwrap().to_owned()
     };
     // The calls so far are still being wound up.
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let before = wake_ups();
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -600,7 +600,7 @@ async fn two_hundred_restarts_leave_nothing() {
     }
     stop(&mut client).await;
     // Those of a restart that was just being made are on their way out.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while descriptors() > early.0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

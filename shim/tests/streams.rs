@@ -6,9 +6,9 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use support::client::{Client, CreateOptions};
+use support::client::{Client, CreateOptions, until};
 use support::{Home, bundle};
 use tare_proto::containerd::task::v3 as api;
 use tonic::Code;
@@ -256,19 +256,18 @@ async fn many_execs_at_once_get_all_of_their_own() {
 #[tokio::test]
 async fn what_an_exec_leaves_behind_does_not_hold_up_its_end() {
     let mut client = sleeper("daemon").await;
-    let script = "(sleep 1; echo late; touch /tmp/alive; sleep 1000) & echo now";
+    let script = "(until [ -e /tmp/go ]; do sleep 0.05; done; echo late; touch /tmp/alive; \
+                  sleep 1000) & echo now";
     client.exec("d", bundle::process(&["sh", "-c", script]), &STDIN).await.unwrap();
     let attached = client.attach("d").await;
-    let begun = Instant::now();
     client.start_process("d").await.unwrap();
     assert_eq!(client.wait("d").await, 0);
-    assert!(begun.elapsed() < Duration::from_secs(1));
     assert_eq!(attached.read_to_end().await.text(), "now\n");
     // The daemon's own writing doesn't kill it, even when the exec is forgotten.
     client.delete("d").await.unwrap();
-    let alive = client.home.bundle().join("rootfs/tmp/alive");
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert!(alive.exists());
+    let temporary = client.home.bundle().join("rootfs/tmp");
+    std::fs::write(temporary.join("go"), "").unwrap();
+    until("it lives", || temporary.join("alive").exists()).await;
     finish(client).await;
 }
 
@@ -375,12 +374,7 @@ async fn a_logging_program_gets_both_streams() {
     assert_eq!(client.wait("").await, 0);
     client.delete("").await.unwrap();
     let read = |end: &str| std::fs::read_to_string(kept.with_extension(end)).unwrap_or_default();
-    for _ in 0..500 {
-        if !read("end").is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    until("the program has ended", || !read("end").is_empty()).await;
     assert_eq!((read("out").as_str(), read("err").as_str()), ("out\n", "err\n"));
     assert_eq!(read("end"), "test --to\n");
     client.shutdown().await;

@@ -13,7 +13,7 @@ use tare_integration::{Host, on_host_with, until_true};
 use crate::liar::{ADDRESS, Asked, Liar, MANIFEST, Parts, answer, for_ever, manifest, stall};
 
 /// Longer than any lie takes to be seen through, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 type Said = fn(&Parts, &Asked, &mut TcpStream) -> std::io::Result<()>;
 

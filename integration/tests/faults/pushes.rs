@@ -10,7 +10,7 @@ use crate::content::archive;
 use crate::liar::{ADDRESS, Asked, Liar, answer, for_ever, stall};
 use crate::lies::HASTY;
 
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 type Said = fn(&Asked, &mut TcpStream) -> std::io::Result<()>;
 

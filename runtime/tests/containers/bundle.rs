@@ -159,7 +159,7 @@ impl Bundle {
     /// Waits until `it_is`.
     #[track_caller]
     pub(crate) fn wait_until(&self, what: &str, it_is: impl Fn() -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(120);
         while !it_is() {
             assert!(Instant::now() < end, "not yet: {what}");
             std::thread::sleep(Duration::from_millis(10));

@@ -202,7 +202,7 @@ fn expand(slice: &str) -> PathBuf {
 
 /// Ends what is in a scope, and takes it away.
 fn stop(scope: &Path) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(120);
     while fs::remove_dir(scope).is_err() && scope.exists() {
         assert!(Instant::now() < end, "{} does not become empty", scope.display());
         for pid in fs::read_to_string(scope.join("cgroup.procs")).unwrap_or_default().lines() {

@@ -18,7 +18,7 @@ impl Supervisor {
     fn new(bundle: &Bundle) -> Supervisor {
         let path = bundle.path().join("supervisor");
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         Supervisor { socket, path }
     }
 
@@ -47,7 +47,7 @@ fn ready_on_go() -> Bundle {
 
 /// Says `words` as the container's program would, through the socket that it was given.
 fn say(bundle: &Bundle, words: &str) {
-    let end = std::time::Instant::now() + Duration::from_secs(20);
+    let end = std::time::Instant::now() + Duration::from_secs(120);
     while fs::read_to_string(bundle.image("said")).unwrap_or_default().is_empty() {
         assert!(std::time::Instant::now() < end, "the program does not run");
         std::thread::sleep(Duration::from_millis(10));

@@ -203,7 +203,7 @@ impl User {
     /// Waits until the container `c` has `status`.
     #[track_caller]
     pub(crate) fn wait_for(&self, status: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + Duration::from_secs(120);
         while self.state()["status"] != status {
             assert!(Instant::now() < end, "not {status}: {}", self.state());
             std::thread::sleep(Duration::from_millis(10));

@@ -1,7 +1,7 @@
 //! A client of the shim, as `tared` is one.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use prost_types::Any;
@@ -21,7 +21,16 @@ use tonic::transport::{Channel, Endpoint};
 use super::{Home, runtime};
 
 /// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits until `it_is`.
+pub(crate) async fn until(what: &str, it_is: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !it_is() {
+        assert!(Instant::now() < deadline, "not yet: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
 
 /// A shim, connected to.
 pub(crate) struct Client {
@@ -212,13 +221,11 @@ impl Client {
     /// The same, for who still has something to look at.
     pub(crate) async fn end(&mut self) {
         self.task.shutdown(api::ShutdownRequest { id: self.id(), now: false }).await.unwrap();
-        for _ in 0..100 {
-            if !is_alive(self.shim_pid) && !self.socket.exists() {
-                return;
-            }
+        let deadline = Instant::now() + PATIENCE;
+        while is_alive(self.shim_pid) || self.socket.exists() {
+            assert!(Instant::now() < deadline, "the shim or its socket is still there");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("the shim or its socket is still there");
     }
 
     /// Ends the shim as nothing should.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Home;
+use super::client::PATIENCE;
 
 /// What is left of a container once what was killed has had the time to die.
 pub(crate) async fn left_in_the_end(home: &Home) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let left = left_of(home);
         if left.is_empty() || Instant::now() > deadline {

@@ -345,7 +345,7 @@ async fn two_pulls_share_the_work_and_one_may_leave() {
     };
     until(|| registry.asked_for("/manifests/").len() == 2).await;
     leaving.abort();
-    timeout(Duration::from_secs(20), staying).await.unwrap().unwrap().unwrap();
+    timeout(Duration::from_secs(120), staying).await.unwrap().unwrap().unwrap();
     assert_eq!(images.list().len(), 1);
 }
 
@@ -446,7 +446,7 @@ async fn a_pull_that_nobody_waits_for_ends() {
             prune().await;
         }
     };
-    timeout(Duration::from_secs(20), ending).await.unwrap();
+    timeout(Duration::from_secs(120), ending).await.unwrap();
     let snapshots = root.path().join("snapshots");
     until(|| std::fs::read_dir(&snapshots).unwrap().next().is_none()).await;
 }

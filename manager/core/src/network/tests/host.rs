@@ -19,7 +19,7 @@ use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Prot
 use crate::store::Store;
 
 /// How long an answer may take, also on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for an answer that must not come.
 pub(super) const LOST: Duration = Duration::from_millis(200);
 
@@ -127,7 +127,7 @@ impl Host {
         self.wait(networks.disconnect(container)).unwrap();
         assert!(networks.endpoint(container).is_none());
         let record = self.config.endpoint_directory().join(format!("{container}.json"));
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while record.exists() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }

@@ -78,19 +78,20 @@ impl Store {
     /// # Errors
     /// [`Kind::Unavailable`] if another process has it open; [`Kind::System`] if it can't be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let saved = copy::read(path);
-        let (database, is_as_saved) = open(path, saved)?;
+        let (database, saved) = open(path, copy::read(path))?;
         let store = Self {
             path: path.to_owned(),
             database: RwLock::new(Some(database)),
             reserved: AtomicU64::new(0),
-            copy: Mutex::new(Copy::of(path, is_as_saved)),
+            copy: Mutex::new(Copy::of(path, saved.as_ref())),
         };
         store.reserve();
-        if !is_as_saved {
+        let mut copy = lock(&store.copy);
+        if copy.is_to_be_renewed() {
             let revision = store.with(revision)?;
-            lock(&store.copy).renew(revision, || store.with(all));
+            copy.renew(revision, || store.with(all));
         }
+        drop(copy);
         Ok(store)
     }
 
@@ -189,8 +190,8 @@ impl Store {
     }
 }
 
-/// Opens the file, or makes it anew of what was saved of it; says whether its copy is as it is.
-fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, bool)> {
+/// Opens the file, or makes it anew of what was saved of it, which is given back if it is as that is.
+fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, Option<Saved>)> {
     if path.metadata().is_ok_and(|file| file.len() == 0) {
         std::fs::remove_file(path).map_err(|error| {
             Error::io(format_args!("delete the empty {}", path.display()), error)
@@ -202,14 +203,15 @@ fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, bool)> {
             let revision = revision(&database)?;
             match saved {
                 Some(saved) if saved.revision > revision => {
+                    let aside = path.with_extension("behind");
                     tracing::error!(
-                        path = %path.display(),
-                        "the records have lost their last changes; they are taken from their copy"
+                        path = %path.display(), kept_as = %aside.display(),
+                        "the records lack their last changes; they are taken from their copy"
                     );
-                    restore(&database, &saved)?;
-                    return Ok((database, true));
+                    drop(database);
+                    (replace(path, &saved, &aside)?, Some(saved))
                 }
-                saved => (database, saved.is_some_and(|saved| saved.revision == revision)),
+                saved => (database, saved.filter(|saved| saved.revision == revision)),
             }
         }
         (Some(Err(failure)), Some(saved)) if failure.is_damage() => {
@@ -218,17 +220,10 @@ fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, bool)> {
                 path = %path.display(), kept_as = %aside.display(), %failure,
                 "the records are damaged; they are taken from their copy"
             );
-            // First the new one, then its name: a crash in between changes nothing.
-            let new = file::make(path, |database| restore(database, &saved))?;
-            std::fs::rename(path, &aside).map_err(|error| {
-                Error::io(format_args!("put the damaged {} aside", path.display()), error)
-            })?;
-            file::put(&new, path)?;
-            (file::open(path).map_err(|failure| failure.told(path))?, true)
+            (replace(path, &saved, &aside)?, Some(saved))
         }
         (Some(Err(failure)), _) => return Err(failure.told_without_copy(path)),
         (None, saved) => {
-            let is_restored = saved.is_some();
             let new = file::make(path, |database| match &saved {
                 Some(saved) => {
                     tracing::error!(
@@ -240,10 +235,20 @@ fn open(path: &Path, saved: Option<Saved>) -> Result<(Database, bool)> {
                 None => Ok(()),
             })?;
             file::put(&new, path)?;
-            (file::open(path).map_err(|failure| failure.told(path))?, is_restored)
+            (file::open(path).map_err(|failure| failure.told(path))?, saved)
         }
     };
     Ok(opened)
+}
+
+/// Makes the file anew of what was saved, and keeps the one that is there under the name `aside`.
+fn replace(path: &Path, saved: &Saved, aside: &Path) -> Result<Database> {
+    // First the new one, then its name: a crash in between changes nothing.
+    let new = file::make(path, |database| restore(database, saved))?;
+    std::fs::rename(path, aside)
+        .map_err(|error| Error::io(format_args!("put {} aside", path.display()), error))?;
+    file::put(&new, path)?;
+    file::open(path).map_err(|failure| failure.told(path))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -271,16 +276,10 @@ fn write<T>(
     Ok(Written { outcome, revision, changes })
 }
 
-/// Makes the store what was saved of it.
+/// Puts what was saved into a new file.
 fn restore(database: &Database, saved: &Saved) -> Result<()> {
-    let there = all(database)?;
     let inner = database.begin_write().map_err(failed)?;
     let transaction = Transaction { inner, changes: RefCell::default() };
-    for (table, key) in there.keys() {
-        let definition = TableDefinition::<&str, &[u8]>::new(table);
-        let mut records = transaction.inner.open_table(definition).map_err(failed)?;
-        records.remove(key.as_str()).map_err(failed)?;
-    }
     for ((table, key), record) in &saved.records {
         let definition = TableDefinition::<&str, &[u8]>::new(table);
         let mut records = transaction.inner.open_table(definition).map_err(failed)?;

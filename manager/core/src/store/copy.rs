@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use crate::disk::sync_directory;
 use crate::error::Result;
 
 /// All records, by table and key.
@@ -28,6 +29,17 @@ pub(super) struct Saved {
     /// How many transactions there were.
     pub(super) revision: u64,
     pub(super) records: Records,
+}
+
+impl Saved {
+    /// How long the line would be that has all records, but for its beginning.
+    fn length(&self) -> u64 {
+        let lengths = self
+            .records
+            .iter()
+            .map(|((table, key), record)| table.len() + key.len() + record.len());
+        lengths.sum::<usize>() as u64
+    }
 }
 
 /// A record that was written or, without one, taken away.
@@ -51,20 +63,21 @@ pub(super) struct Copy {
 }
 
 enum State {
-    /// It has all that the records have.
-    Current { file: File, length: u64, most: u64 },
+    /// It has all that the records have after so many transactions.
+    Current { file: File, revision: u64, length: u64, most: u64 },
     /// It is to be made anew, but not before.
     Behind { until: Option<Instant> },
 }
 
 impl Copy {
-    /// That of the records in the file `of`; it may have all that they have.
-    pub(super) fn of(of: &Path, is_current: bool) -> Self {
+    /// That of the records in the file `of`, if what was `saved` is all that they have; otherwise
+    /// one that is to be made anew.
+    pub(super) fn of(of: &Path, saved: Option<&Saved>) -> Self {
         let path = place(of);
-        let opened = is_current.then(|| {
+        let opened = saved.map(|saved| {
             let file = OpenOptions::new().append(true).open(&path)?;
-            let length = file.metadata()?.len();
-            io::Result::Ok(State::Current { file, length, most: length + MOST_CHANGES })
+            let (length, most) = (file.metadata()?.len(), most(saved.length()));
+            io::Result::Ok(State::Current { file, revision: saved.revision, length, most })
         });
         let state = match opened {
             Some(Ok(state)) => state,
@@ -73,8 +86,17 @@ impl Copy {
         Self { path, state }
     }
 
-    /// Adds what a transaction has changed; now and then all records are written anew. A failure is
-    /// that of the copy alone: it is taken away.
+    /// Whether it is to be made anew, now that there is time for that.
+    pub(super) fn is_to_be_renewed(&self) -> bool {
+        match &self.state {
+            State::Current { length, most, .. } => length >= most,
+            State::Behind { .. } => true,
+        }
+    }
+
+    /// Adds what a transaction has changed; now and then all records are written anew, and also
+    /// where the transaction is not the next one: the one before may have been told to have failed,
+    /// and be on the disk. A failure is that of the copy alone: it is taken away.
     pub(super) fn append(
         &mut self,
         revision: u64,
@@ -83,7 +105,10 @@ impl Copy {
     ) {
         match &mut self.state {
             State::Behind { until: Some(until) } if Instant::now() < *until => {}
-            State::Current { file, length, most } if *length < *most => {
+            State::Current { file, revision: last, length, most }
+                if *length < *most && *last + 1 == revision =>
+            {
+                *last = revision;
                 let changes = changes.iter().map(|change| {
                     (change.table, change.key.as_str(), change.record.as_deref().unwrap_or(b""))
                 });
@@ -124,42 +149,63 @@ impl Copy {
             let _ = std::fs::remove_file(&new);
             return Err(error);
         }
+        self.path.parent().map_or(Ok(()), sync_directory).map_err(io::Error::other)?;
         let length = line.len() as u64;
-        self.state = State::Current { file, length, most: 2 * length + MOST_CHANGES };
+        self.state = State::Current { file, revision, length, most: most(length) };
         Ok(())
     }
 }
 
-/// What was saved of the records in the file `of`, if that can be read. What a crash has cut off at
-/// the end is left out.
+/// How long a copy may become whose records take so much.
+fn most(length: u64) -> u64 {
+    2 * length + MOST_CHANGES
+}
+
+/// What was saved of the records in the file `of`, if that can be read. What comes after a line that
+/// is not whole, or after one that is missing, is left out: a crash may have kept the end of what was
+/// not synced, and not the middle.
 pub(super) fn read(of: &Path) -> Option<Saved> {
     let content = std::fs::read(place(of)).ok()?;
     let mut saved = Saved { revision: 0, records: Records::new() };
-    let whole = content.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-    for line in whole {
-        take(&mut saved, line.strip_suffix(b"\n")?)?;
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        let Some(changes) = line.strip_suffix(b"\n").and_then(changes) else { break };
+        if saved.revision > 0 && changes.revision != saved.revision + 1 {
+            break;
+        }
+        saved.revision = changes.revision;
+        for (name, record) in changes.records {
+            match record {
+                b"" => saved.records.remove(&name),
+                record => saved.records.insert(name, record.to_vec()),
+            };
+        }
     }
     (saved.revision > 0).then_some(saved)
 }
 
-/// Does what a line says; none: it is damaged.
-fn take(saved: &mut Saved, line: &[u8]) -> Option<()> {
+/// What a line says.
+struct Changes<'a> {
+    revision: u64,
+    /// Those that were taken away are empty.
+    records: Vec<((String, String), &'a [u8])>,
+}
+
+/// Reads a line; none: it is damaged.
+fn changes(line: &[u8]) -> Option<Changes<'_>> {
     let (said, rest) = line.split_at_checked(SUM)?;
     let rest = rest.strip_prefix(b"\t")?;
     if checksum(rest).as_bytes() != said {
         return None;
     }
     let mut words = rest.split(|byte| *byte == b'\t');
-    saved.revision = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+    let revision = std::str::from_utf8(words.next()?).ok()?.parse().ok()?;
+    let mut records = Vec::new();
     while let Some(table) = words.next() {
         let name =
             (String::from_utf8(table.to_vec()).ok()?, serde_json::from_slice(words.next()?).ok()?);
-        match words.next()? {
-            b"" => saved.records.remove(&name),
-            record => saved.records.insert(name, record.to_vec()),
-        };
+        records.push((name, words.next()?));
     }
-    Some(())
+    Some(Changes { revision, records })
 }
 
 fn line<'a>(revision: u64, records: impl Iterator<Item = (&'a str, &'a str, &'a [u8])>) -> Vec<u8> {

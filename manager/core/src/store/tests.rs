@@ -173,7 +173,10 @@ fn a_copy_that_is_behind_or_damaged_is_not_used_and_made_anew() {
     flipped[copy.len() / 2] ^= 4;
     // Half of the last line: it is behind by that.
     let cut = copy[..copy.len() - 10].to_vec();
-    for copy in [flipped, cut, Vec::new(), copy[..30].to_vec()] {
+    // One without a transaction in the middle.
+    let lines: Vec<_> = copy.split_inclusive(|byte| *byte == b'\n').collect();
+    let gap = [&lines[..lines.len() / 2], &lines[lines.len() / 2 + 1..]].concat().concat();
+    for copy in [flipped, cut, gap, Vec::new(), copy[..30].to_vec()] {
         std::fs::write(copy_of(&path), copy).unwrap();
         let store = Store::open(&path).unwrap();
         assert_eq!(store.list(&TEXTS).unwrap(), before);
@@ -183,6 +186,68 @@ fn a_copy_that_is_behind_or_damaged_is_not_used_and_made_anew() {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(Store::open(&path).unwrap().list(&TEXTS).unwrap(), before);
     }
+}
+
+#[test]
+fn what_was_told_to_have_failed_and_is_on_the_disk_gets_into_the_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let store = Store::open(&path).unwrap();
+    store.write(|change| change.put(&NUMBERS, "first", &1)).unwrap();
+    let written = store.with(|database| write(database, |change| change.put(&NUMBERS, "lost", &2)));
+    assert_eq!(written.unwrap().revision, 2);
+    store.write(|change| change.put(&NUMBERS, "last", &3)).unwrap();
+    let before = store.list(&NUMBERS).unwrap();
+    drop(store);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(Store::open(&path).unwrap().list(&NUMBERS).unwrap(), before);
+}
+
+#[test]
+fn what_precedes_damage_in_the_copy_is_better_than_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    filled(&path);
+    let mut copy = std::fs::read(copy_of(&path)).unwrap();
+    let length = copy.len();
+    copy[length / 2..length / 2 + 500].fill(0);
+    std::fs::write(copy_of(&path), copy).unwrap();
+    std::fs::write(&path, "this is no store").unwrap();
+    let numbers = Store::open(&path).unwrap().list(&NUMBERS).unwrap().len();
+    assert!((50..150).contains(&numbers), "{numbers}");
+}
+
+#[test]
+fn records_that_are_older_than_their_copy_are_kept_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    Store::open(&path).unwrap().write(|change| change.put(&NUMBERS, "old", &1)).unwrap();
+    let backup = std::fs::read(&path).unwrap();
+    let store = Store::open(&path).unwrap();
+    store.write(|change| change.delete(&NUMBERS, "old")).unwrap();
+    store.write(|change| change.put(&NUMBERS, "new", &2)).unwrap();
+    drop(store);
+    std::fs::write(&path, backup).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.list(&NUMBERS).unwrap(), [("new".to_owned(), 2)]);
+    drop(store);
+    // Who meant the backup can have it.
+    std::fs::rename(path.with_extension("behind"), &path).unwrap();
+    std::fs::remove_file(copy_of(&path)).unwrap();
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.list(&NUMBERS).unwrap(), [("old".to_owned(), 1)]);
+}
+
+#[test]
+fn a_copy_does_not_grow_for_ever_from_one_start_to_the_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.redb");
+    let text = "x".repeat(1 << 20);
+    for _ in 0..20 {
+        let store = Store::open(&path).unwrap();
+        store.write(|change| change.put(&TEXTS, "same", &text)).unwrap();
+    }
+    assert!(copy_of(&path).metadata().unwrap().len() < 10 << 20);
 }
 
 #[test]

@@ -54,6 +54,9 @@ pub struct Config {
     /// The program that unpacks layers, each in a process of its own: it has to begin with
     /// [`run_if_unpacker`](crate::snapshot::run_if_unpacker). None: this process unpacks.
     pub unpacker: Option<PathBuf>,
+    /// The program that answers containers' questions for names, in a process of its own: it has to
+    /// begin with [`run_if_resolver`](crate::network::run_if_resolver). None: this process answers.
+    pub name_server: Option<PathBuf>,
     /// How large a layer may be.
     pub layer_limits: Limits,
     /// The most bytes of the disk for what is only kept to save work: parts of layers whose pulls
@@ -124,6 +127,11 @@ impl Config {
         self.exec_root.join("forwarding")
     }
 
+    /// Where the process that answers names is found.
+    pub fn names_socket(&self) -> PathBuf {
+        self.exec_root.join("names")
+    }
+
     /// Where shims put their sockets.
     pub fn socket_directory(&self) -> PathBuf {
         self.exec_root.join("s")
@@ -164,6 +172,7 @@ impl Config {
             storage_limit: None,
             registry: RegistrySettings::default(),
             unpacker: None,
+            name_server: None,
             layer_limits: Limits::default(),
             cache_limit: None,
         }

@@ -52,7 +52,7 @@ impl Engine {
                 .await
                 .map_err(|error| Error::system(format!("open the images: {error}")))??
         };
-        let networks = Networks::open(&config, Arc::clone(&store)).await?;
+        let networks = Networks::open(&config, Arc::clone(&store), Arc::clone(&events)).await?;
         let volumes = {
             let (config, store, events) =
                 (Arc::clone(&config), Arc::clone(&store), Arc::clone(&events));

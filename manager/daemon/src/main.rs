@@ -27,6 +27,10 @@ fn main() -> ExitCode {
     if let Some(code) = tare_core::snapshot::run_if_unpacker() {
         return code;
     }
+    // And so are names answered.
+    if let Some(code) = tare_core::network::run_if_resolver() {
+        return code;
+    }
     let options = Options::parse();
     match run(options) {
         Ok(code) => code,

@@ -56,11 +56,10 @@ fn volume_event(container: &Container, volume: &str, action: &str) -> Event {
         .with("driver", "local")
 }
 
-/// An event about an endpoint's network.
-pub(super) fn network_event(endpoint: &Endpoint, action: &str) -> Event {
-    let driver = if endpoint.network == "none" { "null" } else { &endpoint.network };
+/// An event about a network that `container` is on by this endpoint.
+pub(super) fn network_event(container: &Container, endpoint: &Endpoint, action: &str) -> Event {
     Event::now(EventType::Network, action, endpoint.network_id.clone())
-        .with("container", endpoint.container.clone())
+        .with("container", container.id.as_str())
         .with("name", endpoint.network.clone())
-        .with("type", driver)
+        .with("type", endpoint.driver.clone())
 }

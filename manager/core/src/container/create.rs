@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::entry::Entry;
 use super::files::Files;
 use super::id::ContainerId;
+use super::membership::Membership;
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::options::{Create, Created};
 use super::record::{Container, MountSource};
@@ -72,6 +73,7 @@ impl Containers {
             settle::Judge { config: &self.config, facts: &self.facts, cgroups: &self.cgroups };
         let mut warnings = judge.settle_host(&mut request.host)?;
         self.pin_joined(&mut request.host)?;
+        self.pin_networks(&mut request.host);
         if let Test::Unknown(kind) = Test::of(request.config.healthcheck.as_ref()) {
             warnings.push(format!(
                 "Unknown healthcheck type '{kind}' (expected 'CMD' or 'CMD-SHELL'): the health of \
@@ -97,6 +99,31 @@ impl Containers {
             pin(name)?;
         }
         Ok(())
+    }
+
+    /// Calls networks by their names, whatever their user called them. One that isn't there may be
+    /// when the container starts.
+    fn pin_networks(&self, host: &mut HostConfig) {
+        let wanted = std::mem::take(&mut host.networks);
+        for (given, membership) in wanted {
+            let given = NetworkMode::from(given);
+            let name = given.network().unwrap_or_default();
+            let found = self.networks.find(name);
+            host.networks.insert(found.map_or_else(|_| name.to_owned(), |n| n.name), membership);
+        }
+        let Some(name) = host.network_mode.network() else { return };
+        let Ok(found) = self.networks.find(name) else {
+            if host.networks.is_empty() {
+                host.networks.insert(name.to_owned(), Membership::default());
+            }
+            return;
+        };
+        if host.networks.is_empty() {
+            host.networks.insert(found.name.clone(), Membership::default());
+        }
+        if !found.predefined && name != found.name && name != found.id {
+            host.network_mode = NetworkMode::Named(found.id);
+        }
     }
 
     /// Makes everything that the container has on disk, its record last.

@@ -10,6 +10,7 @@ use super::modes::NetworkMode;
 use super::record::Container;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::network::{NAME_SERVER as ADDRESS, Sandbox};
 
 /// Name servers where the host's can't be reached from a network of its own.
 const PUBLIC_DNS: [IpAddr; 2] =
@@ -50,26 +51,63 @@ impl Files {
         ]
     }
 
-    /// Writes them for a start of `container` with `address`. Blocks.
+    /// Writes them for a start of `container` with this network stack; from inside, the host is
+    /// reached at `host`. Blocks.
     pub(super) fn write(
         &self,
         container: &Container,
-        address: Option<Ipv4Addr>,
-        gateway: Option<Ipv4Addr>,
+        sandbox: Option<&Sandbox>,
+        host: Option<Ipv4Addr>,
         config: &Config,
     ) -> Result<()> {
-        let of_host = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let name = full_name(container);
         let hosts = match container.host.network_mode {
             NetworkMode::Host => of_host("/etc/hosts"),
-            _ => hosts(&name, address),
+            _ => LOOPBACK_HOSTS.to_owned(),
         };
-        let hosts = hosts + &extra_hosts(&container.host, gateway)?;
-        let resolver = resolver(&of_host("/etc/resolv.conf"), &container.host, config);
+        let own: String = own_lines(container, sandbox).concat();
+        let hosts = hosts + &own + &extra_hosts(&container.host, host)?;
         write(&self.hostname, &format!("{}\n", container.config.hostname))?;
         write(&self.hosts, &hosts)?;
-        write(&self.resolv_conf, &resolver)
+        write(&self.resolv_conf, &resolver(container, sandbox, config))
     }
+
+    /// Brings them from the networks that a running container had to those that it has. What its
+    /// user has written into them stays. Blocks.
+    pub(super) fn follow(
+        &self,
+        container: &Container,
+        before: &Sandbox,
+        after: &Sandbox,
+        config: &Config,
+    ) -> Result<()> {
+        let [old, new] = [before, after].map(|sandbox| own_lines(container, Some(sandbox)));
+        let text = read(&self.hosts)?;
+        let kept = text.split_inclusive('\n').filter(|line| !old.iter().any(|own| own == line));
+        let hosts: String = kept.map(str::to_owned).chain(new).collect();
+        if hosts != text {
+            write(&self.hosts, &hosts)?;
+        }
+        let [old, new] = [before, after].map(|sandbox| resolver(container, Some(sandbox), config));
+        if old != new && read(&self.resolv_conf)? == old {
+            write(&self.resolv_conf, &new)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who is asked for names that no container has.
+pub(super) fn name_servers(container: &Container, config: &Config) -> Vec<IpAddr> {
+    // The process that asks them is the host's, and reaches its loopback.
+    servers(&of_host("/etc/resolv.conf"), &container.host, config, Standpoint::Host)
+}
+
+fn of_host(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::io(format!("read {}", path.display()), error))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -87,11 +125,12 @@ fn full_name(container: &Container) -> String {
     }
 }
 
-fn hosts(name: &str, address: Option<Ipv4Addr>) -> String {
-    match address {
-        Some(address) => format!("{LOOPBACK_HOSTS}{address}\t{name}\n"),
-        None => LOOPBACK_HOSTS.to_owned(),
-    }
+/// The lines of the hosts file that say where the container itself is.
+fn own_lines(container: &Container, sandbox: Option<&Sandbox>) -> Vec<String> {
+    let name = full_name(container);
+    let endpoints = sandbox.into_iter().flat_map(|sandbox| &sandbox.endpoints);
+    let interfaces = endpoints.filter_map(|endpoint| endpoint.interface.as_ref());
+    interfaces.map(|interface| format!("{}\t{name}\n", interface.address)).collect()
 }
 
 fn extra_hosts(host: &HostConfig, gateway: Option<Ipv4Addr>) -> Result<String> {
@@ -114,22 +153,53 @@ fn extra_hosts(host: &HostConfig, gateway: Option<Ipv4Addr>) -> Result<String> {
     Ok(lines)
 }
 
-/// The resolver's settings: the container's, else the manager's, else the host's.
-fn resolver(of_host: &str, host: &HostConfig, config: &Config) -> String {
+/// From where names are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standpoint {
+    /// From the host's network.
+    Host,
+    /// From one of the container's own.
+    Container,
+}
+
+/// The container's resolver settings.
+fn resolver(container: &Container, sandbox: Option<&Sandbox>, config: &Config) -> String {
+    let of_host = of_host("/etc/resolv.conf");
+    let answered = |sandbox: &Sandbox| sandbox.endpoints.iter().any(|end| !end.names.is_empty());
+    if sandbox.is_some_and(answered) {
+        return settings(&of_host, &container.host, config, &[ADDRESS.into()], Some("ndots:0"));
+    }
+    let standpoint = match container.host.network_mode {
+        NetworkMode::Host => Standpoint::Host,
+        _ => Standpoint::Container,
+    };
+    let servers = servers(&of_host, &container.host, config, standpoint);
+    settings(&of_host, &container.host, config, &servers, None)
+}
+
+/// The text of a resolver's settings: the container's, else the manager's, else the host's. The last
+/// option is there unless it is set.
+fn settings(
+    of_host: &str,
+    host: &HostConfig,
+    config: &Config,
+    servers: &[IpAddr],
+    last_option: Option<&str>,
+) -> String {
     let first = |own: &[String], default: &[String], key: &str| -> Vec<String> {
         [own, default]
             .into_iter()
             .find(|list| !list.is_empty())
             .map_or_else(|| last_setting(of_host, key), <[String]>::to_vec)
     };
-    let servers = if host.dns.is_empty() { &config.dns } else { &host.dns };
-    let servers = if servers.is_empty() {
-        host_servers(of_host, host.network_mode == NetworkMode::Host)
-    } else {
-        servers.clone()
-    };
     let search = first(&host.dns_search, &config.dns_search, "search");
-    let options = first(&host.dns_options, &config.dns_options, "options");
+    let mut options = first(&host.dns_options, &config.dns_options, "options");
+    if let Some(last) = last_option {
+        let key = last.split(':').next().unwrap_or_default();
+        if !options.iter().any(|option| option.split(':').next() == Some(key)) {
+            options.push(last.to_owned());
+        }
+    }
     let mut text = String::new();
     for server in servers {
         text.push_str(&format!("nameserver {server}\n"));
@@ -144,15 +214,29 @@ fn resolver(of_host: &str, host: &HostConfig, config: &Config) -> String {
     text
 }
 
+/// Who is asked for names: who the container's user names, else the manager's, else the host.
+fn servers(
+    of_host: &str,
+    host: &HostConfig,
+    config: &Config,
+    standpoint: Standpoint,
+) -> Vec<IpAddr> {
+    let named = if host.dns.is_empty() { &config.dns } else { &host.dns };
+    if named.is_empty() { host_servers(of_host, standpoint) } else { named.clone() }
+}
+
 /// The host's name servers; from a network of the container's own, those on the host's loopback
 /// can't be reached.
-fn host_servers(of_host: &str, on_host_network: bool) -> Vec<IpAddr> {
+fn host_servers(of_host: &str, standpoint: Standpoint) -> Vec<IpAddr> {
     let servers: Vec<IpAddr> = of_host
         .lines()
         .filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok())
-        .filter(|server: &IpAddr| on_host_network || !server.is_loopback())
+        .filter(|server: &IpAddr| standpoint == Standpoint::Host || !server.is_loopback())
         .collect();
-    if servers.is_empty() && !on_host_network { PUBLIC_DNS.to_vec() } else { servers }
+    match (servers.is_empty(), standpoint) {
+        (true, Standpoint::Container) => PUBLIC_DNS.to_vec(),
+        _ => servers,
+    }
 }
 
 /// The words of the last line with `key`, which is the one that counts.
@@ -175,14 +259,20 @@ mod tests {
         Config::with_roots(Path::new("/data"), Path::new("/run"))
     }
 
+    fn text(of_host: &str, host: &HostConfig, standpoint: Standpoint) -> String {
+        let servers = servers(of_host, host, &config(), standpoint);
+        settings(of_host, host, &config(), &servers, None)
+    }
+
     #[test]
     fn the_hosts_resolver_is_taken_over_but_for_its_loopback() {
-        let text = resolver(HOST, &HostConfig::default(), &config());
-        assert_eq!(text, "nameserver 10.0.0.2\nsearch one two\noptions ndots:2\n");
-        let on_host = HostConfig { network_mode: NetworkMode::Host, ..HostConfig::default() };
-        assert!(resolver(HOST, &on_host, &config()).contains("127.0.0.53"));
-        let public = resolver("nameserver ::1\n", &HostConfig::default(), &config());
+        let host = HostConfig::default();
+        let plain = text(HOST, &host, Standpoint::Container);
+        assert_eq!(plain, "nameserver 10.0.0.2\nsearch one two\noptions ndots:2\n");
+        assert!(text(HOST, &host, Standpoint::Host).contains("127.0.0.53"));
+        let public = text("nameserver ::1\n", &host, Standpoint::Container);
         assert_eq!(public, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+        assert_eq!(text("", &host, Standpoint::Host), "");
     }
 
     #[test]
@@ -192,13 +282,24 @@ mod tests {
             dns_search: vec![".".to_owned()],
             ..HostConfig::default()
         };
-        assert_eq!(resolver(HOST, &host, &config()), "nameserver 9.9.9.9\noptions ndots:2\n");
+        let own = text(HOST, &host, Standpoint::Container);
+        assert_eq!(own, "nameserver 9.9.9.9\noptions ndots:2\n");
     }
 
     #[test]
-    fn hosts_have_the_container_and_what_its_user_adds() {
-        let text = hosts("box", Some(Ipv4Addr::new(172, 17, 0, 2)));
-        assert!(text.ends_with("172.17.0.2\tbox\n"));
+    fn where_containers_have_names_their_own_server_is_asked() {
+        let ours = |options: &[&str]| {
+            let dns_options = options.iter().map(|option| (*option).to_owned()).collect();
+            let host = HostConfig { dns_options, ..HostConfig::default() };
+            settings("", &host, &config(), &[ADDRESS.into()], Some("ndots:0"))
+        };
+        assert_eq!(ours(&[]), "nameserver 127.0.0.11\noptions ndots:0\n");
+        assert_eq!(ours(&["rotate"]), "nameserver 127.0.0.11\noptions rotate ndots:0\n");
+        assert_eq!(ours(&["ndots:5"]), "nameserver 127.0.0.11\noptions ndots:5\n");
+    }
+
+    #[test]
+    fn hosts_have_what_their_user_adds() {
         let host = HostConfig {
             extra_hosts: vec!["db:10.0.0.9".into(), "up:host-gateway".into(), "six=[::2]".into()],
             ..HostConfig::default()

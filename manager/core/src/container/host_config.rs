@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::membership::Membership;
 use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UtsMode};
 use super::mount::{Bind, MountRequest};
 use super::ports::{Port, PortBinding};
@@ -26,9 +27,10 @@ pub struct HostConfig {
     pub log: LogConfig,
     /// Which network it is on.
     pub network_mode: NetworkMode,
-    /// A fixed address on that network.
-    pub address: Option<std::net::Ipv4Addr>,
-    /// A fixed MAC address, as written by its user.
+    /// What it wants of its networks, by their names. Empty: of the one that its mode names, nothing
+    /// but to be there.
+    pub networks: BTreeMap<String, Membership>,
+    /// A fixed MAC address where the mode says, as written by its user in the way of old.
     pub mac_address: Option<String>,
     /// Published ports.
     pub port_bindings: BTreeMap<Port, Vec<PortBinding>>,

@@ -118,9 +118,9 @@ impl Containers {
             None => false,
         };
         let id = container.id.as_str();
-        log(container, "disconnect from the network", self.networks.disconnect(id).await);
-        if let Some(endpoint) = &container.network {
-            self.events.publish(announce::network_event(endpoint, "disconnect"));
+        log(container, "disconnect from the networks", self.networks.disconnect(id).await);
+        for endpoint in container.network.iter().flat_map(|sandbox| &sandbox.endpoints) {
+            self.events.publish(announce::network_event(container, endpoint, "disconnect"));
         }
         announce::unmounted(&self.events, container);
         if shim.is_some() {

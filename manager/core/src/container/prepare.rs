@@ -23,16 +23,16 @@ use super::state::State;
 use super::supervise::{policy, probe};
 use super::undo::Undo;
 use super::work::blocking;
-use super::{Containers, announce, mounting, publishing};
+use super::{Containers, announce, files, membership, mounting, publishing};
 use crate::error::{Error, Result};
-use crate::network::{Connect, Endpoint};
+use crate::network::{Connect, Connected, Sandbox};
 use crate::shim::{self, CreateTask, Launch, Shim, restart_policy};
 
 /// What stands ready for the runtime.
 pub(super) struct Prepared {
     pub(super) shim: Shim,
     pub(super) task: CreateTask,
-    pub(super) endpoint: Option<Endpoint>,
+    pub(super) sandbox: Option<Sandbox>,
 }
 
 /// What a container joins of others.
@@ -55,11 +55,11 @@ impl Containers {
     pub(super) async fn prepare(&self, container: &Container, undo: &mut Undo) -> Result<Prepared> {
         let joined = self.joined(container)?;
         check_sources(container).await?;
-        let (endpoint, reservations) = self.connect(container, undo).await?;
+        let (sandbox, reservations) = self.connect(container, undo).await?;
         let bundle = self.make_bundle(container, undo).await?;
-        self.write_files(container, endpoint.as_ref()).await?;
+        self.write_files(container, sandbox.as_ref()).await?;
         let account = self.account_of(container).await?;
-        self.write_spec(container, endpoint.as_ref(), &joined, &account, &bundle).await?;
+        self.write_spec(container, sandbox.as_ref(), &joined, &account, &bundle).await?;
         let shim = self.launch_shim(container, &bundle, reservations, undo).await?;
         let task = CreateTask {
             bundle: bundle.path,
@@ -68,7 +68,7 @@ impl Containers {
             open_stdin: container.config.open_stdin,
             options: self.shim_options(container, &account)?,
         };
-        Ok(Prepared { shim, task, endpoint })
+        Ok(Prepared { shim, task, sandbox })
     }
 
     /// What the container joins of others.
@@ -110,43 +110,48 @@ impl Containers {
         match (&other.host.network_mode, &other.network) {
             // Each can only join one that was there before it.
             (NetworkMode::Container(next), _) => self.joined_network(next),
-            (_, Some(Endpoint { netns: Some(path), .. })) => Ok(JoinedNetwork::Held(path.clone())),
-            (_, Some(Endpoint { netns: None, .. })) => Ok(JoinedNetwork::Host),
+            (_, Some(Sandbox { netns: Some(path), .. })) => Ok(JoinedNetwork::Held(path.clone())),
+            (_, Some(Sandbox { netns: None, .. })) => Ok(JoinedNetwork::Host),
             (_, None) => Err(restarting(&other)),
         }
     }
 
-    /// Connects the container to its network, unless it shares another container's.
+    /// Connects the container to its networks, unless it shares another container's.
     async fn connect(
         &self,
         container: &Container,
         undo: &mut Undo,
-    ) -> Result<(Option<Endpoint>, Vec<OwnedFd>)> {
-        let network = match &container.host.network_mode {
-            NetworkMode::Container(_) => return Ok((None, Vec::new())),
-            _ if container.config.network_disabled => "none",
-            NetworkMode::Default | NetworkMode::Bridge => "bridge",
-            NetworkMode::Host => "host",
-            NetworkMode::None => "none",
-            NetworkMode::Named(name) => name,
-        };
-        let request = Connect {
-            container: container.id.to_string(),
-            name: container.name.clone(),
-            network: network.to_owned(),
-            requested_ip: container.host.address,
-            mac: container.host.mac_address.as_deref().map(str::parse).transpose()?,
-            ports: publishing::requests(container)?,
-        };
+    ) -> Result<(Option<Sandbox>, Vec<OwnedFd>)> {
+        if let NetworkMode::Container(_) = &container.host.network_mode {
+            return Ok((None, Vec::new()));
+        }
         let connected = self
-            .networks
-            .connect(request)
+            .connect_all(container)
             .await
             .map_err(|error| error.while_doing("failed to set up container networking"))?;
         let (networks, id) = (Arc::clone(&self.networks), container.id.to_string());
-        undo.push("disconnect from the network", async move { networks.disconnect(&id).await });
-        self.events.publish(announce::network_event(&connected.endpoint, "connect"));
-        Ok((Some(connected.endpoint), connected.reservations))
+        undo.push("disconnect from the networks", async move { networks.disconnect(&id).await });
+        for endpoint in &connected.sandbox.endpoints {
+            self.events.publish(announce::network_event(container, endpoint, "connect"));
+        }
+        Ok((Some(connected.sandbox), connected.reservations))
+    }
+
+    async fn connect_all(&self, container: &Container) -> Result<Connected> {
+        let memberships = container.memberships();
+        for (name, wanted) in &memberships {
+            membership::check(&self.networks.find(name)?, wanted)?;
+            membership::check_together(name, memberships.keys().map(String::as_str))?;
+        }
+        self.networks
+            .connect(Connect {
+                container: container.id.to_string(),
+                name: container.name.clone(),
+                wishes: container.wishes()?,
+                ports: publishing::requests(container)?,
+                name_servers: files::name_servers(container, &self.config),
+            })
+            .await
     }
 
     async fn make_bundle(&self, container: &Container, undo: &mut Undo) -> Result<Bundle> {
@@ -159,7 +164,7 @@ impl Containers {
         Ok(bundle)
     }
 
-    async fn write_files(&self, container: &Container, endpoint: Option<&Endpoint>) -> Result<()> {
+    async fn write_files(&self, container: &Container, sandbox: Option<&Sandbox>) -> Result<()> {
         // What the last run recorded must not be taken for this one's.
         let record = container.directory.join(FILE_NAME);
         blocking(move || {
@@ -170,12 +175,10 @@ impl Containers {
         if matches!(container.host.network_mode, NetworkMode::Container(_)) {
             return Ok(());
         }
-        let interface = endpoint.and_then(|endpoint| endpoint.interface.clone());
-        let address = interface.as_ref().map(|interface| interface.address);
-        let gateway = interface.as_ref().map(|interface| interface.gateway);
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
-        let container = container.clone();
-        blocking(move || files.write(&container, address, gateway, &config)).await
+        let host = self.networks.find("bridge")?.subnet.map(|subnet| subnet.gateway);
+        let (container, sandbox) = (container.clone(), sandbox.cloned());
+        blocking(move || files.write(&container, sandbox.as_ref(), host, &config)).await
     }
 
     /// Who runs the container's program.
@@ -188,7 +191,7 @@ impl Containers {
     async fn write_spec(
         &self,
         container: &Container,
-        endpoint: Option<&Endpoint>,
+        sandbox: Option<&Sandbox>,
         joined: &Joined,
         account: &Account,
         bundle: &Bundle,
@@ -203,7 +206,7 @@ impl Containers {
             IpcMode::Host => Some("/dev/shm".into()),
             IpcMode::Default | IpcMode::None | IpcMode::Private => None,
         };
-        let netns = endpoint.and_then(|endpoint| endpoint.netns.as_deref());
+        let netns = sandbox.and_then(|sandbox| sandbox.netns.as_deref());
         let spec = spec::generate(&Inputs {
             container,
             host: &self.facts,

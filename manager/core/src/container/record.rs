@@ -11,7 +11,7 @@ use super::host_config::HostConfig;
 use super::id::ContainerId;
 use super::mount::Propagation;
 use super::state::State;
-use crate::network::Endpoint;
+use crate::network::Sandbox;
 
 /// One container at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ pub struct Container {
     pub host: HostConfig,
     /// Where it is in its life.
     pub state: State,
-    /// Its place on the network while it runs.
-    pub network: Option<Endpoint>,
+    /// Its network stack while it runs, unless it has another container's.
+    pub network: Option<Sandbox>,
     /// What is mounted into it.
     pub mounts: Vec<MountPoint>,
     /// How often the restart policy started it.

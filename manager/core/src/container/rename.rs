@@ -35,7 +35,10 @@ impl Containers {
                 .index
                 .reserve(Some(wanted), &container.id)
                 .map_err(|error| error.while_doing("Error when allocating new name"))?;
-            let renamed = Container { name: wanted.to_owned(), ..(*container).clone() };
+            let mut renamed = Container { name: wanted.to_owned(), ..(*container).clone() };
+            if let Some(sandbox) = containers.call_by_new_name(&renamed).await? {
+                renamed.network = Some(sandbox);
+            }
             let renamed = containers.save(renamed).await?;
             reservation.keep();
             entry.publish(Arc::clone(&renamed));

@@ -134,7 +134,7 @@ impl Containers {
         undo: &mut Undo,
     ) -> std::result::Result<BroughtUp, Failure> {
         let prepared = self.prepare(container, undo).await.map_err(failure::of_preparation)?;
-        let Prepared { shim, task, endpoint } = prepared;
+        let Prepared { shim, task, sandbox } = prepared;
         let pid = shim.create(task).await.map_err(|error| {
             failure::of_runtime(
                 error
@@ -152,7 +152,7 @@ impl Containers {
         let life = first_life(&condition.phase, pid, container.state.last_finished_at());
         let running = Container {
             state: State::Running(life),
-            network: endpoint,
+            network: sandbox,
             health: probe::is_checked(container).then(Health::default),
             ..container.clone()
         };

@@ -180,7 +180,7 @@ impl Containers {
             let id = &entry.container().id;
             tracing::info!(container = %id, %error, "let a container go on after a commit");
         }
-        let found = found(&entry.container(), &condition);
+        let found = found(&self.with_real_networks(&entry.container()).await, &condition);
         entry.publish(Arc::new(found));
         let policy = policy::of_shim(&entry.container());
         if let Err(error) = shim.set_restart_policy(policy).await {

@@ -1,63 +1,98 @@
-//! What a kind of network must be able to do.
+//! The kinds of networks.
 
-use std::collections::{BTreeMap, HashSet};
-use std::os::fd::OwnedFd;
+use std::collections::BTreeMap;
 
-use super::endpoint::{Connect, Endpoint, Interface, PublishedPort};
+use super::bridge::Bridge;
+use super::endpoint::{Endpoint, Interface, Wish};
 use super::info::Subnet;
+use super::kernel::netns::Inside;
 use crate::error::Result;
 
 /// A kind of network.
 ///
 /// A container's time on a network goes like this. [`reserve`](Driver::reserve) gives it what is
-/// counted: an address, ports. That is written down, and then [`attach`](Driver::attach) makes in
-/// the kernel what was written down. [`cut_off`](Driver::cut_off) ends its time for everybody else,
-/// and [`detach`](Driver::detach) takes all of it back; it is also what undoes an `attach` that
-/// failed half way, so both must cope with anything being absent or gone already. After
-/// a restart of the manager, the driver is opened with the endpoints that were written down, and
-/// goes on as if it had made them itself; [`sweep`](Driver::sweep) then removes what carries this
-/// network's mark but belongs to none.
-///
-/// All methods block.
-pub(super) trait Driver: Send + Sync {
-    /// Its name in the API.
-    fn name(&self) -> &'static str;
-
-    /// The addresses that it gives out, if it does.
-    fn subnet(&self) -> Option<Subnet>;
-
-    /// Its settings, by the names that clients know.
-    fn options(&self) -> BTreeMap<String, String>;
-
-    /// Chooses what the endpoint gets, and keeps it from being given to another.
-    fn reserve(&self, request: &Connect, endpoint_id: &str) -> Result<Reservation>;
-
-    /// Makes the endpoint in the kernel.
-    fn attach(&self, endpoint: &Endpoint) -> Result<()>;
-
-    /// Ends what others notice: nobody is sent to the endpoint any more, and its ports are free.
-    /// This is quick.
-    fn cut_off(&self, endpoint: &Endpoint) -> Result<()>;
-
-    /// Takes back all of [`attach`](Driver::attach), and then of [`reserve`](Driver::reserve). It
-    /// goes on past a failed step; what couldn't be taken back stays reserved, for another try.
-    /// This waits until the kernel has stopped using what is deleted, which takes it tens of
-    /// milliseconds.
-    fn detach(&self, endpoint: &Endpoint) -> Result<()>;
-
-    /// Removes what is left in the kernel of containers other than these.
-    fn sweep(&self, containers: &HashSet<String>) -> Result<()>;
+/// counted: an address. That is written down, and then [`plug`](Driver::plug) makes in the kernel
+/// what was written down. When that is gone again, [`release`](Driver::release) gives back what was
+/// reserved. After a restart of the manager, [`adopt`](Driver::adopt) goes on as if what was written
+/// down had just been reserved. All of it blocks.
+pub(super) enum Driver {
+    /// A switch of the host.
+    Bridge(Box<Bridge>),
+    /// The host's own network stack.
+    Host,
+    /// Only loopback.
+    Null,
 }
 
-/// What a driver has set aside for an endpoint.
-#[derive(Default)]
-pub(super) struct Reservation {
-    /// Whether the container gets a network namespace of its own.
-    pub(super) own_namespace: bool,
-    /// Its interface.
-    pub(super) interface: Option<Interface>,
-    /// Its published ports.
-    pub(super) ports: Vec<PublishedPort>,
-    /// The sockets that hold them.
-    pub(super) sockets: Vec<OwnedFd>,
+impl Driver {
+    /// Its name in the API.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Bridge(_) => "bridge",
+            Self::Host => "host",
+            Self::Null => "null",
+        }
+    }
+
+    /// Whether its containers have network stacks of their own.
+    pub(super) fn is_private(&self) -> bool {
+        match self {
+            Self::Bridge(_) | Self::Null => true,
+            Self::Host => false,
+        }
+    }
+
+    /// The addresses that it gives out, if it does.
+    pub(super) fn subnet(&self) -> Option<Subnet> {
+        self.bridge().map(Bridge::subnet)
+    }
+
+    /// The settings of a network that no user has made, by the names that clients know.
+    pub(super) fn options(&self) -> BTreeMap<String, String> {
+        self.bridge().map(Bridge::options).unwrap_or_default()
+    }
+
+    /// The bridge, if it is one.
+    pub(super) fn bridge(&self) -> Option<&Bridge> {
+        match self {
+            Self::Bridge(bridge) => Some(bridge),
+            Self::Host | Self::Null => None,
+        }
+    }
+
+    /// Chooses the interface `name` that the endpoint gets, if it gets one, and keeps what it has
+    /// from being given to another.
+    pub(super) fn reserve(
+        &self,
+        wish: &Wish,
+        endpoint_id: &str,
+        name: &str,
+    ) -> Result<Option<Interface>> {
+        match self {
+            Self::Bridge(bridge) => bridge.reserve(wish, endpoint_id, name).map(Some),
+            Self::Host | Self::Null => Ok(None),
+        }
+    }
+
+    /// Counts what the endpoint has as reserved.
+    pub(super) fn adopt(&self, endpoint: &Endpoint) {
+        if let (Self::Bridge(bridge), Some(interface)) = (self, &endpoint.interface) {
+            bridge.adopt(interface);
+        }
+    }
+
+    /// Makes the endpoint in the kernel, inside the container's namespace.
+    pub(super) fn plug(&self, container: &str, endpoint: &Endpoint, inside: &Inside) -> Result<()> {
+        match (self, &endpoint.interface) {
+            (Self::Bridge(bridge), Some(interface)) => bridge.plug(container, interface, inside),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives back what was reserved.
+    pub(super) fn release(&self, endpoint: &Endpoint) {
+        if let (Self::Bridge(bridge), Some(interface)) = (self, &endpoint.interface) {
+            bridge.release(interface);
+        }
+    }
 }

@@ -1,5 +1,6 @@
-//! What a caller asks of a network for a container, and what it gets.
+//! What a caller asks of networks for a container, and what it gets.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
@@ -11,21 +12,36 @@ use serde::{Deserialize, Serialize};
 use super::mac::MacAddress;
 use crate::error::{Error, Result};
 
-/// A wish to put one container on one network.
+/// A wish to put a container that is about to start on its networks.
 #[derive(Debug, Clone)]
 pub struct Connect {
     /// The container's id.
     pub container: String,
     /// The container's name, for what people read.
     pub name: String,
+    /// Its networks, in the order of its interfaces; at least one.
+    pub wishes: Vec<Wish>,
+    /// The ports to publish.
+    pub ports: Vec<PortRequest>,
+    /// Who is asked for names that no container has.
+    pub name_servers: Vec<IpAddr>,
+}
+
+/// What a container wants of one network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
     /// The network's name or id.
     pub network: String,
     /// The address to have; none: the next free one.
-    pub requested_ip: Option<Ipv4Addr>,
+    pub address: Option<Ipv4Addr>,
     /// The hardware address to have; none: one derived from the address.
     pub mac: Option<MacAddress>,
-    /// The ports to publish.
-    pub ports: Vec<PortRequest>,
+    /// What it is called there; its own name first.
+    pub names: Vec<String>,
+    /// What it calls others there: its word, and one of their names.
+    pub links: BTreeMap<String, String>,
+    /// Everything that is on none of its networks is reached by the one with the highest.
+    pub gateway_priority: i64,
 }
 
 /// A wish to publish one port of a container.
@@ -122,36 +138,80 @@ pub struct PublishedPort {
     pub host_port: u16,
 }
 
-/// What a container has of a network. Its owner keeps a copy in its own record.
+/// A running container's network stack. Its owner keeps a copy in its own record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Endpoint {
+pub struct Sandbox {
     /// The container's id.
     pub container: String,
+    /// The file that holds its network namespace; none: it shares the host's.
+    pub netns: Option<PathBuf>,
+    /// What it has of each of its networks.
+    pub endpoints: Vec<Endpoint>,
+    /// Its published ports, which lead to the address that it has where its [`Sandbox::gateway`]
+    /// is.
+    pub ports: Vec<PublishedPort>,
+    /// The ports that it is to publish.
+    pub wanted_ports: Vec<PortRequest>,
+    /// Who is asked for names that no container has.
+    pub name_servers: Vec<IpAddr>,
+}
+
+impl Sandbox {
+    /// Its endpoint on the network with this id.
+    pub fn endpoint(&self, network_id: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.network_id == network_id)
+    }
+
+    /// The ports by which others reach it now.
+    pub fn published(&self) -> &[PublishedPort] {
+        if self.gateway().is_some() { &self.ports } else { &[] }
+    }
+
+    /// The endpoint by which everything else is reached, if anything is.
+    pub fn gateway(&self) -> Option<&Endpoint> {
+        let leads_out = |endpoint: &&Endpoint| {
+            endpoint.interface.as_ref().is_some_and(|interface| interface.gateway.is_some())
+        };
+        self.endpoints.iter().filter(leads_out).min_by_key(|endpoint| {
+            (std::cmp::Reverse(endpoint.gateway_priority), endpoint.network.as_str())
+        })
+    }
+}
+
+/// What a container has of one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
     /// This connection's id: 64 hexadecimal digits.
     pub endpoint_id: String,
     /// The network's name.
     pub network: String,
     /// The network's id.
     pub network_id: String,
-    /// The file that holds its network namespace; none: it shares the host's.
-    pub netns: Option<PathBuf>,
+    /// The name of the network's driver.
+    pub driver: String,
     /// Its interface; none on the networks `host` and `none`.
     pub interface: Option<Interface>,
-    /// Its published ports.
-    pub ports: Vec<PublishedPort>,
+    /// What the container is called there; its own name first. None where there are no names.
+    pub names: Vec<String>,
+    /// What the container calls others there.
+    pub links: BTreeMap<String, String>,
+    /// See [`Wish::gateway_priority`].
+    pub gateway_priority: i64,
 }
 
-/// The interface `eth0` of a container.
+/// An interface of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
+    /// Its name inside.
+    pub name: String,
     /// The name of the other end of its cable, on the host.
     pub host_name: String,
     /// Its address.
     pub address: Ipv4Addr,
     /// The prefix length of its subnet.
     pub prefix_length: u8,
-    /// Where everything else is reached.
-    pub gateway: Ipv4Addr,
+    /// Where everything else is reached; none where nothing else is.
+    pub gateway: Option<Ipv4Addr>,
     /// Its hardware address.
     pub mac: MacAddress,
 }
@@ -160,7 +220,7 @@ pub struct Interface {
 #[derive(Debug)]
 pub struct Connected {
     /// What it has.
-    pub endpoint: Endpoint,
+    pub sandbox: Sandbox,
     /// One bound socket per published port. They keep other programs off the ports, so whoever
     /// lives as long as the container must hold them; packets never reach them.
     pub reservations: Vec<OwnedFd>,

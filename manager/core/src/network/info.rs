@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 
@@ -21,14 +23,46 @@ pub struct NetworkInfo {
     pub created: Timestamp,
     /// Its addresses; none where it gives out none.
     pub subnet: Option<Subnet>,
+    /// What its user said of its addresses; none: what was chosen is in `subnet`.
+    pub ipam: Ipam,
     /// The driver's settings, by the names that clients know.
     pub options: BTreeMap<String, String>,
-    /// What is connected to it.
-    pub endpoints: Vec<Endpoint>,
+    /// Its user's notes.
+    pub labels: BTreeMap<String, String>,
+    /// Whether its containers reach nothing else, and nothing else reaches them.
+    pub internal: bool,
+    /// Whether containers that belong to no service may join; kept for clients.
+    pub attachable: bool,
+    /// Whether it is one of those that are always there.
+    pub predefined: bool,
+    /// What is connected to it, by container.
+    pub endpoints: BTreeMap<String, Endpoint>,
+}
+
+/// What a user says of a network's addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipam {
+    /// Options of who gives out addresses; kept for clients.
+    pub options: BTreeMap<String, String>,
+    /// The addresses; none: they are chosen.
+    pub pool: Option<Pool>,
+}
+
+/// The addresses that a user wants a network to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// All of them; none: they are chosen.
+    pub subnet: Option<Ipv4Net>,
+    /// Those that containers get which name none.
+    pub range: Option<Ipv4Net>,
+    /// The host's.
+    pub gateway: Option<Ipv4Addr>,
+    /// Those that other hosts have, by their names.
+    pub auxiliary: BTreeMap<String, Ipv4Addr>,
 }
 
 /// The addresses of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
     /// The lowest address: the subnet's own.
     pub network: Ipv4Addr,
@@ -50,6 +84,11 @@ impl Subnet {
     pub(super) fn broadcast(&self) -> Ipv4Addr {
         let hosts = u32::MAX.checked_shr(self.prefix_length.into()).unwrap_or(0);
         Ipv4Addr::from(u32::from(self.network) | hosts)
+    }
+
+    /// Whether this is one of its addresses.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        (self.network..=self.broadcast()).contains(&address)
     }
 
     /// Whether the two have an address in common.

@@ -1,87 +1,104 @@
 //! Networks: what a container's packets can reach, and who can reach it.
 //!
 //! Everything here is in the kernel once it is made, and works on without a manager: links,
-//! namespaces held by mounts, maps of the packet filter. [`Networks`] keeps the books.
+//! namespaces held by mounts, sets and maps of the packet filter. Names are answered by a process of
+//! their own, which goes on without a manager, too ([`names`]). [`Networks`] keeps the books.
 
 mod addresses;
 mod bridge;
+mod connect;
+mod create;
 mod driver;
 mod endpoint;
 mod ephemeral;
 mod firewall;
+mod held;
 mod identity;
 mod info;
+mod ipam;
+mod join;
 mod kernel;
 mod mac;
-mod plain;
+mod names;
+mod network;
+mod open;
 mod ports;
 mod records;
+mod remove;
 mod reservation;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use create::NewNetwork;
 pub use endpoint::{
     Connect, Connected, Endpoint, Interface, PortChoice, PortRequest, Protocol, PublishedPort,
+    Sandbox, Wish,
 };
-pub use info::{NetworkInfo, Subnet};
+pub use info::{Ipam, NetworkInfo, Pool, Subnet};
 pub use mac::MacAddress;
+pub(crate) use names::ADDRESS as NAME_SERVER;
+pub use names::run_if_resolver;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::store::Store;
-use bridge::Bridge;
-use driver::Driver;
-use identity::Identity;
-use kernel::netns;
-use plain::Plain;
+use firewall::{Firewall, Watch};
+use held::Held;
+use names::Names;
+use network::Network;
 use ports::HostPorts;
 use records::Records;
 
 /// The networks of this manager and what is connected to them.
 pub struct Networks {
+    config: Config,
     netns_directory: PathBuf,
     records: Records,
-    networks: Vec<Network>,
-    /// By container, which has at most one.
-    endpoints: RwLock<BTreeMap<String, Arc<Held>>>,
-}
-
-/// An endpoint on the books.
-struct Held {
-    endpoint: Arc<Endpoint>,
-    /// Whether it has ended for everybody but the kernel.
-    cut_off: AtomicBool,
-    /// Held by who takes it away.
-    turn: Mutex<()>,
-}
-
-struct Network {
-    name: &'static str,
-    identity: Identity,
-    driver: Box<dyn Driver>,
+    store: Arc<Store>,
+    events: Arc<Events>,
+    firewall: Arc<Firewall>,
+    /// Ends with the networks.
+    _watch: Watch,
+    ports: HostPorts,
+    names: Names,
+    /// By id.
+    networks: RwLock<BTreeMap<String, Arc<Network>>>,
+    /// Held by who makes or removes a network.
+    making: Mutex<()>,
+    /// By container.
+    sandboxes: RwLock<BTreeMap<String, Arc<Held>>>,
 }
 
 impl Networks {
-    /// Makes or repairs the bridge and our packet filter, and takes over what containers that
+    /// Makes or repairs the bridges and our packet filter, and takes over what containers that
     /// may still run have. Call [`Networks::retain`] when it is known which do.
     ///
     /// # Errors
     /// `Invalid` or `Unsupported` for settings that can't be, `Conflict` if something else on the
-    /// host has the bridge's name or addresses, `Exhausted` if no subnet is free, `Unavailable` if `nft` is missing, else `System`.
-    pub async fn open(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
+    /// host has the default bridge's name or addresses, `Exhausted` if no subnet is free for it,
+    /// `Unavailable` if `nft` is missing, else `System`.
+    pub async fn open(
+        config: &Config,
+        store: Arc<Store>,
+        events: Arc<Events>,
+    ) -> Result<Arc<Self>> {
         let config = config.clone();
-        let open = move || Self::open_now(&config, &store).map(Arc::new);
-        off_the_reactor(open).await
+        off_the_reactor(move || {
+            let networks = Arc::new(Self::open_now(config, store, events)?);
+            networks.watch_names();
+            Ok(networks)
+        })
+        .await
     }
 
-    /// Connects a container: its network namespace, its interface, its published ports. Either
-    /// all of it is there on return, or nothing. If the container has an endpoint from before, it
-    /// is taken away first, which may have to wait for the kernel.
+    /// Connects a container that is about to start: its network namespace, its interfaces, its
+    /// published ports. Either all of it is there on return, or nothing. If the container has
+    /// something from before, that is taken away first, which may have to wait for the kernel.
     ///
     /// # Errors
     /// `NotFound` if there is no such network, `Exhausted` if it has no free address,
@@ -92,11 +109,11 @@ impl Networks {
         off_the_reactor(move || networks.connect_now(&request)).await
     }
 
-    /// Takes away what a container has of its network; it is no error if that is nothing.
+    /// Takes away what a container has of its networks; it is no error if that is nothing.
     ///
     /// On return nobody is sent to the container any more and its ports are free. The kernel takes
-    /// some more tens of milliseconds to delete the interface; that isn't waited for, and the
-    /// address isn't given to another until it is done.
+    /// some more tens of milliseconds to delete the interfaces; that isn't waited for, and their
+    /// addresses aren't given to others until it is done.
     ///
     /// # Errors
     /// What went wrong before that; what goes wrong later is logged. Either way what is left stays
@@ -109,11 +126,72 @@ impl Networks {
         let networks = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             if let Err(error) = networks.take_away(&held) {
-                let container = &held.endpoint.container;
+                let container = &held.container;
                 tracing::warn!(container, %error, "disconnecting a container");
             }
         });
         Ok(())
+    }
+
+    /// Connects a container that runs to one more network; `name` is the container's. Gives what it
+    /// has then.
+    ///
+    /// # Errors
+    /// As [`Networks::connect`]; [`Kind::Forbidden`](crate::Kind::Forbidden) if it is on that
+    /// network already, `Conflict` if it doesn't run.
+    pub async fn join(
+        self: &Arc<Self>,
+        container: &str,
+        name: &str,
+        wish: Wish,
+    ) -> Result<Sandbox> {
+        let (networks, container) = (Arc::clone(self), container.to_owned());
+        let name = name.to_owned();
+        off_the_reactor(move || networks.join_now(&container, &name, &wish)).await
+    }
+
+    /// Disconnects a container that runs from one of its networks. Gives what it has then.
+    ///
+    /// # Errors
+    /// `System` if it isn't on that network, or the kernel refuses.
+    pub async fn leave(self: &Arc<Self>, container: &str, network_id: &str) -> Result<Sandbox> {
+        let (networks, container) = (Arc::clone(self), container.to_owned());
+        let network_id = network_id.to_owned();
+        off_the_reactor(move || networks.leave_now(&container, &network_id)).await
+    }
+
+    /// Lets a container that runs be called something else on its networks. Gives what it has then.
+    ///
+    /// # Errors
+    /// `System` if that can't be written down.
+    pub async fn call(
+        self: &Arc<Self>,
+        container: &str,
+        names: BTreeMap<String, Vec<String>>,
+    ) -> Result<Option<Sandbox>> {
+        let (networks, container) = (Arc::clone(self), container.to_owned());
+        off_the_reactor(move || networks.call_now(&container, &names)).await
+    }
+
+    /// Makes a network; gives its id.
+    ///
+    /// # Errors
+    /// `Conflict` if there is one of this name, [`Kind::Forbidden`](crate::Kind::Forbidden) if it
+    /// is one of those that are always there, or for addresses that another network has, `Invalid`
+    /// or `Unsupported` for settings that can't be, `Exhausted` if no addresses are free.
+    pub async fn create(self: &Arc<Self>, new: NewNetwork) -> Result<String> {
+        let networks = Arc::clone(self);
+        off_the_reactor(move || networks.create_now(new)).await
+    }
+
+    /// Removes a network.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none, [`Kind::Forbidden`](crate::Kind::Forbidden) if containers are on
+    /// it or it is one of those that are always there.
+    pub async fn remove(self: &Arc<Self>, name_or_id: &str) -> Result<()> {
+        let (networks, name) = (Arc::clone(self), name_or_id.to_owned());
+        off_the_reactor(move || networks.remove_now(&name)).await
     }
 
     /// Takes away what belongs to no container of `running`, and carries our mark.
@@ -128,7 +206,10 @@ impl Networks {
 
     /// Every network, in the order of their names.
     pub fn list(&self) -> Vec<NetworkInfo> {
-        self.networks.iter().map(|network| self.describe(network)).collect()
+        let networks: Vec<_> = self.networks().values().cloned().collect();
+        let mut list: Vec<_> = networks.iter().map(|network| self.describe(network)).collect();
+        list.sort_by(|one, other| one.name.cmp(&other.name));
+        list
     }
 
     /// The network with this name, id or beginning of an id.
@@ -136,175 +217,92 @@ impl Networks {
     /// # Errors
     /// `NotFound` if there is none, `Invalid` if there are several.
     pub fn find(&self, name_or_id: &str) -> Result<NetworkInfo> {
-        self.network(name_or_id).map(|network| self.describe(network))
+        self.network(name_or_id).map(|network| self.describe(&network))
     }
 
-    /// What a container has.
-    pub fn endpoint(&self, container: &str) -> Option<Arc<Endpoint>> {
+    /// The id of the network with this name, id or beginning of an id.
+    ///
+    /// # Errors
+    /// As [`Networks::find`].
+    pub fn id_of(&self, name_or_id: &str) -> Result<String> {
+        self.network(name_or_id).map(|network| network.id.clone())
+    }
+
+    /// What a container has, as long as others reach it.
+    pub fn sandbox(&self, container: &str) -> Option<Arc<Sandbox>> {
         let held = self.held(container)?;
-        (!held.cut_off.load(Ordering::Acquire)).then(|| Arc::clone(&held.endpoint))
+        (!held.is_cut_off()).then(|| held.sandbox())
     }
 
-    fn open_now(config: &Config, store: &Store) -> Result<Self> {
-        let netns_directory = config.netns_directory();
-        records::make_directory(&netns_directory)?;
-        let records = Records::open(config.endpoint_directory())?;
-        let endpoints = records.list()?;
-        let bridge_id = identity::of(store, "bridge")?;
-        let on_bridge: Vec<_> = endpoints
-            .iter()
-            .filter(|endpoint| endpoint.network_id == bridge_id.id)
-            .cloned()
-            .collect();
-        let bridge = Bridge::open(config, store, Arc::new(HostPorts::default()), &on_bridge)?;
-        let networks = vec![
-            Network { name: "bridge", identity: bridge_id, driver: Box::new(bridge) },
-            Network {
-                name: "host",
-                identity: identity::of(store, "host")?,
-                driver: Box::new(Plain::Host),
-            },
-            Network {
-                name: "none",
-                identity: identity::of(store, "none")?,
-                driver: Box::new(Plain::Null),
-            },
-        ];
-        let endpoints = endpoints
-            .into_iter()
-            .map(|endpoint| (endpoint.container.clone(), Arc::new(Held::new(endpoint))))
-            .collect();
-        Ok(Self { netns_directory, records, networks, endpoints: RwLock::new(endpoints) })
-    }
-
-    fn connect_now(&self, request: &Connect) -> Result<Connected> {
-        let network = self.network(&request.network)?;
-        if let Some(earlier) = self.held(&request.container) {
-            self.take_away(&earlier)?;
+    fn network(&self, name_or_id: &str) -> Result<Arc<Network>> {
+        let networks = self.networks();
+        if let Some(network) = networks.get(name_or_id) {
+            return Ok(Arc::clone(network));
         }
-        let endpoint_id = identity::random();
-        let reservation = network.driver.reserve(request, &endpoint_id)?;
-        let endpoint = Endpoint {
-            container: request.container.clone(),
-            endpoint_id,
-            network: network.name.to_owned(),
-            network_id: network.identity.id.clone(),
-            netns: reservation.own_namespace.then(|| self.netns_directory.join(&request.container)),
-            interface: reservation.interface,
-            ports: reservation.ports,
-        };
-        let held = Arc::new(Held::new(endpoint.clone()));
-        self.endpoints_mut().insert(request.container.clone(), Arc::clone(&held));
-        let made = self.records.put(&endpoint).and_then(|()| network.driver.attach(&endpoint));
-        if let Err(error) = made {
-            if let Err(left) = self.take_away(&held) {
-                tracing::warn!(container = request.container, %left, "undoing a failed connection");
-            }
-            return Err(error);
+        if let Some(network) = networks.values().find(|network| network.name == name_or_id) {
+            return Ok(Arc::clone(network));
         }
-        Ok(Connected { endpoint, reservations: reservation.sockets })
-    }
-
-    /// The quick part of [`Self::take_away`].
-    fn cut_off(&self, held: &Held) -> Result<()> {
-        let _turn = held.turn.lock();
-        if held.cut_off.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.driver_of(&held.endpoint).map_or(Ok(()), |driver| driver.cut_off(&held.endpoint))
-    }
-
-    /// Takes an endpoint away, unless another does or did; then this waits until it is done.
-    fn take_away(&self, held: &Arc<Held>) -> Result<()> {
-        let _turn = held.turn.lock();
-        let endpoint = &held.endpoint;
-        let is_on_the_books =
-            self.held(&endpoint.container).is_some_and(|current| Arc::ptr_eq(&current, held));
-        if !is_on_the_books {
-            return Ok(());
-        }
-        match self.driver_of(endpoint) {
-            Some(driver) => driver.detach(endpoint)?,
-            None => endpoint.netns.as_deref().map_or(Ok(()), netns::remove)?,
-        }
-        self.records.remove(&endpoint.container)?;
-        self.endpoints_mut().remove(&endpoint.container);
-        Ok(())
-    }
-
-    fn retain_now(&self, running: &HashSet<String>) -> Result<()> {
-        let endpoints: Vec<_> = self.endpoints().values().cloned().collect();
-        let ended = endpoints.iter().filter(|held| !running.contains(&held.endpoint.container));
-        let namespaces = records::file_names(&self.netns_directory)?;
-        let orphans = namespaces.iter().filter(|container| !running.contains(*container));
-        to_the_end(
-            ended
-                .map(|held| self.take_away(held))
-                .chain(self.networks.iter().map(|network| network.driver.sweep(running)))
-                .chain(orphans.map(|file| netns::remove(&self.netns_directory.join(file)))),
-        )
-    }
-
-    fn held(&self, container: &str) -> Option<Arc<Held>> {
-        self.endpoints().get(container).cloned()
-    }
-
-    fn endpoints(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Held>>> {
-        self.endpoints.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn endpoints_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Held>>> {
-        self.endpoints.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// None for a network that there isn't any more.
-    fn driver_of(&self, endpoint: &Endpoint) -> Option<&dyn Driver> {
-        let is_its = |network: &&Network| network.identity.id == endpoint.network_id;
-        self.networks.iter().find(is_its).map(|network| network.driver.as_ref())
-    }
-
-    fn network(&self, name_or_id: &str) -> Result<&Network> {
-        let exact =
-            |network: &&Network| network.name == name_or_id || network.identity.id == name_or_id;
-        if let Some(network) = self.networks.iter().find(exact) {
-            return Ok(network);
-        }
-        let mut matches = self.networks.iter().filter(|network| {
-            !name_or_id.is_empty() && network.identity.id.starts_with(name_or_id)
-        });
+        let mut matches = networks
+            .values()
+            .filter(|network| !name_or_id.is_empty() && network.id.starts_with(name_or_id));
         match (matches.next(), matches.next()) {
-            (Some(network), None) => Ok(network),
-            (None, _) => Err(Error::not_found(format!("network {name_or_id} not found"))),
+            (Some(network), None) => Ok(Arc::clone(network)),
+            (None, _) => Err(network::not_found(name_or_id)),
             (Some(_), Some(_)) => Err(Error::invalid(format!(
-                "network {name_or_id} is ambiguous ({} matches found on ID prefix)",
+                "network {name_or_id} is ambiguous ({} matches found based on ID prefix)",
                 2 + matches.count()
             ))),
         }
     }
 
     fn describe(&self, network: &Network) -> NetworkInfo {
+        let definition = network.definition.as_ref();
         NetworkInfo {
-            id: network.identity.id.clone(),
-            name: network.name.to_owned(),
+            id: network.id.clone(),
+            name: network.name.clone(),
             driver: network.driver.name(),
-            created: network.identity.created,
+            created: network.created,
             subnet: network.driver.subnet(),
-            options: network.driver.options(),
-            endpoints: self
-                .endpoints()
-                .values()
-                .filter(|held| !held.cut_off.load(Ordering::Acquire))
-                .map(|held| &held.endpoint)
-                .filter(|endpoint| endpoint.network_id == network.identity.id)
-                .map(|endpoint| Endpoint::clone(endpoint))
-                .collect(),
+            ipam: definition.map(|definition| definition.ipam.clone()).unwrap_or_default(),
+            options: definition
+                .map_or_else(|| network.driver.options(), |definition| definition.options.clone()),
+            labels: definition.map(|definition| definition.labels.clone()).unwrap_or_default(),
+            internal: definition.is_some_and(network::Definition::is_internal),
+            attachable: definition.is_some_and(|definition| definition.attachable),
+            predefined: definition.is_none(),
+            endpoints: self.endpoints_on(&network.id),
         }
     }
-}
 
-impl Held {
-    fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint: Arc::new(endpoint), cut_off: AtomicBool::new(false), turn: Mutex::new(()) }
+    /// What is connected to a network, by container.
+    fn endpoints_on(&self, network_id: &str) -> BTreeMap<String, Endpoint> {
+        let sandboxes: Vec<_> =
+            self.sandboxes().values().filter(|held| !held.is_cut_off()).cloned().collect();
+        let on_it = |held: &Arc<Held>| {
+            let endpoint = held.sandbox().endpoint(network_id)?.clone();
+            Some((held.container.clone(), endpoint))
+        };
+        sandboxes.iter().filter_map(on_it).collect()
+    }
+
+    fn held(&self, container: &str) -> Option<Arc<Held>> {
+        self.sandboxes().get(container).cloned()
+    }
+
+    fn sandboxes(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Held>>> {
+        self.sandboxes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sandboxes_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Held>>> {
+        self.sandboxes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn networks(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Network>>> {
+        self.networks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn networks_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Network>>> {
+        self.networks.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

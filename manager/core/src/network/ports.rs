@@ -20,13 +20,13 @@ pub(super) struct HostPorts {
     last_ephemeral: AtomicU16,
 }
 
-/// On which addresses of the host a port is taken, each with the endpoint that has it.
+/// On which addresses of the host a port is taken, each with the container that has it.
 type Taken = HashMap<(Protocol, u16), Vec<(Ipv4Addr, String)>>;
 
 /// What [`HostPorts::publish`] has to know beside the requests.
 pub(super) struct Target<'a> {
     /// Whose the ports will be.
-    pub(super) endpoint_id: &'a str,
+    pub(super) owner: &'a str,
     /// The host's address for requests that name none.
     pub(super) default_bind: Ipv4Addr,
     /// The container's address, for what people read.
@@ -51,7 +51,7 @@ impl HostPorts {
             match self.publish_one(request, target) {
                 Ok(port) => reserved.push(port),
                 Err(error) => {
-                    self.release(target.endpoint_id, reserved.iter().map(|(port, _)| port));
+                    self.release(target.owner, reserved.iter().map(|(port, _)| port));
                     return Err(error);
                 }
             }
@@ -59,26 +59,26 @@ impl HostPorts {
         Ok(reserved)
     }
 
-    /// Counts these ports as taken by an endpoint.
-    pub(super) fn adopt(&self, endpoint_id: &str, ports: &[PublishedPort]) {
+    /// Counts these ports as taken by a container.
+    pub(super) fn adopt(&self, owner: &str, ports: &[PublishedPort]) {
         let mut taken = self.taken();
         for port in ports {
             let key = (port.protocol, port.host_port);
-            taken.entry(key).or_default().push((port.host_ip, endpoint_id.to_owned()));
+            taken.entry(key).or_default().push((port.host_ip, owner.to_owned()));
         }
     }
 
-    /// Frees those of these ports that the endpoint still has.
+    /// Frees those of these ports that the container still has.
     pub(super) fn release<'a>(
         &self,
-        endpoint_id: &str,
+        owner: &str,
         ports: impl IntoIterator<Item = &'a PublishedPort>,
     ) {
         let mut taken = self.taken();
         for port in ports {
             let key = (port.protocol, port.host_port);
             if let Some(addresses) = taken.get_mut(&key) {
-                addresses.retain(|(ip, owner)| *ip != port.host_ip || owner != endpoint_id);
+                addresses.retain(|(ip, holder)| *ip != port.host_ip || holder != owner);
                 if addresses.is_empty() {
                     taken.remove(&key);
                 }
@@ -157,10 +157,7 @@ impl HostPorts {
                      {host_ip}:{host_port}:{container}:{container_port}/{protocol}: {reason}"
                 ))
             })?;
-        taken
-            .entry((*protocol, *host_port))
-            .or_default()
-            .push((*host_ip, target.endpoint_id.to_owned()));
+        taken.entry((*protocol, *host_port)).or_default().push((*host_ip, target.owner.to_owned()));
         Ok(socket)
     }
 

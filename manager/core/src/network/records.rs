@@ -1,4 +1,4 @@
-//! What endpoints have, written down for the next manager.
+//! What containers have of their networks, written down for the next manager.
 //!
 //! All that it describes is in the kernel and ends with a reboot, so it lies below the exec root
 //! and needs no sync: a crash of the manager loses nothing that was written.
@@ -7,10 +7,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::endpoint::Endpoint;
+use super::endpoint::Sandbox;
 use crate::error::{Error, Result};
 
-/// One file per endpoint, named by its container.
+/// One file per container.
 pub(super) struct Records {
     directory: PathBuf,
 }
@@ -22,38 +22,38 @@ impl Records {
         Ok(Self { directory })
     }
 
-    /// Writes down what an endpoint has.
-    pub(super) fn put(&self, endpoint: &Endpoint) -> Result<()> {
-        let path = self.path(&endpoint.container);
+    /// Writes down what a container has.
+    pub(super) fn put(&self, sandbox: &Sandbox) -> Result<()> {
+        let path = self.path(&sandbox.container);
         let new = path.with_extension("new");
         let write = || {
-            fs::write(&new, serde_json::to_vec(endpoint)?)?;
+            fs::write(&new, serde_json::to_vec(sandbox)?)?;
             fs::rename(&new, &path)
         };
         write().map_err(|error| Error::io(format!("write {}", path.display()), error))
     }
 
-    /// Forgets the endpoint of a container; it is no error if there is none.
+    /// Forgets what a container has; it is no error if that is nothing.
     pub(super) fn remove(&self, container: &str) -> Result<()> {
         remove_file(&self.path(container))
     }
 
-    /// Every endpoint that was written down. What can't be read (an older crash of the host, a
+    /// All that was written down. What can't be read (an older crash of the host, a
     /// manager of another version) is logged and left out.
-    pub(super) fn list(&self) -> Result<Vec<Endpoint>> {
-        let mut endpoints = Vec::new();
+    pub(super) fn list(&self) -> Result<Vec<Sandbox>> {
+        let mut sandboxes = Vec::new();
         for name in file_names(&self.directory)? {
             let path = self.directory.join(&name);
             let read = || Ok::<_, io::Error>(serde_json::from_slice(&fs::read(&path)?)?);
             match read() {
-                Ok(endpoint) => endpoints.push(endpoint),
+                Ok(sandbox) => sandboxes.push(sandbox),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "dropping a damaged record");
                     remove_file(&path)?;
                 }
             }
         }
-        Ok(endpoints)
+        Ok(sandboxes)
     }
 
     fn path(&self, container: &str) -> PathBuf {
@@ -98,18 +98,17 @@ mod tests {
     fn what_was_written_is_read_back_and_damage_is_dropped() {
         let directory = tempfile::tempdir().unwrap();
         let records = Records::open(directory.path().join("endpoints")).unwrap();
-        let endpoint = Endpoint {
+        let sandbox = Sandbox {
             container: "c1".to_owned(),
-            endpoint_id: "e1".to_owned(),
-            network: "none".to_owned(),
-            network_id: "n1".to_owned(),
             netns: None,
-            interface: None,
+            endpoints: Vec::new(),
             ports: Vec::new(),
+            wanted_ports: Vec::new(),
+            name_servers: Vec::new(),
         };
-        records.put(&endpoint).unwrap();
+        records.put(&sandbox).unwrap();
         fs::write(records.path("c2"), "{\"container\": \"c").unwrap();
-        assert_eq!(records.list().unwrap(), [endpoint]);
+        assert_eq!(records.list().unwrap(), [sandbox]);
         records.remove("c1").unwrap();
         records.remove("c1").unwrap();
         assert!(file_names(&records.directory).unwrap().is_empty());

@@ -29,6 +29,7 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     config.init = values.init_path.unwrap_or_else(|| beside_this_program(&config.init));
     // This very program, whatever has become of its file.
     config.unpacker = Some(PathBuf::from("/proc/self/exe"));
+    config.name_server.clone_from(&config.unpacker);
     for runtime in config.runtimes.values_mut() {
         runtime.path = beside_this_program(&runtime.path);
     }

@@ -32,6 +32,7 @@ use axum::routing::{delete, get, post};
 
 use crate::api::Api;
 
+pub(crate) use request::EndpointBody;
 pub(crate) use resize::size;
 
 /// All of them.

@@ -16,14 +16,17 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
     let filters = Filters::of(&query, &FILTERS)?;
     let dangling = filters.truth("dangling")?;
     let passes = |network: &NetworkInfo| {
-        // The networks that are there are all built in, have no labels, and never dangle.
+        let kind = if network.predefined { "builtin" } else { "custom" };
         filters.allows("driver", network.driver)
             && filters.allows_prefix("id", &network.id)
-            && !filters.has("label")
+            && filters.allows_labels("label", &network.labels)
             && filters.allows_match("name", &network.name)
             && filters.allows("scope", "local")
-            && filters.allows("type", "builtin")
-            && dangling != Some(true)
+            && filters.allows("type", kind)
+            // Those that are always there never dangle.
+            && dangling.is_none_or(|dangling| {
+                dangling == (!network.predefined && network.endpoints.is_empty())
+            })
     };
     let networks = api.engine.networks.list().into_iter().filter(passes);
     Ok(Json(networks.map(NetworkView::bare).collect()))

@@ -1,8 +1,12 @@
 //! Endpoints of networks.
 
+mod connect;
+mod create;
+mod disconnect;
 mod inspect;
 mod list;
 mod prune;
+mod remove;
 mod view;
 
 use axum::Router;
@@ -14,6 +18,9 @@ use crate::api::Api;
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/networks", get(list::handle))
+        .route("/networks/create", post(create::handle))
         .route("/networks/prune", post(prune::handle))
-        .route("/networks/{id}", get(inspect::handle))
+        .route("/networks/{id}", get(inspect::handle).delete(remove::handle))
+        .route("/networks/{id}/connect", post(connect::handle))
+        .route("/networks/{id}/disconnect", post(disconnect::handle))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tare_core::container::Containers;
-use tare_core::network::{Endpoint, NetworkInfo, Subnet};
+use tare_core::network::{Endpoint, NetworkInfo, Pool, Subnet};
 
 use crate::time::rfc3339;
 use crate::wire::null_if_empty;
@@ -38,7 +38,7 @@ pub(super) struct NetworkView {
 #[serde(rename_all = "PascalCase")]
 struct Ipam {
     driver: &'static str,
-    options: Option<()>,
+    options: Option<BTreeMap<String, String>>,
     #[serde(serialize_with = "null_if_empty")]
     config: Vec<IpamConfig>,
 }
@@ -47,7 +47,12 @@ struct Ipam {
 #[serde(rename_all = "PascalCase")]
 struct IpamConfig {
     subnet: String,
-    gateway: String,
+    #[serde(rename = "IPRange", skip_serializing_if = "Option::is_none")]
+    ip_range: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<String>,
+    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
+    auxiliary: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,17 +88,20 @@ impl NetworkView {
             enable_ipv6: false,
             ipam: Ipam {
                 driver: "default",
-                options: None,
-                config: network.subnet.map(IpamConfig::from).into_iter().collect(),
+                options: (!network.predefined).then_some(network.ipam.options),
+                config: match (network.ipam.pool, network.subnet) {
+                    (Some(pool), _) => vec![IpamConfig::from(pool)],
+                    (None, subnet) => subnet.map(IpamConfig::from).into_iter().collect(),
+                },
             },
-            internal: false,
-            attachable: false,
+            internal: network.internal,
+            attachable: network.attachable,
             ingress: false,
             config_from: ConfigFrom { network: "" },
             config_only: false,
             containers: BTreeMap::new(),
             options: network.options,
-            labels: BTreeMap::new(),
+            labels: network.labels,
         }
     }
 
@@ -101,7 +109,9 @@ impl NetworkView {
     pub(super) fn whole(network: NetworkInfo, known: &Containers) -> Self {
         let endpoints = network.endpoints.iter();
         let containers = endpoints
-            .map(|endpoint| (endpoint.container.clone(), EndpointView::of(endpoint, known)))
+            .map(|(container, endpoint)| {
+                (container.clone(), EndpointView::of(container, endpoint, known))
+            })
             .collect();
         Self { containers, ..Self::bare(network) }
     }
@@ -110,18 +120,32 @@ impl NetworkView {
 impl From<Subnet> for IpamConfig {
     fn from(subnet: Subnet) -> Self {
         Self {
-            subnet: format!("{}/{}", subnet.network, subnet.prefix_length),
-            gateway: subnet.gateway.to_string(),
+            subnet: subnet.to_string(),
+            ip_range: None,
+            gateway: Some(subnet.gateway.to_string()),
+            auxiliary: BTreeMap::new(),
+        }
+    }
+}
+
+impl From<Pool> for IpamConfig {
+    fn from(pool: Pool) -> Self {
+        let text = |(name, address): (String, std::net::Ipv4Addr)| (name, address.to_string());
+        Self {
+            subnet: pool.subnet.map(|net| net.to_string()).unwrap_or_default(),
+            ip_range: pool.range.map(|net| net.to_string()),
+            gateway: pool.gateway.map(|address| address.to_string()),
+            auxiliary: pool.auxiliary.into_iter().map(text).collect(),
         }
     }
 }
 
 impl EndpointView {
-    fn of(endpoint: &Endpoint, known: &Containers) -> Self {
+    fn of(container: &str, endpoint: &Endpoint, known: &Containers) -> Self {
         let interface = endpoint.interface.as_ref();
         let address = interface.map(|found| format!("{}/{}", found.address, found.prefix_length));
         Self {
-            name: known.find(&endpoint.container).map(|c| c.name.clone()).unwrap_or_default(),
+            name: known.find(container).map(|c| c.name.clone()).unwrap_or_default(),
             endpoint_id: endpoint.endpoint_id.clone(),
             mac_address: interface.map(|found| found.mac.to_string()).unwrap_or_default(),
             ipv4_address: address.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::config;
+use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::network::firewall::BRIDGES;
 use crate::network::info::Subnet;
@@ -23,9 +23,20 @@ const LONGEST_OPENING: Duration = Duration::from_millis(200);
 /// How the names of our ends of containers' cables begin.
 const CABLE: &str = "tare-";
 
-/// The note on a link that says whose it is: the bridge's own is without a container.
-pub(super) fn mark_of(bridge: &str, container: &str) -> String {
-    format!("tare {bridge} {container}").trim_end().to_owned()
+/// The note on a link of the manager whose default bridge this is, that says whose it is: that
+/// bridge's own is without a container.
+pub(super) fn mark_of(manager: &str, container: &str) -> String {
+    format!("tare {manager} {container}").trim_end().to_owned()
+}
+
+/// The note on the bridge of a network that a user has made.
+pub(super) fn network_mark_of(manager: &str, network: &str) -> String {
+    format!("tare-network {manager} {network}")
+}
+
+/// The name of the bridge of a network that a user has made without giving one.
+pub(in crate::network) fn bridge_name(network: &str) -> String {
+    "br-".chars().chain(network.chars()).take(LONGEST_NAME).collect()
 }
 
 /// The name of our end of the cable of the endpoint with this id.
@@ -37,8 +48,8 @@ pub(super) fn cable_name(endpoint_id: &str) -> String {
 ///
 /// # Errors
 /// `Invalid`, saying what is wrong.
-pub(super) fn check(settings: &config::Bridge) -> Result<()> {
-    let config::Bridge { name, mtu, .. } = settings;
+pub(in crate::network) fn check(settings: &Settings) -> Result<()> {
+    let Settings { name, mtu, .. } = settings;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty()
         || name.len() > LONGEST_NAME
@@ -67,7 +78,7 @@ pub(super) fn check(settings: &config::Bridge) -> Result<()> {
 ///
 /// # Errors
 /// `Conflict` if it is something else than a bridge.
-pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>> {
+pub(in crate::network) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>> {
     match netlink.link(name)? {
         Some(link) if !link.is_bridge => Err(Error::conflict(format!(
             "the interface {name} of this host is no bridge; give the bridge another name"
@@ -82,13 +93,17 @@ pub(super) fn find(netlink: &Netlink, name: &str) -> Result<Option<Link>> {
 /// # Errors
 /// `Conflict` if the bridge can't have its name because something else does, or isn't ours and has
 /// another address.
-pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subnet) -> Result<()> {
+pub(super) fn ensure(
+    netlink: &Netlink,
+    settings: &Settings,
+    subnet: Subnet,
+    mark: &str,
+) -> Result<()> {
     let name = &settings.name;
-    let mark = mark_of(name, "");
     let is_ours = match find(netlink, name)? {
-        Some(link) => link.alias.as_deref() == Some(&mark),
+        Some(link) => link.alias.as_deref() == Some(mark),
         None => {
-            make(netlink, settings, subnet, &mark)?;
+            make(netlink, settings, subnet, mark)?;
             true
         }
     };
@@ -113,12 +128,12 @@ pub(super) fn ensure(netlink: &Netlink, settings: &config::Bridge, subnet: Subne
 /// Brings our own bridge, which has these addresses, to the settings.
 fn repair(
     netlink: &Netlink,
-    settings: &config::Bridge,
+    settings: &Settings,
     subnet: Subnet,
     index: u32,
     addresses: &[(Ipv4Addr, u8)],
 ) -> Result<()> {
-    let config::Bridge { name, mtu, .. } = settings;
+    let Settings { name, mtu, .. } = settings;
     let wanted = (subnet.gateway, subnet.prefix_length);
     let mut batch = Batch::default();
     for (other, length) in addresses.iter().filter(|own| **own != wanted) {
@@ -135,7 +150,7 @@ fn repair(
     Ok(netlink.run(&batch)?)
 }
 
-fn make(netlink: &Netlink, settings: &config::Bridge, subnet: Subnet, mark: &str) -> Result<()> {
+fn make(netlink: &Netlink, settings: &Settings, subnet: Subnet, mark: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.add_bridge(&NewBridge {
         name: &settings.name,
@@ -166,7 +181,7 @@ pub(super) fn await_passing(netlink: &Netlink, port: &str, bridge: &str) -> Resu
 }
 
 /// Deletes the link `name`; it is no error if there is none.
-pub(super) fn delete(netlink: &Netlink, name: &str) -> Result<()> {
+pub(in crate::network) fn delete(netlink: &Netlink, name: &str) -> Result<()> {
     let mut batch = Batch::default();
     batch.delete_link(name);
     match netlink.run(&batch) {
@@ -175,16 +190,22 @@ pub(super) fn delete(netlink: &Netlink, name: &str) -> Result<()> {
     }
 }
 
-/// The links that the bridge `name` has to containers other than these.
-pub(super) fn orphans(
+/// The links of the manager whose default bridge is `manager` that are neither among these cables of
+/// containers nor the bridge of one of these networks.
+pub(in crate::network) fn orphans(
     netlink: &Netlink,
-    name: &str,
-    containers: &HashSet<String>,
+    manager: &str,
+    cables: &HashSet<String>,
+    networks: &HashSet<String>,
 ) -> Result<Vec<String>> {
-    let mark = format!("{} ", mark_of(name, ""));
+    let cable_mark = format!("{} ", mark_of(manager, ""));
+    let network_mark = network_mark_of(manager, "");
     let is_orphan = |link: &Link| {
-        let container = link.alias.as_deref().and_then(|alias| alias.strip_prefix(&mark));
-        container.is_some_and(|container| !containers.contains(container))
+        let alias = link.alias.as_deref().unwrap_or_default();
+        match alias.strip_prefix(&network_mark) {
+            Some(network) => !networks.contains(network),
+            None => alias.starts_with(&cable_mark) && !cables.contains(&link.name),
+        }
     };
     Ok(netlink.links()?.into_iter().filter(is_orphan).map(|link| link.name).collect())
 }

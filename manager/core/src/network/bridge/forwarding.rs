@@ -18,7 +18,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// For whom the host shall forward: all, if it does already and wasn't made to by us. That it was
 /// is noted in the file `note` before it is done, with the boot for which it holds.
-pub(super) fn plan(note: &Path) -> Result<Forwarding> {
+pub(in crate::network) fn plan(note: &Path) -> Result<Forwarding> {
     let boot = std::fs::read_to_string(BOOT_ID)
         .map_err(|error| Error::io(format!("read {BOOT_ID}"), error))?;
     if sysctl::get(SWITCH)? == "0" {
@@ -37,6 +37,6 @@ pub(super) fn plan(note: &Path) -> Result<Forwarding> {
 }
 
 /// Makes the host forward.
-pub(super) fn turn_on() -> Result<()> {
+pub(in crate::network) fn turn_on() -> Result<()> {
     sysctl::set(SWITCH, "1")
 }

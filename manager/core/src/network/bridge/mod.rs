@@ -1,143 +1,179 @@
 //! The driver `bridge`: containers on a switch of the host, behind its addresses.
 
-mod device;
+pub(super) mod device;
 mod forwarding;
-mod subnet;
+pub(super) mod settings;
+pub(super) mod subnet;
 
-use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+pub(super) use forwarding::{plan as plan_forwarding, turn_on as turn_on_forwarding};
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::addresses::Addresses;
-use super::driver::{Driver, Reservation};
-use super::endpoint::{Connect, Endpoint, Interface};
-use super::firewall::{Firewall, Watch};
-use super::info::Subnet;
+use super::endpoint::{Interface, Wish};
+use super::firewall::Zone;
+use super::info::{Pool, Subnet};
 use super::kernel::link::{NewCable, NewPeer};
 use super::kernel::netlink::{Batch, Netlink};
-use super::kernel::netns::{self, Inside};
+use super::kernel::netns::Inside;
 use super::kernel::sysctl;
 use super::mac::MacAddress;
-use super::ports::{HostPorts, Target};
-use super::to_the_end;
-use crate::config::{self, Config};
 use crate::error::{Error, Result};
-use crate::store::Store;
-
-/// The name of a container's interface.
-const INTERFACE: &str = "eth0";
+use settings::{Neighbours, Outside, Settings};
 
 /// A network that is a bridge of the host.
 pub(super) struct Bridge {
-    settings: config::Bridge,
+    settings: Settings,
     subnet: Subnet,
-    /// The host's address for ports that are published without one.
-    default_bind: Ipv4Addr,
+    /// What is written on the links that it makes.
+    mark: Mark,
     addresses: Addresses,
-    ports: Arc<HostPorts>,
-    firewall: Arc<Firewall>,
-    /// Ends with the bridge.
-    _watch: Watch,
+}
+
+/// Whose a bridge is.
+pub(super) struct Mark {
+    /// The manager, by the name of its default bridge.
+    pub(super) manager: String,
+    /// The network's id; none: it is the default one.
+    pub(super) network: Option<String>,
 }
 
 impl Bridge {
-    /// Makes or repairs the bridge and its packet filter; these endpoints keep what they have.
-    ///
-    /// # Errors
-    /// `Invalid` or `Unsupported` for settings that can't be, `Conflict` if an interface that
-    /// isn't ours has the name or the addresses, `Exhausted` if no addresses are asked for and none
-    /// are free, `System` if the kernel refuses.
-    pub(super) fn open(
-        config: &Config,
-        store: &Store,
-        ports: Arc<HostPorts>,
-        endpoints: &[Endpoint],
-    ) -> Result<Self> {
-        let settings = &config.bridge;
-        device::check(settings)?;
-        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
-        let subnet = device::find(&netlink, &settings.name)
-            .and_then(|_| subnet::settle(store, &netlink, settings))
-            .map_err(|error| failed(settings, error))?;
-        let default_bind = match settings.default_bind {
-            IpAddr::V4(address) => address,
-            IpAddr::V6(address) => {
-                return Err(Error::unsupported(format!(
-                    "publishing ports on the IPv6 address {address} by default"
-                )));
-            }
-        };
-        let forwarding = forwarding::plan(&config.forwarding_note())?;
-        let firewall = Arc::new(Firewall::new(&settings.name, subnet, forwarding)?);
-        let bridge = Self {
-            settings: settings.clone(),
-            subnet,
-            default_bind,
-            addresses: Addresses::new(subnet),
-            ports,
-            _watch: Watch::over(&firewall)?,
-            firewall,
-        };
-        for endpoint in endpoints {
-            bridge.adopt(endpoint);
-        }
-        bridge
-            .firewall
-            .lay()
-            .and_then(|()| device::ensure(&netlink, settings, subnet))
-            // Not before the rules are there that say for whom.
-            .and_then(|()| forwarding::turn_on())
-            .map_err(|error| failed(settings, error))?;
-        Ok(bridge)
+    /// The bridge with these settings and addresses; [`Bridge::ensure`] makes it.
+    pub(super) fn new(settings: Settings, subnet: Subnet, pool: Option<&Pool>, mark: Mark) -> Self {
+        let range = pool
+            .and_then(|pool| pool.range)
+            .map(|range| Subnet::of(range.network(), range.prefix_len()));
+        let kept = pool.into_iter().flat_map(|pool| pool.auxiliary.values().copied());
+        let addresses = Addresses::new(subnet, range, kept);
+        Self { settings, subnet, mark, addresses }
     }
 
-    fn adopt(&self, endpoint: &Endpoint) {
-        if let Some(interface) = &endpoint.interface {
-            self.addresses.adopt(interface.address);
-            self.ports.adopt(&endpoint.endpoint_id, &endpoint.ports);
-            self.firewall.adopt(&endpoint.container, interface.address, &endpoint.ports);
+    /// Makes the bridge or repairs it.
+    ///
+    /// # Errors
+    /// `Conflict` if the bridge can't have its name because something else does, or isn't ours and
+    /// has another address.
+    pub(super) fn ensure(&self, netlink: &Netlink) -> Result<()> {
+        let alias = self.mark.on_bridge();
+        device::ensure(netlink, &self.settings, self.subnet, &alias)
+            .map_err(|error| error.while_doing(format!("set up the bridge {}", self.settings.name)))
+    }
+
+    /// Takes the bridge away.
+    pub(super) fn delete(&self) -> Result<()> {
+        device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &self.settings.name)
+    }
+
+    /// What the packet filter has to know of it.
+    pub(super) fn zone(&self) -> Zone {
+        Zone {
+            bridge: self.settings.name.clone(),
+            subnet: self.subnet,
+            neighbours: self.settings.neighbours,
+            outside: self.settings.outside,
         }
+    }
+
+    /// Its addresses.
+    pub(super) fn subnet(&self) -> Subnet {
+        self.subnet
+    }
+
+    /// The host's address for ports that are published without one.
+    pub(super) fn default_bind(&self) -> Ipv4Addr {
+        self.settings.default_bind
+    }
+
+    /// The settings of the default bridge, by the names that clients know.
+    pub(super) fn options(&self) -> BTreeMap<String, String> {
+        let mtu = self.settings.mtu.unwrap_or(device::DEFAULT_MTU);
+        let options = [
+            ("bridge.default_bridge", "true".to_owned()),
+            ("bridge.enable_icc", "true".to_owned()),
+            ("bridge.enable_ip_masquerade", "true".to_owned()),
+            ("bridge.host_binding_ipv4", self.settings.default_bind.to_string()),
+            ("bridge.name", self.settings.name.clone()),
+            ("driver.mtu", mtu.to_string()),
+        ];
+        options.map(|(name, value)| (format!("com.docker.network.{name}"), value)).into()
+    }
+
+    /// Chooses an interface, and keeps its address from being given to another.
+    pub(super) fn reserve(&self, wish: &Wish, endpoint_id: &str, name: &str) -> Result<Interface> {
+        let address = match wish.address {
+            Some(_) if self.mark.network.is_none() => {
+                return Err(Error::invalid(
+                    "user specified IP address is supported on user defined networks only",
+                ));
+            }
+            Some(address) => self.addresses.take(address).map(|()| address)?,
+            None => self.addresses.take_free()?,
+        };
+        Ok(Interface {
+            name: name.to_owned(),
+            host_name: device::cable_name(endpoint_id),
+            address,
+            prefix_length: self.subnet.prefix_length,
+            gateway: (self.settings.outside != Outside::Unreachable).then_some(self.subnet.gateway),
+            mac: wish.mac.unwrap_or_else(|| MacAddress::of(address)),
+        })
+    }
+
+    /// Counts the interface's address as used.
+    pub(super) fn adopt(&self, interface: &Interface) {
+        self.addresses.adopt(interface.address);
+    }
+
+    /// Frees the interface's address.
+    pub(super) fn release(&self, interface: &Interface) {
+        self.addresses.release(interface.address);
     }
 
     /// Makes the container's interface and its cable to the bridge.
-    fn plug(
+    pub(super) fn plug(
         &self,
-        host: &Netlink,
-        inside: &Inside,
-        endpoint: &Endpoint,
+        container: &str,
         interface: &Interface,
+        inside: &Inside,
     ) -> Result<()> {
+        let host = inside.host();
+        let name = interface.name.as_str();
+        // The network has no IPv6, so the interface must not make addresses up. To say so before it is
+        // there takes no lock that others wait for.
+        let ipv6 = |disabled| sysctl::set_if_present("ipv6/conf/default/disable_ipv6", disabled);
+        ipv6("1")?;
         let mut outside = Batch::default();
         outside.add_cable(&NewCable {
             name: &interface.host_name,
             bridge: self.device_index(host)?,
             mtu: self.settings.mtu,
-            peer: NewPeer { name: INTERFACE, namespace: inside.namespace(), mac: interface.mac },
+            peer: NewPeer { name, namespace: inside.namespace(), mac: interface.mac },
         });
-        outside.set_alias(
-            &interface.host_name,
-            &device::mark_of(&self.settings.name, &endpoint.container),
-        );
-        outside.set_hairpin(&interface.host_name);
+        outside.set_alias(&interface.host_name, &self.mark.on_cable(container));
+        outside.set_port(&interface.host_name, self.settings.neighbours == Neighbours::Apart);
         host.run(&outside)?;
 
-        // The network has no IPv6, so the interface must not make addresses up.
-        sysctl::set_if_present(&format!("ipv6/conf/{INTERFACE}/disable_ipv6"), "1")?;
-        let index = inside.index(INTERFACE)?;
+        ipv6("0")?;
+        let index = inside.index(name)?;
         let mut batch = Batch::default();
-        batch.set_up("lo");
         batch.add_address(index, interface.address, interface.prefix_length);
-        batch.set_up(INTERFACE);
-        batch.add_default_route(interface.gateway);
+        batch.set_up(name);
         inside.run(&batch)?;
         device::await_passing(host, &interface.host_name, &self.settings.name)?;
 
         // Neighbours may know the address by another hardware address, if its last owner had a
         // fixed one. Setting ours, though it is set, makes the kernel tell them.
-        sysctl::set(&format!("ipv4/conf/{INTERFACE}/arp_notify"), "1")?;
+        sysctl::set(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
         let mut announcement = Batch::default();
-        announcement.set_mac(INTERFACE, interface.mac);
+        announcement.set_mac(name, interface.mac);
         inside.run(&announcement)
+    }
+
+    /// Takes the interface and its cable away; it is no error if they are gone.
+    pub(super) fn unplug(interface: &Interface) -> Result<()> {
+        device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &interface.host_name)
     }
 
     /// The number of the bridge, which is made again if someone has deleted it.
@@ -147,102 +183,22 @@ impl Bridge {
             return Ok(index);
         }
         tracing::warn!(bridge = name, "the bridge was gone; made it again");
-        device::ensure(host, &self.settings, self.subnet)?;
+        self.ensure(host)?;
         host.index(name).map_err(|error| Error::io(format!("find {name}"), error))
     }
-
-    fn unplug(&self, interface: &Interface) -> Result<()> {
-        device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &interface.host_name)
-    }
 }
 
-fn failed(settings: &config::Bridge, error: Error) -> Error {
-    error.while_doing(format!("set up the bridge {}", settings.name))
-}
-
-impl Driver for Bridge {
-    fn name(&self) -> &'static str {
-        "bridge"
-    }
-
-    fn subnet(&self) -> Option<Subnet> {
-        Some(self.subnet)
-    }
-
-    fn options(&self) -> BTreeMap<String, String> {
-        let mtu = self.settings.mtu.unwrap_or(device::DEFAULT_MTU);
-        let options = [
-            ("bridge.default_bridge", "true".to_owned()),
-            ("bridge.enable_icc", "true".to_owned()),
-            ("bridge.enable_ip_masquerade", "true".to_owned()),
-            ("bridge.host_binding_ipv4", self.default_bind.to_string()),
-            ("bridge.name", self.settings.name.clone()),
-            ("driver.mtu", mtu.to_string()),
-        ];
-        options.map(|(name, value)| (format!("com.docker.network.{name}"), value)).into()
-    }
-
-    fn reserve(&self, request: &Connect, endpoint_id: &str) -> Result<Reservation> {
-        if request.requested_ip.is_some() {
-            return Err(Error::invalid(
-                "user specified IP address is supported on user defined networks only",
-            ));
+impl Mark {
+    /// The note on a bridge.
+    fn on_bridge(&self) -> String {
+        match &self.network {
+            None => device::mark_of(&self.manager, ""),
+            Some(network) => device::network_mark_of(&self.manager, network),
         }
-        let address = self.addresses.take_free()?;
-        let target = Target { endpoint_id, default_bind: self.default_bind, container: address };
-        let reserved = self.ports.publish(&request.ports, &target).map_err(|error| {
-            self.addresses.release(address);
-            error.while_doing(format!(
-                "driver failed programming external connectivity on endpoint {} ({endpoint_id})",
-                request.name
-            ))
-        })?;
-        let (ports, sockets) = reserved.into_iter().unzip();
-        let interface = Interface {
-            host_name: device::cable_name(endpoint_id),
-            address,
-            prefix_length: self.subnet.prefix_length,
-            gateway: self.subnet.gateway,
-            mac: request.mac.unwrap_or_else(|| MacAddress::of(address)),
-        };
-        Ok(Reservation { own_namespace: true, interface: Some(interface), ports, sockets })
     }
 
-    fn attach(&self, endpoint: &Endpoint) -> Result<()> {
-        let (Some(path), Some(interface)) = (&endpoint.netns, &endpoint.interface) else {
-            return Err(Error::system("an endpoint on a bridge has a netns and an interface"));
-        };
-        let host = Netlink::open(libc::NETLINK_ROUTE)?;
-        netns::create(path, |inside| self.plug(&host, inside, endpoint, interface))?;
-        self.firewall.publish(&endpoint.container, interface.address, &endpoint.ports)
-    }
-
-    fn cut_off(&self, endpoint: &Endpoint) -> Result<()> {
-        self.firewall.withdraw(&endpoint.container)?;
-        self.ports.release(&endpoint.endpoint_id, &endpoint.ports);
-        Ok(())
-    }
-
-    fn detach(&self, endpoint: &Endpoint) -> Result<()> {
-        let interface = endpoint.interface.as_ref();
-        to_the_end([
-            self.cut_off(endpoint),
-            interface.map_or(Ok(()), |interface| self.unplug(interface)),
-            endpoint.netns.as_deref().map_or(Ok(()), netns::remove),
-        ])?;
-        if let Some(interface) = interface {
-            self.addresses.release(interface.address);
-        }
-        Ok(())
-    }
-
-    fn sweep(&self, containers: &HashSet<String>) -> Result<()> {
-        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
-        to_the_end(device::orphans(&netlink, &self.settings.name, containers)?.into_iter().map(
-            |link| {
-                tracing::info!(link, "removing the interface of a container that is gone");
-                device::delete(&netlink, &link)
-            },
-        ))
+    /// The note on our end of a container's cable.
+    fn on_cable(&self, container: &str) -> String {
+        device::mark_of(&self.manager, container)
     }
 }

@@ -28,12 +28,14 @@ struct Chosen {
 /// # Errors
 /// `Invalid` for a subnet that no bridge can have, `Conflict` if another interface has the one
 /// that is asked for, `Exhausted` if none is asked for and none is free.
-pub(super) fn settle(
+pub(in crate::network) fn settle(
     store: &Store,
     netlink: &Netlink,
     settings: &config::Bridge,
+    others: &[Subnet],
 ) -> Result<Subnet> {
-    let surroundings = Surroundings::read(netlink, &settings.name)?;
+    let mut surroundings = Surroundings::read(netlink, &settings.name)?;
+    surroundings.taken = others.to_vec();
     match settings.address {
         Some(config::InterfaceAddress { address, prefix_length }) => {
             let subnet = checked(address, prefix_length)?;
@@ -55,6 +57,26 @@ pub(super) fn settle(
             Ok(subnet)
         }
     }
+}
+
+/// Addresses for the bridge of a new network, whose name is `bridge`: some that nobody on this host
+/// uses, and none of `taken`.
+///
+/// # Errors
+/// `Exhausted` if there are none.
+pub(in crate::network) fn choose_for_network(
+    netlink: &Netlink,
+    bridge: &str,
+    taken: Vec<Subnet>,
+) -> Result<Subnet> {
+    let surroundings = Surroundings { taken, ..Surroundings::read(netlink, bridge)? };
+    pools().find(|subnet| surroundings.leave_free(subnet)).ok_or_else(|| {
+        Error::new(
+            Kind::Exhausted,
+            "all predefined address pools have been fully subnetted: remove networks that nobody \
+             needs, or give the network a subnet",
+        )
+    })
 }
 
 fn choose(surroundings: &Surroundings, before: Option<Chosen>, bridge: &str) -> Result<Subnet> {
@@ -113,6 +135,8 @@ struct Surroundings {
     routes: Vec<Route>,
     /// Those that names are asked of.
     name_servers: Vec<Ipv4Addr>,
+    /// Those of networks, which may not be there yet.
+    taken: Vec<Subnet>,
 }
 
 impl Surroundings {
@@ -129,6 +153,7 @@ impl Surroundings {
             neighbours: neighbours.into_iter().map(without_link).collect(),
             routes: netlink.routes()?.into_iter().filter(is_elsewhere).collect(),
             name_servers: resolver.lines().filter_map(name_server).collect(),
+            taken: Vec::new(),
         })
     }
 
@@ -149,6 +174,7 @@ impl Surroundings {
         };
         let name_server_in = |address: &Ipv4Addr| Subnet::of(*address, 32).overlaps(subnet);
         self.neighbour_in(subnet).is_none()
+            && !self.taken.iter().any(|taken| taken.overlaps(subnet))
             && !self.routes.iter().any(is_obstacle)
             && !self.name_servers.iter().any(name_server_in)
     }
@@ -159,7 +185,13 @@ mod tests {
     use super::*;
 
     fn surroundings() -> Surroundings {
-        Surroundings { own: None, neighbours: vec![], routes: vec![], name_servers: vec![] }
+        Surroundings {
+            own: None,
+            neighbours: vec![],
+            routes: vec![],
+            name_servers: vec![],
+            taken: vec![],
+        }
     }
 
     fn route(destination: [u8; 4], prefix_length: u8, is_on_link: bool) -> Route {

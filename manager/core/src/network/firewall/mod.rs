@@ -1,14 +1,15 @@
-//! The packet filter of one bridge: an nftables table of its own, whose maps say which of the
-//! host's ports lead to which container.
+//! The packet filter of one manager: an nftables table of its own, whose sets say which bridges
+//! there are, and whose maps say which of the host's ports lead to which container.
 //!
-//! The rules are the same however many ports are published; publishing adds elements to maps. All
-//! of the table follows from the bridge's settings and the published ports, so it can be laid anew
-//! at any time, in one transaction that leaves no moment without it.
+//! The rules are the same however many networks there are and ports are published; each adds
+//! elements to sets and maps. All of the table follows from the bridges' settings and the published
+//! ports, so it can be laid anew at any time, in one transaction that leaves no moment without it.
 
 mod elements;
 mod flows;
 mod ruleset;
 mod watch;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,9 +18,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(super) use watch::Watch;
+pub(super) use zone::Zone;
 
 use super::endpoint::{Protocol, PublishedPort};
-use super::info::Subnet;
 use super::kernel::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
 
@@ -47,10 +48,10 @@ struct Published {
     address: Ipv4Addr,
 }
 
-/// The packet filter of one bridge.
+/// The packet filter of one manager.
 pub(super) struct Firewall {
+    /// The manager's default bridge, after which the table is named.
     bridge: String,
-    subnet: Subnet,
     forwarding: Forwarding,
     /// Locked while the table is changed, so that it never differs from what it must be for
     /// longer.
@@ -61,17 +62,25 @@ struct State {
     /// Stays open: the kernel lets go of what was removed before it lets close a socket, and that
     /// takes it milliseconds.
     netlink: Netlink,
-    /// What the table must have, by container.
+    content: Content,
+}
+
+/// What the table must have.
+#[derive(Default)]
+struct Content {
+    /// By the bridge's name.
+    zones: BTreeMap<String, Zone>,
+    /// By container.
     published: BTreeMap<String, Vec<Published>>,
 }
 
 impl Firewall {
-    /// The packet filter of the bridge with this name and these addresses; [`Firewall::lay`] makes
+    /// The packet filter of the manager whose default bridge has this name; [`Firewall::lay`] makes
     /// it.
-    pub(super) fn new(bridge: &str, subnet: Subnet, forwarding: Forwarding) -> Result<Self> {
+    pub(super) fn new(bridge: &str, forwarding: Forwarding) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        let state = Mutex::new(State { netlink, published: BTreeMap::new() });
-        Ok(Self { bridge: bridge.to_owned(), subnet, forwarding, state })
+        let state = Mutex::new(State { netlink, content: Content::default() });
+        Ok(Self { bridge: bridge.to_owned(), forwarding, state })
     }
 
     /// The name of its table.
@@ -79,10 +88,15 @@ impl Firewall {
         format!("tare-{}", self.bridge)
     }
 
+    /// Counts a bridge among what the table must have, for [`Firewall::lay`] to put there.
+    pub(super) fn adopt_zone(&self, zone: Zone) {
+        self.state().content.zones.insert(zone.bridge.clone(), zone);
+    }
+
     /// Counts these ports among what the table must have, for [`Firewall::lay`] to put there.
     pub(super) fn adopt(&self, container: &str, address: Ipv4Addr, ports: &[PublishedPort]) {
         let ports = leading_to(container, address, ports);
-        self.state().published.insert(container.to_owned(), ports);
+        self.state().content.published.insert(container.to_owned(), ports);
     }
 
     /// Makes the table, or replaces it, in one transaction.
@@ -90,7 +104,36 @@ impl Firewall {
     /// # Errors
     /// [`Kind::Unavailable`] if there is no `nft`; [`Kind::System`] if it fails.
     pub(super) fn lay(&self) -> Result<()> {
-        self.lay_with(&self.state().published)
+        self.lay_with(&self.state().content)
+    }
+
+    /// Fences a bridge in that is new.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn fence(&self, zone: Zone) -> Result<()> {
+        let mut state = self.state();
+        let elements = zone.added_to(&self.table());
+        state.content.zones.insert(zone.bridge.clone(), zone);
+        self.change(&state, &elements)
+    }
+
+    /// Forgets a bridge that is gone.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn unfence(&self, bridge: &str) -> Result<()> {
+        let mut state = self.state();
+        let Some(zone) = state.content.zones.remove(bridge) else { return Ok(()) };
+        self.change(&state, &zone.taken_from(&self.table()))
+    }
+
+    /// Changes elements, or lays all of the table if it is not as it was.
+    fn change(&self, state: &State, elements: &str) -> Result<()> {
+        match elements::table_exists(&state.netlink, &self.table())? && run_nft(elements).is_ok() {
+            true => Ok(()),
+            false => self.lay_with(&state.content),
+        }
     }
 
     /// Makes the table if it isn't there; returns whether that was so.
@@ -98,11 +141,11 @@ impl Firewall {
     /// # Errors
     /// The same.
     fn restore(&self) -> Result<bool> {
-        let State { netlink, published } = &*self.state();
+        let State { netlink, content } = &*self.state();
         if elements::table_exists(netlink, &self.table())? {
             return Ok(false);
         }
-        self.lay_with(published)?;
+        self.lay_with(content)?;
         let table = self.table();
         tracing::warn!(table, "someone has deleted the packet filter's table; made it again");
         Ok(true)
@@ -117,13 +160,13 @@ impl Firewall {
     ) -> Result<()> {
         let ports = leading_to(container, address, ports);
         let mut state = self.state();
-        let State { netlink, published } = &mut *state;
-        published.insert(container.to_owned(), ports.clone());
+        let State { netlink, content } = &mut *state;
+        content.published.insert(container.to_owned(), ports.clone());
         if elements::table_exists(netlink, &self.table())? {
             elements::add(netlink, &self.table(), &ports)?;
         } else {
             tracing::warn!(table = self.table(), "the packet filter was flushed; making it again");
-            self.lay_with(published)?;
+            self.lay_with(content)?;
         }
         forget_earlier_flows(netlink, &ports)
     }
@@ -131,7 +174,7 @@ impl Firewall {
     /// Takes back what [`Firewall::publish`] did; it is no error if that is nothing.
     pub(super) fn withdraw(&self, container: &str) -> Result<()> {
         let mut state = self.state();
-        let State { netlink, published } = &mut *state;
+        let State { netlink, content: Content { published, .. } } = &mut *state;
         let Some(ports) = published.get(container) else { return Ok(()) };
         elements::remove(netlink, &self.table(), ports)?;
         if let Some(port) = ports.iter().find(|port| has_no_connections(port)) {
@@ -141,8 +184,8 @@ impl Firewall {
         Ok(())
     }
 
-    fn lay_with(&self, published: &BTreeMap<String, Vec<Published>>) -> Result<()> {
-        run_nft(&ruleset::render(self, published.values().flatten()))
+    fn lay_with(&self, content: &Content) -> Result<()> {
+        run_nft(&ruleset::render(self, content))
             .map_err(|error| error.while_doing(format!("make the nftables table {}", self.table())))
     }
 
@@ -181,7 +224,8 @@ fn has_no_connections(published: &Published) -> bool {
     }
 }
 
-fn run_nft(script: &str) -> Result<()> {
+/// Has the program `nft` carry out this script, in the calling thread's network namespace.
+pub(super) fn run_nft(script: &str) -> Result<()> {
     let failed = |error| Error::io("run nft", error);
     let mut nft = Command::new("nft")
         .args(["-f", "-"])

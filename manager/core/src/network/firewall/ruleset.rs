@@ -2,27 +2,34 @@
 
 use std::fmt::Write;
 
-use super::{BRIDGES, Firewall, Forwarding, Published};
+use super::{BRIDGES, Content, Firewall, Forwarding, Published};
 
 /// The map from an address, protocol and port of the host to a container's address and port.
 pub(super) const BY_ADDRESS: &str = "published";
 /// The map from a protocol and port to the same, for ports on every address of the host.
 pub(super) const EVERYWHERE: &str = "published_everywhere";
 
-/// The table with these ports in its maps. That it is deleted first makes the whole text one
-/// replacement: packets meet the old table or the new one, never none and never both.
-pub(super) fn render<'a>(
-    firewall: &Firewall,
-    published: impl Iterator<Item = &'a Published>,
-) -> String {
+/// Our bridges.
+pub(super) const BRIDGES_SET: &str = "bridges";
+/// Pairs of a bridge and itself: who comes from the one and goes to the other are neighbours that
+/// reach each other.
+pub(super) const NEIGHBOURS: &str = "neighbours";
+/// The bridges that nothing leaves or enters.
+pub(super) const SEALED: &str = "sealed";
+/// The addresses of all networks.
+pub(super) const SUBNETS: &str = "subnets";
+/// The addresses of those whose containers are seen under the host's address outside.
+pub(super) const HIDDEN: &str = "hidden";
+
+/// The table with this content in its sets and maps. That it is deleted first makes the whole text
+/// one replacement: packets meet the old table or the new one, never none and never both.
+pub(super) fn render(firewall: &Firewall, content: &Content) -> String {
     let table = firewall.table();
-    let bridge = &firewall.bridge;
-    let subnet = firewall.subnet;
     let others = match firewall.forwarding {
         Forwarding::ForAll => String::new(),
         // The host is no router but for containers, be they ours or another manager's.
         Forwarding::ForContainers => {
-            format!("iifname != \"{bridge}\" iifgroup != {BRIDGES} oifgroup != {BRIDGES} drop")
+            format!("iifname != @{BRIDGES_SET} iifgroup != {BRIDGES} oifgroup != {BRIDGES} drop")
         }
     };
     let mut text = format!(
@@ -31,14 +38,19 @@ delete table ip {table}
 table ip {table} {{
   map {BY_ADDRESS} {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
   map {EVERYWHERE} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+  set {BRIDGES_SET} {{ type ifname; }}
+  set {NEIGHBOURS} {{ type ifname . ifname; }}
+  set {SEALED} {{ type ifname; }}
+  set {SUBNETS} {{ type ipv4_addr; flags interval; }}
+  set {HIDDEN} {{ type ipv4_addr; flags interval; }}
 
-  # Containers neither reach the host's loopback nor pretend to be there, and nobody outside reaches
-  # a container but by a published port, whatever routes there are.
+  # Containers neither reach the host's loopback nor pretend to be there, and nobody outside a
+  # network reaches its containers but by a published port, whatever routes there are.
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
-    iifname "{bridge}" ip daddr 127.0.0.0/8 drop
-    iifname "{bridge}" ip saddr 127.0.0.0/8 drop
-    iifname != {{ "lo", "{bridge}" }} ip daddr {subnet} fib daddr type != local drop
+    iifname @{BRIDGES_SET} ip daddr 127.0.0.0/8 drop
+    iifname @{BRIDGES_SET} ip saddr 127.0.0.0/8 drop
+    ip daddr @{SUBNETS} iifname != "lo" fib daddr . iif oif missing fib daddr type != local drop
   }}
 
   # Published ports, for packets that arrive. What is published on loopback is for the host alone.
@@ -60,24 +72,29 @@ table ip {table} {{
   # a container that another one (or itself) reached by a published port, and from the world.
   chain leaving {{
     type nat hook postrouting priority srcnat; policy accept;
-    oifname "{bridge}" ip saddr 127.0.0.0/8 masquerade
-    oifname "{bridge}" ip saddr {subnet} ct status dnat masquerade
-    oifname != {{ "lo", "{bridge}" }} ip saddr {subnet} masquerade
+    oifname @{BRIDGES_SET} ip saddr 127.0.0.0/8 masquerade
+    oifname @{BRIDGES_SET} ip saddr @{SUBNETS} ct status dnat masquerade
+    oifname != "lo" oifname != @{BRIDGES_SET} ip saddr @{HIDDEN} masquerade
   }}
 
   # To a container go: its neighbours, answers, and what came by a published port.
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    oifname "{bridge}" iifname "{bridge}" accept
-    oifname "{bridge}" ct state established,related accept
-    oifname "{bridge}" ct status dnat accept
-    oifname "{bridge}" drop
+    iifname . oifname @{NEIGHBOURS} accept
+    iifname @{SEALED} drop
+    oifname @{SEALED} drop
+    oifname @{BRIDGES_SET} ct state established,related accept
+    oifname @{BRIDGES_SET} ct status dnat accept
+    oifname @{BRIDGES_SET} drop
     {others}
   }}
 }}
 "#
     );
-    for published in published {
+    for zone in content.zones.values() {
+        text.push_str(&zone.added_to(&table));
+    }
+    for published in content.published.values().flatten() {
         render_element(&mut text, &table, published);
     }
     text

@@ -101,16 +101,18 @@ impl Batch {
 
     /// Lets the bridge send packets back by the port `name` that they came from. Where the host's
     /// packet filter sees bridged packets, that is the way on which a container reaches itself by
-    /// a published port.
-    pub(in crate::network) fn set_hairpin(&mut self, name: &str) {
+    /// a published port. A port that is `apart` exchanges no packets with others that are, but with
+    /// the host alone.
+    pub(in crate::network) fn set_port(&mut self, name: &str, apart: bool) {
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::PortKind(InfoPortKind::Bridge),
-                LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(
-                    true,
-                )])),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                    InfoBridgePort::HairpinMode(true),
+                    InfoBridgePort::Isolated(apart),
+                ])),
             ]),
         ];
         self.push(format!("set up the port {name}"), libc::RTM_NEWLINK, 0, &bytes(&message));

@@ -8,6 +8,7 @@ use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::netlink::{Batch, Netlink};
 use crate::error::{Error, Result};
@@ -15,8 +16,10 @@ use crate::error::{Error, Result};
 /// The calling thread's own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// A new network namespace, seen by a thread that is in it.
+/// A container's network namespace, seen by a thread that is in it.
 pub(in crate::network) struct Inside {
+    /// To the namespace that the thread comes from.
+    host: Netlink,
     netlink: Netlink,
     namespace: File,
 }
@@ -30,6 +33,11 @@ impl Inside {
     /// The number of the interface `name` here.
     pub(in crate::network) fn index(&self, name: &str) -> Result<u32> {
         self.netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))
+    }
+
+    /// The kernel as the host has it.
+    pub(in crate::network) fn host(&self) -> &Netlink {
+        &self.host
     }
 
     /// The namespace itself, to put links into.
@@ -48,16 +56,36 @@ pub(in crate::network) fn create<T: Send>(
     furnish: impl FnOnce(&Inside) -> Result<T> + Send,
 ) -> Result<T> {
     remove(path)?;
+    on_a_thread(|| furnish(&enter_new(path)?))
+}
+
+/// Lets `work` be done in the namespace that the file `path` holds, on a thread of its own.
+pub(in crate::network) fn enter<T: Send>(
+    path: &Path,
+    work: impl FnOnce(&Inside) -> Result<T> + Send,
+) -> Result<T> {
+    on_a_thread(|| {
+        let host = Netlink::open(libc::NETLINK_ROUTE)?;
+        let failed = |error| Error::io(format!("enter the namespace {}", path.display()), error);
+        let namespace = File::open(path).map_err(failed)?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|errno| failed(errno.into()))?;
+        work(&Inside { host, netlink: Netlink::open(libc::NETLINK_ROUTE)?, namespace })
+    })
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| {
         let helper = thread::Builder::new()
             .name("netns".to_owned())
-            .spawn_scoped(scope, || furnish(&enter_new(path)?))
+            .spawn_scoped(scope, work)
             .map_err(|error| Error::io("start a thread", error))?;
-        helper.join().map_err(|_| Error::system("the thread that makes a netns has panicked"))?
+        helper.join().map_err(|_| Error::system("the thread inside a netns has panicked"))?
     })
 }
 
 fn enter_new(path: &Path) -> Result<Inside> {
+    let host = Netlink::open(libc::NETLINK_ROUTE)?;
     unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| Error::io("make a network namespace", errno.into()))?;
     File::create(path).map_err(|error| Error::io(format!("make {}", path.display()), error))?;
@@ -65,7 +93,7 @@ fn enter_new(path: &Path) -> Result<Inside> {
         Error::io(format!("hold a network namespace at {}", path.display()), errno.into())
     })?;
     let namespace = File::open(OWN).map_err(|error| Error::io(format!("open {OWN}"), error))?;
-    Ok(Inside { netlink: Netlink::open(libc::NETLINK_ROUTE)?, namespace })
+    Ok(Inside { host, netlink: Netlink::open(libc::NETLINK_ROUTE)?, namespace })
 }
 
 /// Lets go of the namespace that the file `path` holds; it is no error if there is none. The

@@ -23,22 +23,28 @@ pub(in crate::network) struct Route {
 }
 
 impl Batch {
-    /// Sends everything that has no better route to `gateway`.
-    pub(in crate::network) fn add_default_route(&mut self, gateway: Ipv4Addr) {
-        let mut message = RouteMessage::default();
-        message.header = RouteHeader {
-            address_family: AddressFamily::Inet,
-            table: RouteHeader::RT_TABLE_MAIN,
-            protocol: RouteProtocol::Boot,
-            scope: RouteScope::Universe,
-            kind: RouteType::Unicast,
-            ..RouteHeader::default()
-        };
+    /// Sends everything that has no better route to `gateway`, and nowhere else any more.
+    pub(in crate::network) fn set_default_route(&mut self, gateway: Ipv4Addr) {
+        let mut message = default_route();
         message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
-        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-        let doing = format!("add the default route by {gateway}");
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+        let doing = format!("set the default route to {gateway}");
         self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
     }
+}
+
+/// A default route that leads nowhere yet.
+fn default_route() -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: AddressFamily::Inet,
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Boot,
+        scope: RouteScope::Universe,
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    message
 }
 
 impl Netlink {

@@ -44,8 +44,11 @@ fn the_settings_of_the_bridge_are_checked() {
         let addresses = output("ip -o -4 address show dev bridge1");
         assert_eq!(addresses.lines().count(), 1, "{addresses}");
         assert!(addresses.contains("192.168.8.1/24 brd 192.168.8.255"), "{addresses}");
-        let web = host.connect(&networks, "web", &[]).unwrap().endpoint;
-        assert_eq!(web.interface.as_ref().unwrap().mac.to_string(), "02:42:c0:a8:08:02");
+        let web = host.connect(&networks, "web", &[]).unwrap().sandbox;
+        assert_eq!(
+            web.endpoints[0].interface.as_ref().unwrap().mac.to_string(),
+            "02:42:c0:a8:08:02"
+        );
         let link = inside(web.netns.as_ref().unwrap(), || output("ip link show eth0"));
         assert!(link.contains("mtu 1400") && link.contains("02:42:c0:a8:08:02"), "{link}");
         for name in ["", "..", "a/b", "tare-x", "a name", "sixteen-bytes-ab"] {
@@ -82,7 +85,10 @@ fn a_bridge_without_settings_keeps_out_of_the_way_and_stays_where_it_is() {
         host.config.bridge.name = "vpn".to_owned();
         let networks = host.open().unwrap();
         assert_eq!(networks.find("bridge").unwrap().subnet.unwrap().to_string(), "172.19.0.0/24");
-        let web = host.connect(&networks, "web", &[]).unwrap().endpoint.interface.unwrap();
-        assert_eq!(web.gateway, Ipv4Addr::new(172, 19, 0, 7));
+        let web = host.connect(&networks, "web", &[]).unwrap().sandbox.endpoints[0]
+            .interface
+            .clone()
+            .unwrap();
+        assert_eq!(web.gateway.unwrap(), Ipv4Addr::new(172, 19, 0, 7));
     });
 }

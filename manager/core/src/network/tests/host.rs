@@ -15,7 +15,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Protocol};
+use crate::events::Events;
+use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Protocol, Wish};
 use crate::store::Store;
 
 /// How long an answer may take, also on a busy machine.
@@ -60,7 +61,7 @@ impl Host {
     }
 
     pub(super) fn open(&self) -> Result<Arc<Networks>> {
-        self.wait(Networks::open(&self.config, Arc::clone(&self.store)))
+        self.wait(Networks::open(&self.config, Arc::clone(&self.store), Events::new()))
     }
 
     pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -125,7 +126,7 @@ impl Host {
     /// Disconnects a container and waits until the kernel is done with it.
     pub(super) fn disconnect(&self, networks: &Arc<Networks>, container: &str) {
         self.wait(networks.disconnect(container)).unwrap();
-        assert!(networks.endpoint(container).is_none());
+        assert!(networks.sandbox(container).is_none());
         let record = self.config.endpoint_directory().join(format!("{container}.json"));
         let deadline = Instant::now() + PATIENCE;
         while record.exists() && Instant::now() < deadline {
@@ -224,11 +225,16 @@ pub(super) fn request(container: &str) -> Connect {
     Connect {
         container: container.to_owned(),
         name: format!("name-of-{container}"),
-        network: "bridge".to_owned(),
-        requested_ip: None,
-        mac: None,
+        wishes: vec![wish(container, "bridge")],
         ports: Vec::new(),
+        name_servers: Vec::new(),
     }
+}
+
+/// What it wants of a network.
+pub(super) fn wish(container: &str, network: &str) -> Wish {
+    let names = vec![container.to_owned()];
+    Wish { network: network.to_owned(), names, ..Wish::default() }
 }
 
 pub(super) fn run(command: &str) {

@@ -35,7 +35,7 @@ fn reach_what_is_published(filtered: bool) {
         let ports = [tcp("", 8080, 80), tcp("127.0.0.1", 8081, 81), tcp("10.9.0.1", 8082, 82)];
         let web = host.connect(&networks, "web", &ports).unwrap();
         let other = host.connect(&networks, "other", &[]).unwrap();
-        let (web, other) = (web.endpoint.netns.unwrap(), other.endpoint.netns.unwrap());
+        let (web, other) = (web.sandbox.netns.unwrap(), other.sandbox.netns.unwrap());
         for port in [80, 81, 82, 83] {
             serve(&web, port, "web");
         }
@@ -86,7 +86,7 @@ fn laying_the_rules_anew_opens_nothing_and_closes_nothing() {
         let networks = host.open().unwrap();
         let neighbour = host.neighbour();
         let mapped = [tcp("", 8080, 80), tcp("127.0.0.1", 8081, 80), tcp("10.9.0.1", 8082, 80)];
-        let web = host.connect(&networks, "web", &mapped).unwrap().endpoint.netns.unwrap();
+        let web = host.connect(&networks, "web", &mapped).unwrap().sandbox.netns.unwrap();
         serve(&web, 80, "web");
         serve(&web, 83, "web");
         let table = output("nft list ruleset");
@@ -120,7 +120,7 @@ fn the_hosts_loopback_is_out_of_reach() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
         let program = TcpListener::bind("127.0.0.1:9000").unwrap();
-        let container = host.connect(&networks, "hostile", &[]).unwrap().endpoint.netns.unwrap();
+        let container = host.connect(&networks, "hostile", &[]).unwrap().sandbox.netns.unwrap();
         inside(&container, || {
             // All that root in a container could do to send packets for 127.0.0.1 to the host.
             std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap();
@@ -139,7 +139,7 @@ fn a_firewall_reload_does_not_drop_isolation() {
         let networks = host.open().unwrap();
         let neighbour = host.neighbour();
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
-        let web = web.endpoint.netns.unwrap();
+        let web = web.sandbox.netns.unwrap();
         serve(&web, 80, "web");
         serve(&web, 83, "web");
         let tables = || output("nft -a list tables");
@@ -188,7 +188,7 @@ fn the_host_is_no_router_between_others_unless_it_was_before() {
                 let networks = host.open().unwrap();
                 assert_eq!(std::fs::read_to_string(switch).unwrap(), "1\n");
                 let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
-                let web = web.endpoint.netns.unwrap();
+                let web = web.sandbox.netns.unwrap();
                 serve(&web, 80, "web");
                 inside(&web, || assert_eq!(call("10.8.0.2:80").unwrap(), "left 10.8.0.1"));
                 inside(&right, || assert_eq!(call("10.9.0.1:8080").unwrap(), "web 10.9.0.2"));
@@ -200,7 +200,7 @@ fn the_host_is_no_router_between_others_unless_it_was_before() {
             host.config.exec_root.push("other");
             let networks = host.open().unwrap();
             let other = host.connect(&networks, "other", &[tcp("", 8081, 80)]).unwrap();
-            let other = other.endpoint.netns.unwrap();
+            let other = other.sandbox.netns.unwrap();
             serve(&other, 80, "other");
             inside(&other, || assert_eq!(call("10.8.0.2:80").unwrap(), "left 10.8.0.1"));
             inside(&right, || assert_eq!(call("10.9.0.1:8081").unwrap(), "other 10.9.0.2"));
@@ -214,7 +214,7 @@ fn a_firewall_that_drops_what_is_forwarded_is_found_and_can_be_opened() {
         let networks = host.open().unwrap();
         let neighbour = host.neighbour();
         serve(&neighbour, 80, "neighbour");
-        let web = host.connect(&networks, "web", &[]).unwrap().endpoint.netns.unwrap();
+        let web = host.connect(&networks, "web", &[]).unwrap().sandbox.netns.unwrap();
         let finding = || {
             let is_it = |finding: &Finding| finding.what == "other firewalls";
             crate::host::check(&host.config).into_iter().find(is_it).unwrap()

@@ -10,11 +10,11 @@ use std::process::Command;
 
 use host::{
     LOST, PATIENCE, call, inside, is_out_of_reach, on_a_host, output, request, run, serve,
-    serve_udp, tcp,
+    serve_udp, tcp, wish,
 };
 
 use crate::error::Kind;
-use crate::network::{Connect, PortChoice, PortRequest, Protocol};
+use crate::network::{Connect, PortChoice, PortRequest, Protocol, Wish};
 
 #[test]
 fn udp_is_published_too_and_its_flows_end_with_the_container() {
@@ -38,7 +38,7 @@ fn udp_is_published_too_and_its_flows_end_with_the_container() {
         assert_eq!(ask(), None, "nobody is there yet");
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         let first = host.connect(&networks, "first", &ports).unwrap();
-        serve_udp(&first.endpoint.netns.unwrap(), 53, b"first");
+        serve_udp(&first.sandbox.netns.unwrap(), 53, b"first");
         assert_eq!(ask().unwrap(), b"first");
 
         // The same client's flow must find the container that has the port next.
@@ -46,7 +46,7 @@ fn udp_is_published_too_and_its_flows_end_with_the_container() {
         host.disconnect(&networks, "first");
         host.connect(&networks, "takes-the-address", &[]).unwrap();
         let second = host.connect(&networks, "second", &ports).unwrap();
-        serve_udp(&second.endpoint.netns.unwrap(), 53, b"second");
+        serve_udp(&second.sandbox.netns.unwrap(), 53, b"second");
         assert_eq!(ask().unwrap(), b"second");
     });
 }
@@ -68,7 +68,7 @@ fn nothing_is_left_after_disconnect_or_a_failed_connect() {
         let error = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap_err();
         assert_eq!(error.kind(), Kind::System, "{error}");
         assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
-        assert!(networks.endpoint("web").is_none());
+        assert!(networks.sandbox("web").is_none());
     });
 }
 
@@ -97,7 +97,10 @@ fn a_port_in_use_is_refused_in_dockers_words() {
 
         // What failed has kept nothing, and others are kept off the port as long as it is held.
         let other = host.connect(&networks, "other", &[tcp("", 9090, 90)]).unwrap();
-        assert_eq!(other.endpoint.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 3));
+        assert_eq!(
+            other.sandbox.endpoints[0].interface.clone().unwrap().address,
+            Ipv4Addr::new(172, 17, 0, 3)
+        );
         assert!(TcpListener::bind("0.0.0.0:8080").is_err());
         drop(web);
         assert!(TcpListener::bind("0.0.0.0:8080").is_ok());
@@ -118,7 +121,7 @@ fn ports_are_chosen_from_ranges() {
         let _program = TcpListener::bind("0.0.0.0:8000").unwrap();
         let choices = [port(range), port(PortChoice::Ephemeral), port(PortChoice::Ephemeral)];
         let web = host.connect(&networks, "web", &choices).unwrap();
-        let chosen: Vec<_> = web.endpoint.ports.iter().map(|port| port.host_port).collect();
+        let chosen: Vec<_> = web.sandbox.ports.iter().map(|port| port.host_port).collect();
         assert_eq!(chosen, [8001, 32768, 32771]);
         assert!(host.connect(&networks, "other", &[port(range)]).is_err());
         let v6 = PortRequest { host_ip: Some("::1".parse().unwrap()), ..port(range) };
@@ -134,7 +137,7 @@ fn the_next_manager_takes_over() {
         let networks = host.open().unwrap();
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
         let gone = host.connect(&networks, "gone", &[tcp("", 8081, 80)]).unwrap();
-        serve(web.endpoint.netns.as_ref().unwrap(), 80, "web");
+        serve(web.sandbox.netns.as_ref().unwrap(), 80, "web");
         let ids: Vec<_> = networks.list().into_iter().map(|network| network.id).collect();
         drop((networks, gone.reservations));
         assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
@@ -143,11 +146,14 @@ fn the_next_manager_takes_over() {
         assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
         let again: Vec<_> = networks.list().into_iter().map(|network| network.id).collect();
         assert_eq!(again, ids);
-        assert_eq!(*networks.endpoint("web").unwrap(), web.endpoint);
+        assert_eq!(*networks.sandbox("web").unwrap(), web.sandbox);
         assert!(host.connect(&networks, "other", &[tcp("", 8080, 80)]).is_err());
 
         // Before it is known who runs, nothing is taken from anybody.
-        let other = host.connect(&networks, "other", &[]).unwrap().endpoint.interface.unwrap();
+        let other = host.connect(&networks, "other", &[]).unwrap().sandbox.endpoints[0]
+            .interface
+            .clone()
+            .unwrap();
         assert_eq!(other.address, Ipv4Addr::new(172, 17, 0, 4));
         host.disconnect(&networks, "other");
         run("ip link add tare-stranger type bridge");
@@ -163,7 +169,10 @@ fn the_next_manager_takes_over() {
         assert!(left.iter().all(|what| what.contains("web") || what.contains("tare-")), "{left:?}");
         assert_eq!(left.len(), 5, "{left:?}");
         let next = host.connect(&networks, "next", &[tcp("", 8081, 80)]).unwrap();
-        assert_eq!(next.endpoint.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 3));
+        assert_eq!(
+            next.sandbox.endpoints[0].interface.clone().unwrap().address,
+            Ipv4Addr::new(172, 17, 0, 3)
+        );
     });
 }
 
@@ -172,12 +181,17 @@ fn an_address_is_reached_at_once_by_its_new_owner() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
         let mac = Some("02:00:00:00:00:01".parse().unwrap());
-        let first = host.wait(networks.connect(Connect { mac, ..request("first") })).unwrap();
-        serve(&first.endpoint.netns.unwrap(), 80, "first");
+        let first = host
+            .wait(networks.connect(Connect {
+                wishes: vec![Wish { mac, ..wish("first", "bridge") }],
+                ..request("first")
+            }))
+            .unwrap();
+        serve(&first.sandbox.netns.unwrap(), 80, "first");
         assert_eq!(call("172.17.0.2:80").unwrap(), "first 172.17.0.1");
         host.disconnect(&networks, "first");
-        let second = host.connect(&networks, "second", &[]).unwrap().endpoint;
-        assert_eq!(second.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
+        let second = host.connect(&networks, "second", &[]).unwrap().sandbox;
+        assert_eq!(second.endpoints[0].interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
         serve(&second.netns.unwrap(), 80, "second");
         assert_eq!(call("172.17.0.2:80").unwrap(), "second 172.17.0.1");
     });
@@ -202,8 +216,8 @@ fn what_a_manager_that_was_killed_left_half_way_is_swept() {
         let networks = host.open().unwrap();
         host.wait(networks.retain(&HashSet::new())).unwrap();
         assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
-        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap().endpoint;
-        assert_eq!(web.interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
+        let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap().sandbox;
+        assert_eq!(web.endpoints[0].interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
     });
 }
 
@@ -212,7 +226,7 @@ fn what_others_delete_is_made_again() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
-        serve(&web.endpoint.netns.unwrap(), 80, "web");
+        serve(&web.sandbox.netns.unwrap(), 80, "web");
         run("nft flush ruleset");
         assert!(is_out_of_reach("127.0.0.1:8080"));
         host.connect(&networks, "other", &[]).unwrap();
@@ -230,13 +244,13 @@ fn networks_without_interfaces() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
         let connect = |container: &str, network: &str| {
-            let network = network.to_owned();
-            host.wait(networks.connect(Connect { network, ..request(container) }))
+            let wishes = vec![wish(container, network)];
+            host.wait(networks.connect(Connect { wishes, ..request(container) }))
         };
         assert_eq!(connect("lost", "nowhere").unwrap_err().kind(), Kind::NotFound);
-        let shared = connect("shared", "host").unwrap().endpoint;
-        assert_eq!((shared.netns, shared.interface), (None, None));
-        let alone = connect("alone", "none").unwrap().endpoint;
+        let shared = connect("shared", "host").unwrap().sandbox;
+        assert_eq!((shared.netns, shared.endpoints[0].interface.clone()), (None, None));
+        let alone = connect("alone", "none").unwrap().sandbox;
         let links = inside(&alone.netns.unwrap(), || output("ip -o link show up"));
         assert_eq!(links.lines().count(), 1, "{links}");
         let none = networks.find("none").unwrap();

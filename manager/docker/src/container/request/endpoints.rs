@@ -1,17 +1,17 @@
-//! `NetworkingConfig`: which addresses a container wants on its network.
+//! `NetworkingConfig`: what a container wants of its networks.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tare_core::container::{HostConfig, NetworkMode};
+use tare_core::container::{Membership, NetworkMode};
 use tare_core::network::MacAddress;
 
 use super::lenient::Unset;
 use crate::error::{Error, Result};
 
-/// Its endpoints by the name of their network.
+/// Its endpoints by the name or id of their network.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct NetworkingBody {
@@ -21,14 +21,14 @@ pub(super) struct NetworkingBody {
 /// One endpoint. What only the server says (ids, addresses in use) is not read.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
-struct EndpointBody {
+pub(crate) struct EndpointBody {
     #[serde(rename = "IPAMConfig")]
     ipam_config: Option<IpamBody>,
-    links: Option<Unset>,
-    aliases: Option<Unset>,
+    links: Option<Vec<String>>,
+    aliases: Option<Vec<String>>,
     mac_address: Option<String>,
-    driver_opts: Option<Unset>,
-    gw_priority: Option<Unset>,
+    driver_opts: Option<BTreeMap<String, String>>,
+    gw_priority: Option<i64>,
     #[serde(rename = "NetworkID")]
     _network_id: Option<IgnoredAny>,
     #[serde(rename = "EndpointID")]
@@ -61,42 +61,56 @@ struct IpamBody {
 }
 
 impl NetworkingBody {
-    /// Adds to `host` what is wished for the endpoint on its network.
-    pub(super) fn apply(self, host: &mut HostConfig) -> Result<()> {
+    /// What it says of each network, if all of it can be.
+    pub(super) fn into_domain(self) -> Result<BTreeMap<String, Membership>> {
         let endpoints = self.endpoints_config.unwrap_or_default();
-        if endpoints.len() > 1 {
-            let names = endpoints.into_keys().collect::<Vec<_>>().join(", ");
-            return Err(Error::unsupported(format_args!(
-                "a container on several networks ({names})"
-            )));
+        let one = |(name, endpoint): (String, Option<EndpointBody>)| {
+            let endpoint = endpoint.unwrap_or_default().into_domain();
+            let checked = endpoint.and_then(|wanted| check(&name, &wanted).map(|()| wanted));
+            let wanted = checked.map_err(|error| {
+                error.while_doing(format_args!("invalid config for network {name}"))
+            })?;
+            Ok((name, wanted))
+        };
+        endpoints.into_iter().map(one).collect()
+    }
+}
+
+impl EndpointBody {
+    /// What it asks of the domain.
+    pub(crate) fn into_domain(self) -> Result<Membership> {
+        if let Some((key, value)) = self.driver_opts.into_iter().flatten().next() {
+            return Err(Error::unsupported(format_args!("the endpoint option {key}={value}")));
         }
-        let Some((name, endpoint)) = endpoints.into_iter().next() else { return Ok(()) };
-        if host.network_mode == NetworkMode::Default {
-            host.network_mode = NetworkMode::from(name.clone());
-        }
-        let same = [host.network_mode.to_string(), "default".to_owned()].contains(&name);
-        if !same {
-            return Err(Error::unsupported(format_args!(
-                "a container on several networks ({}, {name})",
-                host.network_mode
-            )));
-        }
-        let endpoint = endpoint.unwrap_or_default();
-        let address = endpoint.ipam_config.and_then(|ipam| ipam.ipv4_address);
-        host.address =
-            address.filter(|text| !text.is_empty()).map(|text| ipv4(&text)).transpose()?;
-        let is_named = matches!(host.network_mode, NetworkMode::Named(_));
-        if host.address.is_some() && !is_named {
-            return Err(Error::invalid(format!(
-                "invalid config for network {name}: invalid endpoint settings:\nuser specified IP \
-                 address is supported on user defined networks only"
-            )));
-        }
-        host.mac_address = endpoint.mac_address.filter(|mac| !mac.is_empty());
-        if let Some(mac) = &host.mac_address {
-            check_mac(mac)?;
-        }
-        Ok(())
+        let address = self.ipam_config.and_then(|ipam| ipam.ipv4_address);
+        let mac_address = self.mac_address.filter(|mac| !mac.is_empty());
+        mac_address.as_deref().map(check_mac).transpose()?;
+        Ok(Membership {
+            address: address.filter(|text| !text.is_empty()).map(|text| ipv4(&text)).transpose()?,
+            mac_address,
+            aliases: self.aliases.unwrap_or_default(),
+            links: self.links.unwrap_or_default(),
+            gateway_priority: self.gw_priority.unwrap_or_default(),
+        })
+    }
+}
+
+/// Refuses what no network of this name could give.
+fn check(name: &str, wanted: &Membership) -> Result<()> {
+    if matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_)) {
+        return Ok(());
+    }
+    let mut wrong = Vec::new();
+    if wanted.address.is_some() {
+        wrong.push("user specified IP address is supported on user defined networks only");
+    }
+    if !wanted.aliases.is_empty() {
+        wrong
+            .push("network-scoped alias is supported only for containers in user defined networks");
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("invalid endpoint settings:\n{}", wrong.join("\n")))),
     }
 }
 
@@ -114,34 +128,39 @@ fn ipv4(text: &str) -> Result<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    fn apply(mode: &str, json: &str) -> Result<HostConfig> {
-        let body: NetworkingBody = crate::body::parse(json.as_bytes())?;
-        let network_mode = NetworkMode::from(mode.to_owned());
-        let mut host = HostConfig { network_mode, ..HostConfig::default() };
-        body.apply(&mut host).map(|()| host)
+    fn read(json: &str) -> Result<BTreeMap<String, Membership>> {
+        crate::body::parse::<NetworkingBody>(json.as_bytes())?.into_domain()
     }
 
     #[test]
-    fn the_endpoint_is_of_the_containers_network() {
-        let json = r#"{"EndpointsConfig":{"mine":{"IPAMConfig":{"IPv4Address":"10.1.0.9"}}}}"#;
-        assert_eq!(apply("mine", json).unwrap().address, Some([10, 1, 0, 9].into()));
-        assert_eq!(apply("default", json).unwrap().network_mode.to_string(), "mine");
-        assert!(apply("host", json).is_err());
-        assert!(apply("default", r#"{"EndpointsConfig":{"default":null}}"#).is_ok());
-        let json = r#"{"EndpointsConfig":{"bridge":{"MacAddress":"02:42:ac:11:00:09"}}}"#;
-        assert!(apply("bridge", json).unwrap().mac_address.is_some());
+    fn each_network_has_its_wishes() {
+        let networks = read(
+            r#"{"EndpointsConfig":{
+                "mine":{"IPAMConfig":{"IPv4Address":"10.1.0.9"},"Aliases":["x"],"GwPriority":3},
+                "bridge":{"MacAddress":"02:42:ac:11:00:09"},
+                "other":null
+            }}"#,
+        )
+        .unwrap();
+        let mine = &networks["mine"];
+        assert_eq!(mine.address, Some([10, 1, 0, 9].into()));
+        assert_eq!((mine.aliases[0].as_str(), mine.gateway_priority), ("x", 3));
+        assert!(networks["bridge"].mac_address.is_some());
+        assert_eq!(networks["other"], Membership::default());
     }
 
     #[test]
-    fn more_than_that_is_refused() {
-        let error = |json| apply("default", json).unwrap_err().to_string();
-        assert!(error(r#"{"EndpointsConfig":{"a":{},"b":{}}}"#).contains("networks (a, b)"));
-        assert!(error(r#"{"EndpointsConfig":{"a":{"Aliases":["x"]}}}"#).contains("Aliases"));
+    fn what_cannot_be_is_refused() {
+        let error = |json| read(json).unwrap_err().to_string();
         let wrong = r#"{"EndpointsConfig":{"a":{"IPAMConfig":{"IPv4Address":"::1"}}}}"#;
-        assert_eq!(error(wrong), "invalid IPv4 address: ::1");
+        assert!(error(wrong).ends_with("invalid IPv4 address: ::1"));
         let wrong = r#"{"EndpointsConfig":{"a":{"MacAddress":"x"}}}"#;
-        assert_eq!(error(wrong), "invalid MAC address: x");
+        assert!(error(wrong).ends_with("invalid MAC address: x"));
         let fixed = r#"{"EndpointsConfig":{"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}"#;
         assert!(error(fixed).contains("on user defined networks only"));
+        let named = r#"{"EndpointsConfig":{"bridge":{"Aliases":["x"]}}}"#;
+        assert!(error(named).contains("network-scoped alias is supported only"));
+        let option = r#"{"EndpointsConfig":{"a":{"DriverOpts":{"k":"v"}}}}"#;
+        assert!(error(option).contains("k=v"));
     }
 }

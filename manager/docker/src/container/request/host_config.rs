@@ -128,7 +128,7 @@ impl HostConfigBody {
                 options: log.config.unwrap_or_default(),
             },
             network_mode: NetworkMode::from(mode(self.network_mode)),
-            address: None,
+            networks: BTreeMap::new(),
             mac_address: None,
             port_bindings: port_bindings(self.port_bindings.unwrap_or_default())?,
             publish_all_ports: self.publish_all_ports.unwrap_or_default(),

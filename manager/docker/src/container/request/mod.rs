@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tare_core::container::{ContainerConfig, HostConfig, IpcMode};
 
+pub(crate) use self::endpoints::EndpointBody;
 use self::endpoints::NetworkingBody;
 use self::healthcheck::HealthcheckBody;
 use self::host_config::HostConfigBody;
@@ -85,11 +86,11 @@ impl CreateBody {
         };
         let mut host = self.host_config.unwrap_or_default().into_domain()?;
         if let Some(networking) = self.networking_config {
-            networking.apply(&mut host)?;
+            host.networks = networking.into_domain()?;
         }
         if let Some(mac) = self.mac_address.filter(|mac| !mac.is_empty()) {
             endpoints::check_mac(&mac)?;
-            host.mac_address.get_or_insert(mac);
+            host.mac_address = Some(mac);
         }
         // Containers could share the IPC objects of any other until API 1.40.
         if version < ApiVersion::new(1, 40) && host.ipc_mode == IpcMode::Default {
@@ -174,7 +175,8 @@ mod tests {
         assert_eq!(host.binds[0].source, BindSource::Path("/tmp".to_owned()));
         assert_eq!(host.pid_mode, PidMode::Host);
         assert_eq!(host.restart_policy, RestartPolicy::OnFailure { maximum_retries: 3 });
-        assert_eq!(host.mac_address.as_deref(), Some("02:42:ac:11:00:09"));
+        let mac = host.networks["bridge"].mac_address.as_deref();
+        assert_eq!(mac, Some("02:42:ac:11:00:09"));
         assert_eq!(host.shm_size, Some(1 << 20));
         assert_eq!(host.init, Some(true));
         assert_eq!(host.cap_add, ["CAP_NET_ADMIN"]);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::container::{Container, NetworkMode};
-use tare_core::network::Networks;
+use tare_core::container::{Container, Membership, NetworkMode};
+use tare_core::network::{Endpoint, Networks};
 
 use super::ports::{Bindings, present};
 
@@ -38,8 +38,8 @@ pub(in crate::container) struct NetworkSettings {
 pub(crate) struct EndpointView {
     #[serde(rename = "IPAMConfig")]
     ipam_config: Option<IpamConfig>,
-    links: Option<()>,
-    aliases: Option<()>,
+    links: Option<Vec<String>>,
+    aliases: Option<Vec<String>>,
     driver_opts: Option<()>,
     gw_priority: i64,
     #[serde(rename = "NetworkID")]
@@ -47,7 +47,7 @@ pub(crate) struct EndpointView {
     #[serde(flatten)]
     addresses: Addresses,
     #[serde(rename = "DNSNames")]
-    dns_names: Option<()>,
+    dns_names: Option<Vec<String>>,
 }
 
 /// The address that its user wished for.
@@ -101,46 +101,65 @@ impl NetworkSettings {
     }
 }
 
-/// A container's endpoints by the name of their network. One that doesn't run has an endpoint
-/// without addresses.
+/// A container's endpoints by the name of their network. One that doesn't run has endpoints without
+/// addresses.
 pub(in crate::container) fn networks(
     container: &Container,
     known: &Networks,
 ) -> BTreeMap<String, EndpointView> {
-    let Some(name) = network_name(&container.host.network_mode) else { return BTreeMap::new() };
-    let mut view = EndpointView {
-        ipam_config: container
-            .host
-            .address
-            .map(|address| IpamConfig { ipv4_address: address.to_string() }),
-        network_id: known.find(name).map(|network| network.id).unwrap_or_default(),
-        ..EndpointView::default()
-    };
-    if let Some(live) = container.network.as_ref().filter(|_| container.state.is_running()) {
-        view.network_id.clone_from(&live.network_id);
-        view.addresses.endpoint_id.clone_from(&live.endpoint_id);
-        if let Some(interface) = &live.interface {
-            view.addresses.gateway = interface.gateway.to_string();
-            view.addresses.ip_address = interface.address.to_string();
-            view.addresses.ip_prefix_len = interface.prefix_length;
-            view.addresses.mac_address = interface.mac.to_string();
-        }
+    let mut views: BTreeMap<_, _> = container
+        .host
+        .networks
+        .iter()
+        .map(|(name, wanted)| (name.clone(), EndpointView::wanted(container, name, wanted, known)))
+        .collect();
+    let live = container.network.as_ref().filter(|_| container.state.is_running());
+    for endpoint in live.into_iter().flat_map(|sandbox| &sandbox.endpoints) {
+        views.entry(endpoint.network.clone()).or_default().fill_in(endpoint);
     }
-    BTreeMap::from([(name.to_owned(), view)])
+    views
 }
 
 /// The network that a mode names; none for one that shares another container's.
 pub(in crate::container) fn network_name(mode: &NetworkMode) -> Option<&str> {
-    match mode {
-        NetworkMode::Default | NetworkMode::Bridge => Some("bridge"),
-        NetworkMode::Host => Some("host"),
-        NetworkMode::None => Some("none"),
-        NetworkMode::Named(name) => Some(name),
-        NetworkMode::Container(_) => None,
-    }
+    mode.network()
 }
 
 impl EndpointView {
+    /// What is known of an endpoint whether its container runs or not.
+    fn wanted(container: &Container, name: &str, wanted: &Membership, known: &Networks) -> Self {
+        let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+        let is_named = matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_));
+        Self {
+            ipam_config: wanted
+                .address
+                .map(|address| IpamConfig { ipv4_address: address.to_string() }),
+            links: listed(&wanted.links),
+            aliases: listed(&wanted.aliases),
+            gw_priority: wanted.gateway_priority,
+            network_id: known.id_of(name).unwrap_or_default(),
+            addresses: Addresses {
+                mac_address: wanted.mac_address.clone().unwrap_or_default(),
+                ..Addresses::default()
+            },
+            dns_names: is_named.then(|| container.names_on(wanted)),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what there is while the container runs.
+    fn fill_in(&mut self, live: &Endpoint) {
+        self.network_id.clone_from(&live.network_id);
+        self.addresses.endpoint_id.clone_from(&live.endpoint_id);
+        if let Some(interface) = &live.interface {
+            self.addresses.gateway =
+                interface.gateway.map(|address| address.to_string()).unwrap_or_default();
+            self.addresses.ip_address = interface.address.to_string();
+            self.addresses.ip_prefix_len = interface.prefix_length;
+            self.addresses.mac_address = interface.mac.to_string();
+        }
+    }
+
     /// The id of its network.
     pub(in crate::container) fn network_id(&self) -> &str {
         &self.network_id

@@ -89,7 +89,7 @@ fn published(container: &Container) -> BTreeMap<Port, Vec<&PublishedPort>> {
     };
     let exposed = container.config.exposed_ports.iter();
     let mut ports: BTreeMap<_, _> = exposed.map(|port| (*port, Vec::new())).collect();
-    for place in &network.ports {
+    for place in network.published() {
         let protocol = match place.protocol {
             network::Protocol::Tcp => Protocol::Tcp,
             network::Protocol::Udp => Protocol::Udp,

@@ -1,0 +1,272 @@
+//! Connecting a container that is about to start, and taking all of that away again.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::bridge::{Bridge, device};
+use super::endpoint::{Connect, Connected, Endpoint, Interface, PortRequest, Sandbox, Wish};
+use super::held::Held;
+use super::kernel::netlink::{Batch, Netlink};
+use super::kernel::netns::{self, Inside};
+use super::names::{self, Sockets};
+use super::network::Network;
+use super::ports::{Reserved, Target};
+use super::{Networks, identity, records, to_the_end};
+use crate::error::{Error, Result};
+
+impl Networks {
+    pub(super) fn connect_now(&self, request: &Connect) -> Result<Connected> {
+        if let Some(earlier) = self.held(&request.container) {
+            self.take_away(&earlier)?;
+        }
+        let on: Vec<_> =
+            request.wishes.iter().map(|wish| self.network(&wish.network)).collect::<Result<_>>()?;
+        let staying = on.iter().map(|network| network.stay()).collect::<Result<Vec<_>>>()?;
+        let (sandbox, reservations) = self.reserve(request, &on)?;
+        let held = Arc::new(Held::new(sandbox.clone()));
+        self.sandboxes_mut().insert(request.container.clone(), Arc::clone(&held));
+        drop(staying);
+        let made = self.records.put(&sandbox).and_then(|()| self.furnish(&sandbox, &on));
+        if let Err(error) = made {
+            if let Err(left) = self.take_away(&held) {
+                tracing::warn!(container = request.container, %left, "undoing a failed connection");
+            }
+            return Err(error);
+        }
+        Ok(Connected { sandbox, reservations })
+    }
+
+    /// Gives the container what is counted: addresses and ports. All of it or nothing.
+    fn reserve(
+        &self,
+        request: &Connect,
+        on: &[Arc<Network>],
+    ) -> Result<(Sandbox, Vec<std::os::fd::OwnedFd>)> {
+        let is_private = on.iter().all(|network| network.driver.is_private());
+        let mut sandbox = Sandbox {
+            container: request.container.clone(),
+            netns: is_private.then(|| self.netns_directory.join(&request.container)),
+            endpoints: Vec::with_capacity(on.len()),
+            ports: Vec::new(),
+            wanted_ports: request.ports.clone(),
+            name_servers: request.name_servers.clone(),
+        };
+        let outcome = request
+            .wishes
+            .iter()
+            .zip(on)
+            .try_for_each(|(wish, network)| {
+                sandbox.endpoints.push(new_endpoint(&sandbox.endpoints, wish, network)?);
+                Ok(())
+            })
+            .and_then(|()| self.reserve_ports(&sandbox, &request.name, &request.ports));
+        match outcome {
+            Ok(reserved) => {
+                let (ports, sockets) = reserved.into_iter().unzip();
+                sandbox.ports = ports;
+                Ok((sandbox, sockets))
+            }
+            Err(error) => {
+                for endpoint in &sandbox.endpoints {
+                    self.release(endpoint);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Reserves the ports of the host that lead to the container, if anything outside does.
+    pub(super) fn reserve_ports(
+        &self,
+        sandbox: &Sandbox,
+        name: &str,
+        ports: &[PortRequest],
+    ) -> Result<Vec<Reserved>> {
+        let Some((endpoint, interface)) = gateway_of(sandbox) else { return Ok(Vec::new()) };
+        let networks = self.networks();
+        let network = networks.get(&endpoint.network_id);
+        let Some(bridge) = network.and_then(|network| network.driver.bridge()) else {
+            return Ok(Vec::new());
+        };
+        let target = Target {
+            owner: &sandbox.container,
+            default_bind: bridge.default_bind(),
+            container: interface.address,
+        };
+        self.ports.publish(ports, &target).map_err(|error| {
+            error.while_doing(format!(
+                "driver failed programming external connectivity on endpoint {name} ({})",
+                endpoint.endpoint_id
+            ))
+        })
+    }
+
+    /// Makes in the kernel what the sandbox says.
+    fn furnish(&self, sandbox: &Sandbox, on: &[Arc<Network>]) -> Result<()> {
+        let Some(path) = &sandbox.netns else { return Ok(()) };
+        let sockets = netns::create(path, |inside| {
+            let mut batch = Batch::default();
+            batch.set_up("lo");
+            inside.run(&batch)?;
+            for (network, endpoint) in on.iter().zip(&sandbox.endpoints) {
+                network.driver.plug(&sandbox.container, endpoint, inside)?;
+            }
+            lead_out(sandbox, inside)?;
+            sockets_for(sandbox)
+        })?;
+        if let Some(sockets) = sockets {
+            self.tell_names(sandbox, Some(sockets))?;
+        }
+        self.lead_in(sandbox)
+    }
+
+    /// Lets the world reach the container's ports.
+    pub(super) fn lead_in(&self, sandbox: &Sandbox) -> Result<()> {
+        match gateway_of(sandbox) {
+            Some((_, interface)) => {
+                self.firewall.publish(&sandbox.container, interface.address, &sandbox.ports)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The quick part of [`Self::take_away`].
+    pub(super) fn cut_off(&self, held: &Held) -> Result<()> {
+        let _turn = held.turn();
+        self.cut_off_in_turn(held)
+    }
+
+    fn cut_off_in_turn(&self, held: &Held) -> Result<()> {
+        if held.set_cut_off() {
+            return Ok(());
+        }
+        let sandbox = held.sandbox();
+        let withdrawn = self.firewall.withdraw(&held.container);
+        self.ports.release(&held.container, &sandbox.ports);
+        held.let_go();
+        if names::are_on(&sandbox) {
+            self.forget_names(&held.container);
+        }
+        withdrawn
+    }
+
+    /// Takes away all that a container has, unless another does or did; then this waits until it is
+    /// done.
+    pub(super) fn take_away(&self, held: &Arc<Held>) -> Result<()> {
+        let _turn = held.turn();
+        let is_on_the_books =
+            self.held(&held.container).is_some_and(|current| Arc::ptr_eq(&current, held));
+        if !is_on_the_books {
+            return Ok(());
+        }
+        let sandbox = held.sandbox();
+        let interfaces = sandbox.endpoints.iter().filter_map(|end| end.interface.as_ref());
+        to_the_end(
+            [self.cut_off_in_turn(held)]
+                .into_iter()
+                .chain(interfaces.map(Bridge::unplug))
+                .chain(sandbox.netns.as_deref().map(netns::remove)),
+        )?;
+        for endpoint in &sandbox.endpoints {
+            self.release(endpoint);
+        }
+        self.records.remove(&held.container)?;
+        self.sandboxes_mut().remove(&held.container);
+        Ok(())
+    }
+
+    /// Gives back what an endpoint has that is counted.
+    pub(super) fn release(&self, endpoint: &Endpoint) {
+        if let Some(network) = self.networks().get(&endpoint.network_id) {
+            network.driver.release(endpoint);
+        }
+    }
+
+    pub(super) fn retain_now(&self, running: &HashSet<String>) -> Result<()> {
+        let sandboxes: Vec<_> = self.sandboxes().values().cloned().collect();
+        let ended = sandboxes.iter().filter(|held| !running.contains(&held.container));
+        let namespaces = records::file_names(&self.netns_directory)?;
+        let orphans = namespaces.iter().filter(|container| !running.contains(*container));
+        to_the_end(
+            ended
+                .map(|held| self.take_away(held))
+                .chain(orphans.map(|file| netns::remove(&self.netns_directory.join(file)))),
+        )?;
+        self.sweep()
+    }
+
+    /// Removes the links with our mark that belong to nothing.
+    fn sweep(&self) -> Result<()> {
+        let sandboxes: Vec<_> = self.sandboxes().values().map(|held| held.sandbox()).collect();
+        let interfaces = sandboxes.iter().flat_map(|sandbox| &sandbox.endpoints);
+        let cables = interfaces
+            .filter_map(|endpoint| Some(endpoint.interface.as_ref()?.host_name.clone()))
+            .collect();
+        let networks = self.networks().keys().cloned().collect();
+        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
+        let orphans = device::orphans(&netlink, &self.config.bridge.name, &cables, &networks)?;
+        to_the_end(orphans.into_iter().map(|link| {
+            tracing::info!(link, "removing an interface that belongs to nothing any more");
+            device::delete(&netlink, &link)
+        }))
+    }
+}
+
+/// An endpoint for a container that has these already.
+pub(super) fn new_endpoint(
+    others: &[Endpoint],
+    wish: &Wish,
+    network: &Network,
+) -> Result<Endpoint> {
+    let endpoint_id = identity::random();
+    let has = |name: &str| {
+        others.iter().filter_map(|end| end.interface.as_ref()).any(|other| other.name == name)
+    };
+    let name = (0..).map(|number: u32| format!("eth{number}")).find(|name| !has(name));
+    let interface = network.driver.reserve(wish, &endpoint_id, &name.unwrap_or_default())?;
+    let names = if network.has_names() { wish.names.clone() } else { Vec::new() };
+    Ok(Endpoint {
+        endpoint_id,
+        network: network.name.clone(),
+        network_id: network.id.clone(),
+        driver: network.driver.name().to_owned(),
+        interface,
+        names,
+        links: wish.links.clone(),
+        gateway_priority: wish.gateway_priority,
+    })
+}
+
+/// Sends what is on none of the container's networks to where the sandbox says.
+pub(super) fn lead_out(sandbox: &Sandbox, inside: &Inside) -> Result<()> {
+    let mut batch = Batch::default();
+    match gateway_of(sandbox).and_then(|(_, interface)| interface.gateway) {
+        Some(gateway) => batch.set_default_route(gateway),
+        None => return Ok(()),
+    }
+    inside.run(&batch)
+}
+
+/// Opens what names are asked for by, in the calling thread's namespace, if they are.
+pub(super) fn sockets_for(sandbox: &Sandbox) -> Result<Option<Sockets>> {
+    match names::are_on(sandbox) {
+        true => Sockets::open().map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The endpoint by which everything else is reached, and its interface.
+pub(super) fn gateway_of(sandbox: &Sandbox) -> Option<(&Endpoint, &Interface)> {
+    let endpoint = sandbox.gateway()?;
+    Some((endpoint, endpoint.interface.as_ref()?))
+}
+
+/// A container has to have a stack of its own to join networks.
+pub(super) fn netns_of(sandbox: &Sandbox) -> Result<&std::path::Path> {
+    sandbox.netns.as_deref().ok_or_else(|| {
+        Error::invalid(
+            "container sharing network namespace with another container or host cannot be \
+             connected to any other network",
+        )
+    })
+}

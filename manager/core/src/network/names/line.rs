@@ -1,0 +1,134 @@
+//! The connection between the manager and the process that answers names: one message each way at a
+//! time, with the sockets that go with it.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
+    accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::sockets::Sockets;
+use super::words::{Reply, Request};
+
+/// Bytes of the longest message.
+const LONGEST: usize = 128 << 10;
+/// How long the other side may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Who may wait to be accepted.
+const BACKLOG: i32 = 16;
+
+/// One end of the connection.
+pub(super) struct Line {
+    socket: OwnedFd,
+}
+
+impl Line {
+    /// The manager's end.
+    pub(super) fn connect(path: &Path) -> io::Result<Self> {
+        let socket = new_socket()?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        for timeout in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&socket, timeout, Some(PATIENCE))?;
+        }
+        Ok(Self { socket })
+    }
+
+    /// The next connection to a process that listens.
+    pub(super) fn accept(listener: &OwnedFd) -> io::Result<Self> {
+        Ok(Self { socket: accept_with(listener, SocketFlags::CLOEXEC)? })
+    }
+
+    /// Says something and waits for the reply.
+    pub(super) fn ask(&self, request: &Request, sockets: Option<&Sockets>) -> io::Result<Reply> {
+        self.send(request, sockets)?;
+        match self.receive()? {
+            Some((reply, _)) => Ok(reply),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// Another handle to the same connection, by which its end is seen.
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+
+    /// Sends a message.
+    pub(super) fn send(
+        &self,
+        message: &impl Serialize,
+        sockets: Option<&Sockets>,
+    ) -> io::Result<()> {
+        let bytes = serde_json::to_vec(message)?;
+        if bytes.len() > LONGEST {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many names at once"));
+        }
+        let descriptors: Vec<_> = sockets
+            .into_iter()
+            .flat_map(|sockets| [sockets.udp.as_fd(), sockets.tcp.as_fd()])
+            .collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        }
+        sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// The next message, with the sockets that came with it; none if the other side is gone.
+    pub(super) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+        let mut bytes = vec![0; LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let received = recvmsg(
+            &self.socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )?;
+        let descriptors = ancillary
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        match bytes.get(..received.bytes) {
+            None | Some([]) => Ok(None),
+            Some(message) => Ok(Some((serde_json::from_slice(message)?, descriptors))),
+        }
+    }
+}
+
+impl Drop for Line {
+    /// Ends it for whoever has another handle, too.
+    fn drop(&mut self) {
+        let _ = shutdown(&self.socket, Shutdown::Both);
+    }
+}
+
+/// Listens at `path`, in place of whoever did before.
+pub(super) fn listen_at(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new_socket()?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
+}

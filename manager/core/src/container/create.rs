@@ -74,6 +74,7 @@ impl Containers {
         let mut warnings = judge.settle_host(&mut request.host)?;
         self.pin_joined(&mut request.host)?;
         self.pin_networks(&mut request.host);
+        self.pin_links(&mut request.host)?;
         if let Test::Unknown(kind) = Test::of(request.config.healthcheck.as_ref()) {
             warnings.push(format!(
                 "Unknown healthcheck type '{kind}' (expected 'CMD' or 'CMD-SHELL'): the health of \

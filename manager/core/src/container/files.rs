@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use super::host_config::HostConfig;
+use super::link::Linked;
 use super::modes::NetworkMode;
 use super::record::Container;
 use crate::config::Config;
@@ -51,12 +52,13 @@ impl Files {
         ]
     }
 
-    /// Writes them for a start of `container` with this network stack; from inside, the host is
-    /// reached at `host`. Blocks.
+    /// Writes them for a start of `container` with this network stack and these others that
+    /// it is told of; from inside, the host is reached at `host`. Blocks.
     pub(super) fn write(
         &self,
         container: &Container,
         sandbox: Option<&Sandbox>,
+        linked: &[Linked],
         host: Option<Ipv4Addr>,
         config: &Config,
     ) -> Result<()> {
@@ -65,7 +67,8 @@ impl Files {
             _ => LOOPBACK_HOSTS.to_owned(),
         };
         let own: String = own_lines(container, sandbox).concat();
-        let hosts = hosts + &own + &extra_hosts(&container.host, host)?;
+        let others: String = linked.iter().map(Linked::hosts_line).collect();
+        let hosts = hosts + &extra_hosts(&container.host, host)? + &others + &own;
         write(&self.hostname, &format!("{}\n", container.config.hostname))?;
         write(&self.hosts, &hosts)?;
         write(&self.resolv_conf, &resolver(container, sandbox, config))

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::link::Link;
 use super::membership::Membership;
 use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UtsMode};
 use super::mount::{Bind, MountRequest};
@@ -30,6 +31,8 @@ pub struct HostConfig {
     /// What it wants of its networks, by their names. Empty: of the one that its mode names, nothing
     /// but to be there.
     pub networks: BTreeMap<String, Membership>,
+    /// Others on the default bridge that it is told of.
+    pub links: Vec<Link>,
     /// A fixed MAC address where the mode says, as written by its user in the way of old.
     pub mac_address: Option<String>,
     /// Published ports.

@@ -1,6 +1,7 @@
 //! All that a start needs before the runtime is asked: the network, the bundle with its spec, the
 //! files of ours, and a shim that waits. Each step says how it is taken back.
 
+use std::borrow::Cow;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tare_proto::tare::shim::v1::{Log, Options};
 
 use super::bundle::Bundle;
 use super::entry::restarting;
+use super::link::Linked;
 use super::log::{Place, attributes_of, tag_of};
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::mount::BindSource;
@@ -54,12 +56,14 @@ impl Containers {
     /// All that comes before the runtime is asked.
     pub(super) async fn prepare(&self, container: &Container, undo: &mut Undo) -> Result<Prepared> {
         let joined = self.joined(container)?;
+        let linked = self.linked(container)?;
         check_sources(container).await?;
         let (sandbox, reservations) = self.connect(container, undo).await?;
         let bundle = self.make_bundle(container, undo).await?;
-        self.write_files(container, sandbox.as_ref()).await?;
+        self.write_files(container, sandbox.as_ref(), &linked).await?;
         let account = self.account_of(container).await?;
-        self.write_spec(container, sandbox.as_ref(), &joined, &account, &bundle).await?;
+        let told = told_of(container, &linked);
+        self.write_spec(&told, sandbox.as_ref(), &joined, &account, &bundle).await?;
         let shim = self.launch_shim(container, &bundle, reservations, undo).await?;
         let task = CreateTask {
             bundle: bundle.path,
@@ -164,7 +168,12 @@ impl Containers {
         Ok(bundle)
     }
 
-    async fn write_files(&self, container: &Container, sandbox: Option<&Sandbox>) -> Result<()> {
+    async fn write_files(
+        &self,
+        container: &Container,
+        sandbox: Option<&Sandbox>,
+        linked: &[Linked],
+    ) -> Result<()> {
         // What the last run recorded must not be taken for this one's.
         let record = container.directory.join(FILE_NAME);
         blocking(move || {
@@ -178,7 +187,8 @@ impl Containers {
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
         let host = self.networks.find("bridge")?.subnet.map(|subnet| subnet.gateway);
         let (container, sandbox) = (container.clone(), sandbox.cloned());
-        blocking(move || files.write(&container, sandbox.as_ref(), host, &config)).await
+        let linked = linked.to_vec();
+        blocking(move || files.write(&container, sandbox.as_ref(), &linked, host, &config)).await
     }
 
     /// Who runs the container's program.
@@ -289,6 +299,19 @@ impl Containers {
         let parent = if own.is_empty() { &self.config.cgroup_parent } else { own };
         format!("{}/{}", clean(parent).trim_end_matches('/'), container.id)
     }
+}
+
+/// The container with what its program shall know of those that it is linked to; what its user has
+/// set counts more.
+fn told_of<'a>(container: &'a Container, linked: &[Linked]) -> Cow<'a, Container> {
+    if linked.is_empty() {
+        return Cow::Borrowed(container);
+    }
+    let mut told = container.clone();
+    let own = std::mem::take(&mut told.config.env);
+    told.config.env =
+        linked.iter().flat_map(|other| other.variables(&container.name)).chain(own).collect();
+    Cow::Owned(told)
 }
 
 fn cannot_join(what: &str, name: &str) -> Error {

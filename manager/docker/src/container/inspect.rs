@@ -96,7 +96,8 @@ fn inspect(api: &Api, container: &Container) -> Inspect {
         process_label: "",
         app_armor_profile: "",
         exec_ids: container.execs.clone(),
-        host_config: HostConfigView::from(&container.host),
+        host_config: HostConfigView::from(&container.host)
+            .with_links(container, &api.engine.containers),
         graph_driver: GraphDriver::of_container(id, driver, directories.as_ref()),
         size_rw: None,
         size_root_fs: None,

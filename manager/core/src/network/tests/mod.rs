@@ -191,7 +191,10 @@ fn an_address_is_reached_at_once_by_its_new_owner() {
         assert_eq!(call("172.17.0.2:80").unwrap(), "first 172.17.0.1");
         host.disconnect(&networks, "first");
         let second = host.connect(&networks, "second", &[]).unwrap().sandbox;
-        assert_eq!(second.endpoints[0].interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
+        assert_eq!(
+            second.endpoints[0].interface.clone().unwrap().address,
+            Ipv4Addr::new(172, 17, 0, 2)
+        );
         serve(&second.netns.unwrap(), 80, "second");
         assert_eq!(call("172.17.0.2:80").unwrap(), "second 172.17.0.1");
     });
@@ -217,7 +220,10 @@ fn what_a_manager_that_was_killed_left_half_way_is_swept() {
         host.wait(networks.retain(&HashSet::new())).unwrap();
         assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap().sandbox;
-        assert_eq!(web.endpoints[0].interface.unwrap().address, Ipv4Addr::new(172, 17, 0, 2));
+        assert_eq!(
+            web.endpoints[0].interface.clone().unwrap().address,
+            Ipv4Addr::new(172, 17, 0, 2)
+        );
     });
 }
 

@@ -40,7 +40,7 @@ pub(super) struct HostConfigBody {
     group_add: Option<Vec<String>>,
     ipc_mode: Option<String>,
     cgroup: Option<Unset>,
-    links: Option<Unset>,
+    links: Option<Vec<String>>,
     oom_score_adj: Option<i32>,
     pid_mode: Option<String>,
     privileged: Option<bool>,
@@ -129,6 +129,12 @@ impl HostConfigBody {
             },
             network_mode: NetworkMode::from(mode(self.network_mode)),
             networks: BTreeMap::new(),
+            links: self
+                .links
+                .unwrap_or_default()
+                .iter()
+                .map(|link| link.parse())
+                .collect::<Result<_, _>>()?,
             mac_address: None,
             port_bindings: port_bindings(self.port_bindings.unwrap_or_default())?,
             publish_all_ports: self.publish_all_ports.unwrap_or_default(),

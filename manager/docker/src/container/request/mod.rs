@@ -206,7 +206,6 @@ mod tests {
     fn what_is_not_here_is_refused_by_name() {
         let refused = [
             ("VolumesFrom", serde_json::json!(["w1"])),
-            ("Links", serde_json::json!(["a:b"])),
             ("DeviceRequests", serde_json::json!([{"Count": -1, "Capabilities": [["gpu"]]}])),
             ("BlkioDeviceReadBps", serde_json::json!([{"Path": "/dev/vda", "Rate": 1}])),
             ("UsernsMode", serde_json::json!("private")),
@@ -238,7 +237,6 @@ mod tests {
             ("Isolation", serde_json::json!("default")),
             ("KernelMemory", serde_json::json!(0)),
             ("StorageOpt", serde_json::json!({})),
-            ("Links", serde_json::json!([])),
         ] {
             parse(&with_host(field, value)).unwrap();
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tare_core::container::{
-    DeviceMapping, HostConfig, MountKind, MountRequest, Resources, RestartPolicy, TerminalSize,
-    Ulimit,
+    Container, Containers, DeviceMapping, HostConfig, Link, MountKind, MountRequest, Resources,
+    RestartPolicy, TerminalSize, Ulimit,
 };
 
 use super::networks::network_name;
@@ -44,7 +44,7 @@ pub(in crate::container) struct HostConfigView {
     group_add: Vec<String>,
     ipc_mode: String,
     cgroup: &'static str,
-    links: Option<()>,
+    links: Option<Vec<String>>,
     oom_score_adj: i32,
     pid_mode: String,
     privileged: bool,
@@ -160,6 +160,23 @@ struct MountRequestView {
     volume_options: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tmpfs_options: Option<serde_json::Value>,
+}
+
+impl HostConfigView {
+    /// The same with the links of `container`, by the names that containers have now.
+    pub(in crate::container) fn with_links(
+        self,
+        container: &Container,
+        known: &Containers,
+    ) -> Self {
+        let line = |link: &Link| {
+            let target = known.find(&link.target).map(|other| other.name.clone());
+            let target = target.unwrap_or_else(|_| link.target.clone());
+            format!("/{target}:/{}/{}", container.name, link.alias)
+        };
+        let links: Vec<_> = container.host.links.iter().map(line).collect();
+        Self { links: (!links.is_empty()).then_some(links), ..self }
+    }
 }
 
 impl From<&HostConfig> for HostConfigView {

@@ -1,0 +1,225 @@
+//! Links on the default bridge, where there are no names: a container is told where others are by
+//! its hosts file and its environment, as it starts.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Containers;
+use super::host_config::HostConfig;
+use super::modes::NetworkMode;
+use super::ports::{Port, Protocol};
+use super::record::Container;
+use crate::error::{Error, Kind, Result};
+
+/// Variables that say nothing about what a container serves.
+const PRIVATE: [&str; 2] = ["HOME", "PATH"];
+
+/// Another container, and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The other's name or, of a container that is made, its id.
+    pub target: String,
+    /// What it is called.
+    pub alias: String,
+}
+
+/// A link of a container that starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Linked {
+    alias: String,
+    name: String,
+    hostname: String,
+    address: Ipv4Addr,
+    ports: Vec<Port>,
+    env: Vec<String>,
+}
+
+impl FromStr for Link {
+    type Err = Error;
+
+    /// Reads `name`, `name:alias` or, as `inspect` shows it, `/name:/container/alias`.
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::invalid(format!("bad format for links: {text}"));
+        let mut parts = text.split(':');
+        let target = parts.next().filter(|target| !target.is_empty()).ok_or_else(wrong)?;
+        let alias = parts.next().unwrap_or(target);
+        if parts.next().is_some() {
+            return Err(wrong());
+        }
+        let alias = if target.starts_with('/') {
+            alias.rsplit('/').next().unwrap_or_default()
+        } else {
+            alias
+        };
+        if alias.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { target: target.trim_start_matches('/').to_owned(), alias: alias.to_owned() })
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.target, self.alias)
+    }
+}
+
+impl Containers {
+    /// Turns names in links into ids, which outlive a renaming. Where there are names, a link is one
+    /// of them.
+    pub(super) fn pin_links(&self, host: &mut HostConfig) -> Result<()> {
+        match &host.network_mode {
+            NetworkMode::Default | NetworkMode::Bridge => {}
+            NetworkMode::Named(network) => {
+                let membership = host.networks.entry(network.clone()).or_default();
+                for link in host.links.drain(..).map(|link| link.to_string()) {
+                    if !membership.links.contains(&link) {
+                        membership.links.push(link);
+                    }
+                }
+            }
+            NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => {
+                if !host.links.is_empty() {
+                    return Err(Error::invalid(format!(
+                        "conflicting options: {} type networking can't be used with links. This \
+                         would result in undefined behavior",
+                        host.network_mode
+                    )));
+                }
+            }
+        }
+        for link in &mut host.links {
+            let other = self.find(&link.target).map_err(|error| match error.kind() {
+                Kind::NotFound => {
+                    Error::invalid(format!("could not get container for {}", link.target))
+                }
+                _ => error,
+            })?;
+            if other.host.network_mode == NetworkMode::Host {
+                return Err(Error::conflict(
+                    "conflicting options: host type networking can't be used with links. This would \
+                     result in undefined behavior",
+                ));
+            }
+            other.id.as_str().clone_into(&mut link.target);
+        }
+        Ok(())
+    }
+
+    /// Those that a container is linked to, which have to run.
+    pub(super) fn linked(&self, container: &Container) -> Result<Vec<Linked>> {
+        container.host.links.iter().map(|link| self.linked_one(container, link)).collect()
+    }
+
+    fn linked_one(&self, container: &Container, link: &Link) -> Result<Linked> {
+        let other = self.find(&link.target)?;
+        let sandbox = other.network.as_ref().filter(|_| other.state.is_running());
+        let Some(sandbox) = sandbox else {
+            return Err(Error::system(format!(
+                "Cannot link to a non running container: /{} AS /{}/{}",
+                other.name, container.name, link.alias
+            )));
+        };
+        let on_bridge = sandbox.endpoints.iter().find(|endpoint| endpoint.network == "bridge");
+        let Some(interface) = on_bridge.and_then(|endpoint| endpoint.interface.as_ref()) else {
+            return Err(Error::system(format!(
+                "container {} not attached to default bridge network",
+                other.id
+            )));
+        };
+        Ok(Linked {
+            alias: link.alias.clone(),
+            name: other.name.clone(),
+            hostname: other.config.hostname.clone(),
+            address: interface.address,
+            ports: other.config.exposed_ports.iter().copied().collect(),
+            env: other.config.env.clone(),
+        })
+    }
+}
+
+impl Linked {
+    /// Its line in the hosts file.
+    pub(super) fn hosts_line(&self) -> String {
+        let mut names = vec![self.alias.as_str(), &self.hostname];
+        if self.alias != self.name {
+            names.push(&self.name);
+        }
+        format!("{}\t{}\n", self.address, names.join(" "))
+    }
+
+    /// What the environment of the container `parent` says of it.
+    pub(super) fn variables(&self, parent: &str) -> Vec<String> {
+        let alias = self.alias.to_uppercase().replace('-', "_");
+        let mut ports = self.ports.clone();
+        ports.sort_by_key(|port| (port.protocol != Protocol::Tcp, port.protocol, port.number));
+        let address = self.address;
+        let place = |port: &Port| format!("{}://{address}:{}", port.protocol, port.number);
+        let mut lines: Vec<String> =
+            ports.first().map(|port| format!("{alias}_PORT={}", place(port))).into_iter().collect();
+        for port in &ports {
+            let Port { number, protocol } = port;
+            let key = format!("{alias}_PORT_{number}_{}", protocol.to_string().to_uppercase());
+            lines.push(format!("{key}={}", place(port)));
+            lines.push(format!("{key}_ADDR={address}"));
+            lines.push(format!("{key}_PORT={number}"));
+            lines.push(format!("{key}_PROTO={protocol}"));
+        }
+        lines.push(format!("{alias}_NAME=/{parent}/{}", self.alias));
+        let env = self.env.iter().filter_map(|line| line.split_once('='));
+        let public = env.filter(|(name, _)| !PRIVATE.contains(name));
+        lines.extend(public.map(|(name, value)| format!("{alias}_ENV_{name}={value}")));
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_in_all_their_forms() {
+        let read = |text: &str| text.parse::<Link>().map(|link| link.to_string());
+        assert_eq!(read("db").unwrap(), "db:db");
+        assert_eq!(read("db:store").unwrap(), "db:store");
+        assert_eq!(read("/db:/web/store").unwrap(), "db:store");
+        for text in ["", ":x", "a:", "a:b:c"] {
+            assert_eq!(
+                read(text).unwrap_err().to_string(),
+                format!("bad format for links: {text}")
+            );
+        }
+    }
+
+    #[test]
+    fn the_environment_says_where_the_other_is() {
+        let linked = Linked {
+            alias: "my-db".to_owned(),
+            name: "db".to_owned(),
+            hostname: "box".to_owned(),
+            address: Ipv4Addr::new(172, 17, 0, 2),
+            ports: vec!["53/udp".parse().unwrap(), "80/tcp".parse().unwrap()],
+            env: vec!["PATH=/bin".to_owned(), "A=b".to_owned()],
+        };
+        assert_eq!(linked.hosts_line(), "172.17.0.2\tmy-db box db\n");
+        assert_eq!(
+            linked.variables("web"),
+            [
+                "MY_DB_PORT=tcp://172.17.0.2:80",
+                "MY_DB_PORT_80_TCP=tcp://172.17.0.2:80",
+                "MY_DB_PORT_80_TCP_ADDR=172.17.0.2",
+                "MY_DB_PORT_80_TCP_PORT=80",
+                "MY_DB_PORT_80_TCP_PROTO=tcp",
+                "MY_DB_PORT_53_UDP=udp://172.17.0.2:53",
+                "MY_DB_PORT_53_UDP_ADDR=172.17.0.2",
+                "MY_DB_PORT_53_UDP_PORT=53",
+                "MY_DB_PORT_53_UDP_PROTO=udp",
+                "MY_DB_NAME=/web/my-db",
+                "MY_DB_ENV_A=b",
+            ]
+        );
+    }
+}

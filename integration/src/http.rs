@@ -68,6 +68,30 @@ pub fn post(socket: &Path, path: &str, body: &str) -> Result<Answer> {
     exchange(socket, &(head("POST", path, &fields) + body))
 }
 
+/// A request that has been sent, and not been answered.
+#[derive(Debug)]
+pub struct Begun(UnixStream);
+
+impl Begun {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// As [`get`].
+    pub fn answer(self) -> Result<Answer> {
+        read_answer(self.0)
+    }
+}
+
+/// `POST path` without a body, whose answer comes later.
+///
+/// # Errors
+/// As [`get`].
+pub fn begin_post(socket: &Path, path: &str) -> Result<Begun> {
+    let mut stream = connect(socket)?;
+    stream.write_all(head("POST", path, "Content-Length: 0\r\n").as_bytes())?;
+    Ok(Begun(stream))
+}
+
 /// Any request with a body of any kind. Nothing need come of it for as long as `patience`.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tare_proto::tare::shim::v1::supervision_server::{
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
@@ -42,7 +44,8 @@ const MAX_STREAMS: u32 = 4096;
 const STREAM_BUFFER: u32 = 64 << 10;
 /// How many sockets and pipes are looked at in one turn of the event loop.
 const MAX_EVENTS: usize = 32;
-/// The time that answers get to leave after a Shutdown.
+/// The longest that answers get to leave after a Shutdown, and the wait before another connection
+/// is taken when one couldn't be.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// What a server begins with.
@@ -90,32 +93,51 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
     };
     let tasks = Arc::new(Tasks::new(Arc::new(environment), config.reservations));
     let shutdown = watch::Sender::new(false);
-    let mut ending = shutdown.subscribe();
+    let mut ending = Ending(shutdown.subscribe());
     let service = TaskService::new(Arc::clone(&tasks), shutdown);
     let services = Services {
         task: TaskServer::new(service.clone()),
         service,
         streams: StreamsServer::new(StreamsService::new(Arc::clone(&tasks))),
         supervision: SupervisionServer::new(SupervisionService::new(tasks)),
+        ending: ending.clone(),
     };
+    let mut connections = JoinSet::new();
     tokio::spawn(memory::give_back());
     ready();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(tokio::spawn(services.clone().serve(stream))),
+                Ok((stream, _)) => {
+                    while connections.try_join_next().is_some() {}
+                    connections.spawn(services.clone().serve(stream));
+                }
                 Err(error) => {
                     // Out of descriptors, say: others may be closed soon.
                     warn(format_args!("accept a connection: {error}"));
                     tokio::time::sleep(GRACE).await;
                 }
             },
-            _ = ending.wait_for(|ending| *ending) => break,
+            () = ending.told() => break,
         }
     }
     debug(format_args!("shutting down"));
-    tokio::time::sleep(GRACE).await;
+    let answered = async { while connections.join_next().await.is_some() {} };
+    // A call that isn't answered by now is one that waits for something that won't come.
+    let _ = tokio::time::timeout(GRACE, answered).await;
     Ok(())
+}
+
+/// Tells of a Shutdown.
+#[derive(Clone)]
+pub(crate) struct Ending(watch::Receiver<bool>);
+
+impl Ending {
+    /// Waits for one.
+    pub(crate) async fn told(&mut self) {
+        // Who tells is there for as long as anything is served.
+        let _ = self.0.wait_for(|ending| *ending).await;
+    }
 }
 
 /// What a connection can call.
@@ -127,12 +149,21 @@ struct Services {
     task: TaskServer<TaskService>,
     streams: StreamsServer<StreamsService>,
     supervision: SupervisionServer<SupervisionService>,
+    ending: Ending,
 }
 
 impl Services {
-    async fn serve(self, stream: UnixStream) {
-        match first_byte(&stream).await {
-            Ok(Some(byte)) if ttrpc::is_spoken(byte) => ttrpc::serve(stream, self.service).await,
+    /// Serves one connection until its client closes it, or all its calls are answered after a
+    /// Shutdown.
+    async fn serve(mut self, stream: UnixStream) {
+        let first = tokio::select! {
+            first = first_byte(&stream) => first,
+            () = self.ending.told() => return,
+        };
+        match first {
+            Ok(Some(byte)) if ttrpc::is_spoken(byte) => {
+                ttrpc::serve(stream, self.service, self.ending).await;
+            }
             Ok(Some(_)) => self.serve_grpc(stream).await,
             // Someone only looked whether we are here.
             Ok(None) | Err(_) => {}
@@ -140,12 +171,13 @@ impl Services {
     }
 
     async fn serve_grpc(self, stream: UnixStream) {
+        let mut ending = self.ending.clone();
         let connection = Connection::default();
         let service = service_fn(|mut request: http::Request<Incoming>| {
             request.extensions_mut().insert(connection.clone());
             self.clone().answer(request)
         });
-        let served = http2::Builder::new(TokioExecutor::new())
+        let serving = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_BUFFER)
@@ -155,8 +187,15 @@ impl Services {
             // cut off all of its calls when it cancels many at once.
             .max_pending_accept_reset_streams(MAX_STREAMS as usize)
             .max_local_error_reset_streams(None)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let mut serving = pin!(serving);
+        let served = tokio::select! {
+            served = serving.as_mut() => served,
+            () = ending.told() => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        };
         connection.set_lost();
         if let Err(error) = served {
             debug(format_args!("a connection ended: {error}"));

@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 
 use crate::diagnostics::debug;
 use crate::memory;
+use crate::server::Ending;
 use crate::service::TaskService;
 pub(crate) use client::Client;
 use frame::{Frame, Header, RpcStatus};
@@ -27,13 +28,21 @@ pub(crate) fn is_spoken(first_byte: u8) -> bool {
     first_byte == 0
 }
 
-/// Serves one connection until its client closes it. Calls that are still waiting then are dropped.
-pub(crate) async fn serve(stream: UnixStream, service: TaskService) {
+/// Serves one connection until its client closes it, or all its calls are answered after a Shutdown.
+/// Calls that are still waiting when the client has gone are dropped.
+pub(crate) async fn serve(stream: UnixStream, service: TaskService, mut ending: Ending) {
     let (mut reader, writer) = stream.into_split();
     let writer = Arc::new(Mutex::new(writer));
     let mut calls = JoinSet::new();
     loop {
-        match frame::read(&mut reader).await {
+        let read = tokio::select! {
+            read = frame::read(&mut reader) => read,
+            () = ending.told() => {
+                while calls.join_next().await.is_some() {}
+                return;
+            }
+        };
+        match read {
             Ok(Some(Frame { header, payload })) => {
                 while calls.try_join_next().is_some() {}
                 let (service, writer) = (service.clone(), Arc::clone(&writer));

@@ -2,7 +2,8 @@
 //! what a runtime that was killed left there.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,33 +26,44 @@ impl Cgroups {
     /// Of a process that is there.
     pub(crate) fn of_process(pid: u32) -> Option<Self> {
         let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        Self::find(&cgroups, &mounts)
+        let mounts = File::open("/proc/self/mountinfo").ok()?;
+        Self::find(&cgroups, BufReader::new(mounts))
     }
 
-    fn find(cgroups: &str, mounts: &str) -> Option<Self> {
-        let mut by_controller = BTreeMap::new();
-        let mut unified = None;
+    /// Looks through `mounts` until all is found: each container that runs has some, and they come
+    /// last.
+    fn find(cgroups: &str, mounts: impl BufRead) -> Option<Self> {
+        let mut sought = BTreeMap::new();
         for (controllers, path) in
             cgroups.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
         {
-            if controllers.is_empty() {
-                unified = Some(path);
+            sought.extend(controllers.split(',').map(|controller| (controller, path)));
+        }
+        let mut by_controller = BTreeMap::new();
+        let mut unified = None;
+        for line in mounts.lines() {
+            if sought.is_empty() {
+                break;
             }
-            for controller in controllers.split(',') {
-                let place = mount_place(mounts, |kind, options| {
-                    kind == "cgroup" && options.split(',').any(|option| option == controller)
-                });
-                if let Some(place) = place {
-                    by_controller.insert(controller.to_owned(), place.of(path));
+            let line = line.ok()?;
+            match read_mount(&line) {
+                Some(("cgroup", options, place)) => {
+                    for controller in options.split(',') {
+                        if let Some(path) = sought.remove(controller) {
+                            by_controller.insert(controller.to_owned(), place.of(path));
+                        }
+                    }
                 }
+                Some(("cgroup2", _, place)) => {
+                    unified = unified.or(sought.remove("").map(|path| place.of(path)));
+                }
+                _ => {}
             }
         }
-        if by_controller.contains_key("memory") {
-            return Some(Cgroups::V1(by_controller));
+        match by_controller.contains_key("memory") {
+            true => Some(Cgroups::V1(by_controller)),
+            false => unified.map(Cgroups::V2),
         }
-        let place = mount_place(mounts, |kind, _| kind == "cgroup2")?;
-        Some(Cgroups::V2(place.of(unified?)))
     }
 
     /// What counts the out-of-memory killer's strikes there.
@@ -99,7 +111,7 @@ fn read_oom_kills(path: &Path) -> u64 {
 /// The processes of the cgroup at `path` below the root of whatever hierarchy has any there.
 pub(crate) fn processes(path: &str) -> Vec<u32> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mount_places(&mounts, |kind, _| kind == "cgroup" || kind == "cgroup2")
+    hierarchies(&mounts)
         .filter_map(|place| {
             let list = place.of(&format!("/{path}")).join("cgroup.procs");
             let pids = fs::read_to_string(list).ok()?;
@@ -113,7 +125,7 @@ pub(crate) fn processes(path: &str) -> Vec<u32> {
 /// refuses for any that has a process, so nothing that lives can be harmed.
 pub(crate) fn remove(path: &str) {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for place in mount_places(&mounts, |kind, _| kind == "cgroup" || kind == "cgroup2") {
+    for place in hierarchies(&mounts) {
         let cgroup = place.of(&format!("/{path}"));
         for _ in 0..BUSY_RETRIES {
             if remove_tree(&cgroup).is_ok() || !cgroup.exists() {
@@ -132,7 +144,7 @@ pub(crate) fn join(path: &str) -> Result<()> {
     let below = below.ok_or_else(|| Error::invalid(format!("shim_cgroup: {path:?} is no path")))?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").context(|| "list mounts".to_owned())?;
     let mut joined = false;
-    for place in mount_places(&mounts, |kind, _| kind == "cgroup" || kind == "cgroup2") {
+    for place in hierarchies(&mounts) {
         let cgroup = place.of(&format!("/{below}"));
         if cgroup.is_dir() {
             // The one who writes is whom 0 stands for.
@@ -169,24 +181,22 @@ impl Place<'_> {
     }
 }
 
-/// The first mount whose type and super block options are the ones sought.
-fn mount_place<'a>(mounts: &'a str, wanted: impl Fn(&str, &str) -> bool) -> Option<Place<'a>> {
-    mount_places(mounts, wanted).next()
+/// Where cgroup hierarchies are mounted.
+fn hierarchies(mounts: &str) -> impl Iterator<Item = Place<'_>> {
+    mounts.lines().filter_map(read_mount).filter_map(|(kind, _, place)| match kind {
+        "cgroup" | "cgroup2" => Some(place),
+        _ => None,
+    })
 }
 
-/// All of them; see proc(5) for the fields of mountinfo.
-fn mount_places<'a>(
-    mounts: &'a str,
-    wanted: impl Fn(&str, &str) -> bool,
-) -> impl Iterator<Item = Place<'a>> {
-    mounts.lines().filter_map(move |line| {
-        let (before, after) = line.split_once(" - ")?;
-        let mut after = after.split(' ');
-        let (kind, options) = (after.next()?, after.nth(1)?);
-        let mut before = before.split(' ').skip(3);
-        let place = Place { root: before.next()?, point: before.next()? };
-        wanted(kind, options).then_some(place)
-    })
+/// A mount's type, the options of its super block, and its place; see proc(5) for the fields.
+fn read_mount(line: &str) -> Option<(&str, &str, Place<'_>)> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut after = after.split(' ');
+    let (kind, options) = (after.next()?, after.nth(1)?);
+    let mut before = before.split(' ').skip(3);
+    let place = Place { root: before.next()?, point: before.next()? };
+    Some((kind, options, place))
 }
 
 #[cfg(test)]
@@ -201,7 +211,8 @@ mod tests {
 
     #[test]
     fn finds_the_hierarchy_that_has_memory() {
-        let counter = |cgroups| Some(Cgroups::find(cgroups, MOUNTS)?.oom_counter()?.path);
+        let counter =
+            |cgroups| Some(Cgroups::find(cgroups, MOUNTS.as_bytes())?.oom_counter()?.path);
         let hybrid = "4:memory:/outer/tare/x\n2:cpu,cpuacct:/tare/x\n0::/tare/x\n";
         let path = counter(hybrid).unwrap();
         assert_eq!(path, Path::new("/sys/fs/cgroup/memory/tare/x/memory.oom_control"));

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tare_proto::record::{self, ExitRecord, FILE_NAME, HealthRecord, ProbeRecord, TaskRecord};
 
 use crate::clock::rfc3339;
@@ -117,13 +118,23 @@ fn replace(directory: &Path, bytes: &[u8], durability: Durability) -> io::Result
     if durability == Durability::Durable {
         file.sync_all()?;
     }
-    fs::rename(&spare, directory.join(FILE_NAME))?;
+    put_in_place(&spare, &directory.join(FILE_NAME))?;
     if durability == Durability::Durable {
         File::open(directory)?.sync_all()?;
     }
     // The next time it will have to do without, if there is no room now.
-    let _ = set_aside_space(directory, bytes.len());
+    let _ = set_aside_space(&spare, bytes.len());
     Ok(())
+}
+
+/// Puts the file `new` in the place of `record`, which becomes the spare one if it is there: a file
+/// system may search long for a new file where others have been deleted lately.
+fn put_in_place(new: &Path, record: &Path) -> io::Result<()> {
+    match renameat_with(CWD, new, CWD, record, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        // There is none yet, or the file system can't do that.
+        Err(_) => fs::rename(new, record),
+    }
 }
 
 /// Bytes that a record is certain to fit into, unless a failure has much to say: so many at least,
@@ -136,11 +147,11 @@ fn spare(directory: &Path) -> PathBuf {
     directory.join(format!("{FILE_NAME}.tmp"))
 }
 
-fn set_aside_space(directory: &Path, last: usize) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file =
-        options.create(true).truncate(true).write(true).mode(0o600).open(spare(directory))?;
-    file.write_all(&vec![b' '; SET_ASIDE.max(last + MORE)])
+/// Gives the spare file the space that the next record may need, if it doesn't have it.
+fn set_aside_space(spare: &Path, last: usize) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(spare)?;
+    let has = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    file.write_all(&vec![b' '; SET_ASIDE.max(last + MORE).saturating_sub(has)])
 }
 
 /// The record that a shim left in `directory`, if it left any.

@@ -52,10 +52,13 @@ fn bootstrap(socket: &Path) -> Result<String> {
     serde_json::to_string(&parameters).context(|| "write the address".to_owned())
 }
 
-/// Starts a server for the bundle in the working directory, and returns what to print when it
-/// serves. In the server's process this returns only when the server ends, with nothing to print.
+/// Starts a server for the bundle, which is the working directory unless the flags name another,
+/// and returns what to print when it serves. In the server's process this returns only when the server ends, with nothing to print.
 pub(crate) fn start(flags: &Flags, reservations: Vec<OwnedFd>) -> Result<Option<String>> {
-    let bundle = std::env::current_dir().context(|| "find the working directory".to_owned())?;
+    let bundle = match &flags.bundle {
+        Some(bundle) => bundle.clone(),
+        None => std::env::current_dir().context(|| "find the working directory".to_owned())?,
+    };
     // Containers of one pod have one shim: the first one's.
     let spec = Spec::read(&bundle);
     let socket = socket_path(flags, spec.group().unwrap_or(&flags.id));

@@ -1,8 +1,6 @@
 //! The little that the shim must know of a bundle's config.json.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -38,8 +36,8 @@ struct Namespace {
 impl Spec {
     /// Reads the config.json of `bundle`.
     pub(crate) fn read(bundle: &Path) -> Self {
-        let file = File::open(bundle.join("config.json")).ok();
-        file.and_then(|file| serde_json::from_reader(BufReader::new(file)).ok()).unwrap_or_default()
+        let text = std::fs::read(bundle.join("config.json")).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
     /// Whether the container's processes share a pid namespace with others: then they don't end

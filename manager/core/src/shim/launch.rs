@@ -29,7 +29,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) program: &'a Path,
     /// The container's id.
     pub(crate) id: &'a str,
-    /// The container's bundle; the shim's working directory.
+    /// The container's bundle.
     pub(crate) bundle: &'a Path,
     /// Where the shim makes its socket.
     pub(crate) sockets: &'a Path,
@@ -43,18 +43,28 @@ pub(crate) async fn launch(launch: Launch<'_>) -> Result<Shim> {
     let mut command = command(program, id, bundle, sockets);
     command.args(["-address", "", "-publish-binary", "", "start"]);
     command.env("LISTEN_FDS", reservations.len().to_string());
-    let mappings = (FIRST_DESCRIPTOR..).zip(reservations);
-    let mappings =
-        mappings.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).collect();
-    command
-        .as_std_mut()
-        .fd_mappings(mappings)
-        .map_err(|error| Error::system(format!("pass descriptors to the shim: {error}")))?;
+    pass(&mut command, reservations)?;
     let output = run(command, program, "start").await?;
     // The command owns the reservations; they are the shim's alone from here on.
     let address = Address::parse(&String::from_utf8_lossy(&output.stdout))?;
     address.save(bundle)?;
     Shim::connect(id, &address).await
+}
+
+/// Gives these descriptors to the program, the first as number 3. Where there are none, it is started
+/// without a copy of our memory being made first, which takes longer the more of that there is.
+fn pass(command: &mut Command, descriptors: Vec<OwnedFd>) -> Result<()> {
+    if descriptors.is_empty() {
+        return Ok(());
+    }
+    let mappings = (FIRST_DESCRIPTOR..).zip(descriptors);
+    let mappings =
+        mappings.map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd }).collect();
+    command
+        .as_std_mut()
+        .fd_mappings(mappings)
+        .map(drop)
+        .map_err(|error| Error::system(format!("pass descriptors to the shim: {error}")))
 }
 
 /// Lets the shim's program kill and take away what is left of a container whose shim is gone. It
@@ -68,7 +78,7 @@ pub(crate) async fn clean_up(
     let mut cut_off = 0;
     loop {
         let mut command = command(program, id, bundle, sockets);
-        command.arg("-bundle").arg(bundle).arg("delete");
+        command.arg("delete");
         let output = wait(command, program, "delete").await?;
         // Something killed it, such as a machine without memory: what is left is for the next.
         if output.status.signal().is_some() && cut_off < CLEAN_UP_RETRIES {
@@ -83,7 +93,9 @@ fn command(program: &Path, id: &str, bundle: &Path, sockets: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .args(["-namespace", NAMESPACE, "-id", id])
-        .current_dir(bundle)
+        // A working directory, too, would take a copy of our memory.
+        .arg("-bundle")
+        .arg(bundle)
         .env("TARE_SOCKET_DIR", sockets)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -63,10 +63,18 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Bytes of the file that are kept in memory besides the kernel's own copy: records are read once, when
+/// a manager begins.
+const CACHE: usize = 1 << 20;
+
 /// Opens the file, and looks at every byte of what is in it: one that was damaged must not be
 /// trusted.
 pub(super) fn open(path: &Path) -> Result<Database, Failure> {
-    Builder::new().set_check_integrity_on_open(true).open(path).map_err(Failure)
+    Builder::new()
+        .set_cache_size(CACHE)
+        .set_check_integrity_on_open(true)
+        .open(path)
+        .map_err(Failure)
 }
 
 /// Makes a file under another name, which it gives, and fills it: half of one could never be opened

@@ -222,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_the_last_hierarchy_is_not_read() {
+        struct Unreadable;
+        impl std::io::Read for Unreadable {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::Error::other("nobody should read this"))
+            }
+        }
+        let find = |cgroups| {
+            let mounts = std::io::Read::chain(MOUNTS.as_bytes(), Unreadable);
+            // As small as a line, so that nothing is read ahead.
+            Cgroups::find(cgroups, BufReader::with_capacity(1, mounts))
+        };
+        assert!(find("4:memory:/outer/tare/x\n2:cpu:/tare/x\n0::/tare/x\n").is_some());
+        // One that is mounted nowhere is sought to the end.
+        assert_eq!(find("4:memory:/outer/tare/x\n2:net_cls:/tare/x\n"), None);
+    }
+
+    #[test]
     fn reads_both_kinds_of_counter() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("counter");

@@ -180,6 +180,31 @@ mod tests {
     }
 
     #[test]
+    fn the_same_two_files_are_used_again_and_again() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let record = Record::begin(
+            Some(path.to_owned()),
+            "web",
+            &situation(Phase::Created { pid: 1 }, None, 0),
+        );
+        let record = record.unwrap();
+        let files = || {
+            let files = [path.join(FILE_NAME), spare(path)].map(|file| fs::metadata(file).unwrap());
+            assert!(files[1].len() >= SET_ASIDE as u64, "there is room for the next one");
+            let mut numbers = files.map(|file| file.ino());
+            numbers.sort_unstable();
+            numbers
+        };
+        let first = files();
+        for pid in 2..4 {
+            record.write(&situation(Phase::Created { pid }, None, 0)).unwrap();
+            assert_eq!((files(), read(path).unwrap().pid), (first, pid));
+        }
+    }
+
+    #[test]
     fn tells_the_whole_life() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();

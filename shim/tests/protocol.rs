@@ -173,11 +173,11 @@ async fn ports_are_held_until_the_container_is_deleted() {
     client.shutdown().await;
 }
 
-/// The same command, through a shell that moves the listener to descriptor 3.
+/// The same command, through a shell that moves the listener to descriptor 3, whatever number it has.
 fn with_descriptor_3(command: &Command, listener: &std::net::TcpListener) -> Command {
     let number = listener.as_raw_fd();
     rustix::io::fcntl_setfd(listener, rustix::io::FdFlags::empty()).unwrap();
-    let mut shell = Command::new("sh");
+    let mut shell = Command::new("bash");
     let moved = if number == 3 { String::new() } else { format!("3<&{number} {number}<&-") };
     shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {moved}")).arg(command.get_program());
     shell.args(command.get_args()).current_dir(command.get_current_dir().unwrap());

@@ -58,10 +58,13 @@ impl Containers {
         let joined = self.joined(container)?;
         let linked = self.linked(container)?;
         check_sources(container).await?;
-        let (sandbox, reservations) = self.connect(container, undo).await?;
+        // The network is the kernel's to make, who runs the program is in files of the image.
+        let (connected, account) =
+            tokio::join!(self.connect(container, undo), self.account_of(container));
+        let (sandbox, reservations) = connected?;
+        let account = account?;
         let bundle = self.make_bundle(container, undo).await?;
         self.write_files(container, sandbox.as_ref(), &linked).await?;
-        let account = self.account_of(container).await?;
         let told = told_of(container, &linked);
         self.write_spec(&told, sandbox.as_ref(), &joined, &account, &bundle).await?;
         let shim = self.launch_shim(container, &bundle, reservations, undo).await?;
@@ -144,7 +147,7 @@ impl Containers {
     async fn connect_all(&self, container: &Container) -> Result<Connected> {
         let memberships = container.memberships();
         for (name, wanted) in &memberships {
-            membership::check(&self.networks.find(name)?, wanted)?;
+            membership::check(&self.networks.find_without_endpoints(name)?, wanted)?;
             membership::check_together(name, memberships.keys().map(String::as_str))?;
         }
         self.networks
@@ -185,7 +188,8 @@ impl Containers {
             return Ok(());
         }
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
-        let host = self.networks.find("bridge")?.subnet.map(|subnet| subnet.gateway);
+        let host =
+            self.networks.find_without_endpoints("bridge")?.subnet.map(|subnet| subnet.gateway);
         let (container, sandbox) = (container.clone(), sandbox.cloned());
         let linked = linked.to_vec();
         blocking(move || files.write(&container, sandbox.as_ref(), &linked, host, &config)).await

@@ -220,6 +220,14 @@ impl Networks {
         self.network(name_or_id).map(|network| self.describe(&network))
     }
 
+    /// The same without its endpoints, which are as many as there are containers on it.
+    ///
+    /// # Errors
+    /// As [`Networks::find`].
+    pub(crate) fn find_without_endpoints(&self, name_or_id: &str) -> Result<NetworkInfo> {
+        self.network(name_or_id).map(|network| Self::outline(&network))
+    }
+
     /// The id of the network with this name, id or beginning of an id.
     ///
     /// # Errors
@@ -256,6 +264,10 @@ impl Networks {
     }
 
     fn describe(&self, network: &Network) -> NetworkInfo {
+        NetworkInfo { endpoints: self.endpoints_on(&network.id), ..Self::outline(network) }
+    }
+
+    fn outline(network: &Network) -> NetworkInfo {
         let definition = network.definition.as_ref();
         NetworkInfo {
             id: network.id.clone(),
@@ -270,7 +282,7 @@ impl Networks {
             internal: definition.is_some_and(network::Definition::is_internal),
             attachable: definition.is_some_and(|definition| definition.attachable),
             predefined: definition.is_none(),
-            endpoints: self.endpoints_on(&network.id),
+            endpoints: BTreeMap::new(),
         }
     }
 

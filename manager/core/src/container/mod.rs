@@ -54,6 +54,7 @@ pub(crate) mod rootfs;
 mod settle;
 pub(crate) mod spec;
 mod start;
+mod stats;
 mod stop;
 mod storage;
 mod supervise;
@@ -105,6 +106,7 @@ pub use record::{Container, MountPoint, MountSource, ReadOnlyReach};
 pub use resources::{DeviceMapping, Resources, Ulimit};
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};
+pub use stats::{BlockIo, BlockIoEntry, Cpu, Figures, Memory, Pids, Processors, Sample, Traffic};
 pub use tare_proto::log::DRIVERS as LOG_DRIVERS;
 pub use update::Update;
 
@@ -121,6 +123,8 @@ pub struct Containers {
     volumes: Arc<Volumes>,
     /// What of the host decides specs, as it was when this was opened.
     facts: HostFacts,
+    /// Bytes of memory that the host has.
+    host_memory: u64,
     cgroups: Cgroups,
     index: Arc<Index>,
     execs: Execs,
@@ -150,6 +154,7 @@ impl Containers {
     /// ended meanwhile, and what an earlier manager was in the middle of.
     pub async fn open(parts: Parts) -> Result<Arc<Self>> {
         let Parts { config, store, events, images, networks, volumes } = parts;
+        let system = System::read();
         let containers = Arc::new(Self {
             config,
             store,
@@ -157,7 +162,8 @@ impl Containers {
             images,
             networks,
             volumes,
-            facts: host_facts(),
+            facts: host_facts(&system),
+            host_memory: system.memory,
             cgroups: Cgroups::read(),
             index: Arc::new(Index::default()),
             execs: Execs::default(),
@@ -217,8 +223,8 @@ impl ImageUsers for Containers {
     }
 }
 
-fn host_facts() -> HostFacts {
-    let kernel = spec::seccomp::kernel_version(&System::read().kernel);
+fn host_facts(system: &System) -> HostFacts {
+    let kernel = spec::seccomp::kernel_version(&system.kernel);
     HostFacts {
         capabilities: spec::capabilities::available(),
         // A kernel that doesn't say its version is taken for the oldest that is supported.

@@ -212,6 +212,14 @@ impl Shim {
         Ok(response.into_inner().processes.into_iter().map(|process| process.pid).collect())
     }
 
+    /// What the container's cgroup counts: containerd's `Metrics` of the version that the host has.
+    pub(crate) async fn stats(&self) -> Result<prost_types::Any> {
+        let request = api::StatsRequest { id: self.id.to_string() };
+        let response = self.tasks.clone().stats(within(SOON, request)).await.map_err(failed)?;
+        let missing = || Error::system("the shim tells nothing of what its container uses");
+        response.into_inner().stats.ok_or_else(missing)
+    }
+
     /// Sets the container's limits.
     pub(crate) async fn update(&self, resources: &spec::Resources) -> Result<()> {
         let value = serde_json::to_vec(resources)

@@ -19,6 +19,7 @@ mod request;
 mod resize;
 mod restart;
 mod start;
+mod stats;
 mod status;
 mod stop;
 pub(crate) mod summary;
@@ -44,6 +45,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/{id}", delete(remove::handle))
         .route("/containers/{id}/json", get(inspect::handle))
         .route("/containers/{id}/top", get(top::handle))
+        .route("/containers/{id}/stats", get(stats::handle))
         .route("/containers/{id}/logs", get(logs::handle))
         .route("/containers/{id}/start", post(start::handle))
         .route("/containers/{id}/stop", post(stop::handle))

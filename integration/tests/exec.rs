@@ -104,3 +104,25 @@ fn many_at_once() {
         }
     });
 }
+
+#[test]
+fn its_size_is_its_makers_and_its_frames_are_its_starters() {
+    with_c1(|host| {
+        let create = |tty: bool| {
+            let body =
+                format!(r#"{{"Cmd":["echo","hi"],"AttachStdout":true,"Tty":{tty},"Mine":1}}"#);
+            let created = host.post("/v1.51/containers/c1/exec", &body).json();
+            created["Id"].as_str().expect("an id").to_owned()
+        };
+        let start =
+            |exec: &str, body: &str| host.post(&format!("/v1.51/exec/{exec}/start"), body).body;
+        let sized =
+            r#"{"Cmd":["stty","size"],"AttachStdout":true,"Tty":true,"ConsoleSize":[31,77]}"#;
+        let sized = host.post("/v1.51/containers/c1/exec", sized).json();
+        let sized = sized["Id"].as_str().expect("an id");
+        assert_eq!(start(sized, r#"{"Tty":true}"#), "31 77\r\n");
+        // The process has a terminal, but its reader wants frames, and the other way around.
+        assert_eq!(start(&create(true), "{}"), "\u{1}\0\0\0\0\0\0\u{4}hi\r\n");
+        assert_eq!(start(&create(false), r#"{"Tty":true,"hijack":true}"#), "hi\n");
+    });
+}

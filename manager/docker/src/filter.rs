@@ -23,14 +23,16 @@ enum Values {
 impl Filters {
     /// The filters of a request, if all of them are among `known`.
     pub(crate) fn of(query: &Query, known: &[&str]) -> Result<Self> {
-        let filters = match query.text("filters") {
-            Some(text) => Self::parse(text)?,
-            None => Self::default(),
-        };
+        let filters = Self::any(query)?;
         match filters.0.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => Err(Error::invalid(format!("invalid filter '{unknown}'"))),
             None => Ok(filters),
         }
+    }
+
+    /// The filters of a request, whatever they are called.
+    pub(crate) fn any(query: &Query) -> Result<Self> {
+        query.text("filters").map_or_else(|| Ok(Self::default()), Self::parse)
     }
 
     fn parse(text: &str) -> Result<Self> {

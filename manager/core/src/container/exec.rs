@@ -235,7 +235,8 @@ impl Containers {
         // The client must not learn of the end before it can ask for the exit code.
         let open = peer.output.clone();
         let peer = Some(peer).filter(|_| !start.detach);
-        let launched = self.launch_exec(&entry, &container, &life, &exec, start.size, peer).await;
+        let size = start.size.or(exec.config.size);
+        let launched = self.launch_exec(&entry, &container, &life, &exec, size, peer).await;
         match launched {
             Ok((shim, pid)) => {
                 exec.set(Stage::Running { pid });

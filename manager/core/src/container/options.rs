@@ -167,6 +167,8 @@ pub struct ExecConfig {
     pub privileged: bool,
     /// On a terminal.
     pub tty: bool,
+    /// Its terminal's size, unless its start says another.
+    pub size: Option<TerminalSize>,
     /// The client will send input.
     pub attach_stdin: bool,
     /// The client wants stdout.

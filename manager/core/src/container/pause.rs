@@ -38,7 +38,7 @@ impl Containers {
                 State::Running(life) => life.clone(),
                 State::Paused(_) => {
                     let id = &container.id;
-                    return Err(Error::conflict(format!("container {id} is already paused")));
+                    return Err(Error::conflict(format!("Container {id} is already paused")));
                 }
                 State::Restarting(_) => return Err(restarting(&container)),
                 _ => return Err(not_running(&container)),

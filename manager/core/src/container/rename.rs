@@ -20,7 +20,8 @@ impl Containers {
             if to.trim_start_matches('/').is_empty() {
                 return Err(Error::invalid("Neither old nor new names may be empty"));
             }
-            let wanted = name::check(&to)
+            let slashed = if to.starts_with('/') { to } else { format!("/{to}") };
+            let wanted = name::check(&slashed)
                 .map_err(|error| error.while_doing("Error when allocating new name"))?;
             let _doing = entry.doing.lock().await;
             let container = entry.container();

@@ -72,8 +72,15 @@ impl FromStr for Signal {
     /// Reads `9`, `KILL`, `SIGKILL`, `rtmin+3`.
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || Error::invalid(format!("invalid signal: {text}"));
-        if let Ok(number) = text.parse::<u8>() {
-            return if (1..=HIGHEST).contains(&number) { Ok(Self(number)) } else { Err(wrong()) };
+        match text.parse::<i64>() {
+            Ok(0) => return Err(wrong()),
+            Ok(number) => {
+                let known = u8::try_from(number).ok().filter(|number| *number <= HIGHEST);
+                return known.map(Self).ok_or_else(|| {
+                    Error::invalid(format!("the linux daemon does not support signal {number}"))
+                });
+            }
+            Err(_) => {}
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -124,9 +131,13 @@ mod tests {
 
     #[test]
     fn what_is_no_signal_is_refused() {
-        for text in ["0", "65", "-1", "SIG", "NOPE", "RTMIN+40", "RTMIN-1", ""] {
+        for text in ["0", "SIG", "NOPE", "RTMIN+40", "RTMIN-1", ""] {
             let error = text.parse::<Signal>().unwrap_err();
             assert_eq!(error.to_string(), format!("invalid signal: {text}"));
+        }
+        for text in ["65", "-1", "300"] {
+            let error = text.parse::<Signal>().unwrap_err().to_string();
+            assert_eq!(error, format!("the linux daemon does not support signal {text}"));
         }
     }
 }

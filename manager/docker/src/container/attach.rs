@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::error::Result;
 use crate::query::Query;
 use crate::stream::detach::DetachKeys;
-use crate::stream::hijack::Channel;
+use crate::stream::hijack::{Channel, First};
 use crate::stream::session::{ClientInput, Ended, InputEnd};
 use crate::version::ApiVersion;
 
@@ -37,7 +37,8 @@ pub(super) async fn handle(
             api.engine.events.publish(detached(&container));
         }
     };
-    Ok(Channel::of(request).connect(attachment, input, version, ended))
+    let first = if options.logs { First::IsThere } else { First::Comes };
+    Ok(Channel::of(request).connect(attachment, input, first, version, ended))
 }
 
 /// That a client left by its keys, which only this API knows of.

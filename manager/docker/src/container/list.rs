@@ -111,14 +111,14 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn of(api: &Api, filters: &'a Filters, query: &Query) -> Result<Self> {
-        check_words(filters, "status", &STATUSES)?;
-        check_words(filters, "health", &HEALTHS)?;
+        check_words(filters, "status", "state", &STATUSES)?;
+        check_words(filters, "health", "health", &HEALTHS)?;
         let bounds = |name| {
             let found = filters.values(name).map(|value| api.engine.containers.find(value));
             found.collect::<Result<_, _>>()
         };
         let exited = filters.values("exited").map(|value| {
-            let wrong = |_| Error::invalid(format!("invalid filter 'exited={value}'"));
+            let wrong = |error| Error::invalid(format!("invalid filter 'exited={value}': {error}"));
             value.parse().map_err(wrong)
         });
         let ancestors = filters.values("ancestor");
@@ -146,7 +146,6 @@ impl<'a> Wanted<'a> {
             && filters.allows_prefix("id", container.id.as_str())
             && filters.allows("status", container.state.status())
             && filters.allows("health", &health(container))
-            && filters.allows("isolation", "default")
             && filters.allows_labels("label", &container.config.labels)
             && !self.tasks.unwrap_or_default()
             && self.before.iter().all(|bound| container.created < bound.created)
@@ -181,7 +180,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn includes_ports(&self, container: &Container) -> bool {
-        if self.publish.is_empty() && self.expose.is_empty() {
+        if !self.filters.has("publish") && !self.filters.has("expose") {
             return true;
         }
         listed(container).iter().any(|found| {
@@ -195,11 +194,12 @@ fn health(container: &Container) -> String {
     container.health.as_ref().map_or_else(|| "none".to_owned(), |health| health.status.to_string())
 }
 
-fn check_words(filters: &Filters, name: &str, known: &[&str]) -> Result<()> {
+/// Refuses a value of the filter `name` that is none of the words for `what`.
+fn check_words(filters: &Filters, name: &str, what: &str, known: &[&str]) -> Result<()> {
     match filters.values(name).find(|value| !known.contains(value)) {
         None => Ok(()),
         Some(value) => Err(Error::invalid(format!(
-            "invalid filter '{name}={value}': must be one of {}",
+            "invalid filter '{name}={value}': invalid value for {what} ({value}): must be one of {}",
             known.join(", ")
         ))),
     }
@@ -211,7 +211,8 @@ fn ports(filters: &Filters, name: &str) -> Result<Vec<Port>> {
     for value in filters.values(name) {
         let wrong = || Error::invalid(format!("invalid filter '{name}={value}'"));
         let (numbers, protocol) = value.split_once('/').unwrap_or((value, "tcp"));
-        let protocol = protocol.parse().map_err(|_| wrong())?;
+        // What is no protocol is that of no port.
+        let Ok(protocol) = protocol.parse() else { continue };
         let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
         let number = |text: &str| text.parse::<u16>().map_err(|_| wrong());
         list.extend((number(first)?..=number(last)?).map(|number| Port { number, protocol }));
@@ -234,7 +235,8 @@ mod tests {
 
     #[test]
     fn words_that_mean_nothing_are_refused() {
-        let error = check_words(&filters(r#"{"status":["up"]}"#), "status", &STATUSES);
-        assert!(error.unwrap_err().to_string().starts_with("invalid filter 'status=up': must be"));
+        let error = check_words(&filters(r#"{"status":["up"]}"#), "status", "state", &STATUSES);
+        let expected = "invalid filter 'status=up': invalid value for state (up): must be one of ";
+        assert!(error.unwrap_err().to_string().starts_with(expected));
     }
 }

@@ -3,23 +3,22 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tare_core::container::ExecConfig;
+use tare_core::container::{ExecConfig, TerminalSize};
 
 use crate::api::Api;
 use crate::body::Json;
 use crate::error::{Error, Result};
 use crate::stream::detach::DetachKeys;
 
-/// What to run.
+/// What to run. All that docker knows is here; what it doesn't know it passes over, and clients count
+/// on that: they send us what they tell themselves.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct ExecBody {
     user: Option<String>,
     privileged: Option<bool>,
     tty: Option<bool>,
-    /// The size is told at start again, and counts there.
-    #[serde(rename = "ConsoleSize")]
-    _console_size: Option<[u32; 2]>,
+    console_size: Option<[u32; 2]>,
     attach_stdin: Option<bool>,
     attach_stderr: Option<bool>,
     attach_stdout: Option<bool>,
@@ -28,12 +27,6 @@ pub(super) struct ExecBody {
     env: Option<Vec<String>>,
     working_dir: Option<String>,
     cmd: Option<Vec<String>>,
-    /// Clients up to API 1.41 say it here already; what counts is said at start.
-    #[serde(rename = "Detach")]
-    _detach: Option<bool>,
-    /// Python's client names the container here too.
-    #[serde(rename = "Container")]
-    _container: Option<String>,
 }
 
 /// The prepared process.
@@ -65,10 +58,13 @@ impl ExecBody {
             let wrong = |_| Error::invalid(format!("Invalid escape keys ({detach_keys}) provided"));
             DetachKeys::parse(Some(&detach_keys)).map_err(wrong)?;
         }
+        let tty = self.tty.unwrap_or_default();
+        let size = self.console_size.filter(|_| tty);
         Ok(ExecConfig {
             user: self.user.unwrap_or_default(),
             privileged: self.privileged.unwrap_or_default(),
-            tty: self.tty.unwrap_or_default(),
+            tty,
+            size: size.map(|[height, width]| TerminalSize { height, width }),
             attach_stdin: self.attach_stdin.unwrap_or_default(),
             attach_stdout: self.attach_stdout.unwrap_or_default(),
             attach_stderr: self.attach_stderr.unwrap_or_default(),
@@ -97,6 +93,7 @@ mod tests {
         )
         .unwrap();
         assert!(config.tty && config.attach_stdin);
+        assert_eq!(config.size, Some(TerminalSize { height: 24, width: 80 }));
         assert_eq!(config.cmd, ["sh", "-c", "id"]);
     }
 
@@ -114,6 +111,6 @@ mod tests {
     fn nonsense_is_refused() {
         assert_eq!(parse("{}").unwrap_err().to_string(), "No exec command specified");
         assert!(parse(r#"{"Cmd":["a"],"DetachKeys":"ctrl-1"}"#).is_err());
-        assert!(parse(r#"{"Cmd":["a"],"Command":"b"}"#).is_err());
+        assert!(parse(r#"{"Cmd":"a"}"#).is_err());
     }
 }

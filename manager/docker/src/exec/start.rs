@@ -14,21 +14,16 @@ use crate::stream::hijack::Channel;
 use crate::stream::session::{ClientInput, InputEnd};
 use crate::version::ApiVersion;
 
-/// How to start it.
+/// How to start it. What docker doesn't know it passes over: node's client tells us what it tells
+/// itself, such as to take the connection over.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct StartBody {
     #[serde(alias = "detach")]
     detach: Option<bool>,
     #[serde(alias = "tty")]
     tty: Option<bool>,
     console_size: Option<[u32; 2]>,
-    /// node's client tells us what it tells itself: to take the connection over,
-    #[serde(rename = "hijack")]
-    _hijack: Option<bool>,
-    /// and to send input on it, which is said when the process is made.
-    #[serde(rename = "stdin")]
-    _stdin: Option<bool>,
 }
 
 pub(super) async fn handle(
@@ -41,11 +36,14 @@ pub(super) async fn handle(
     let OptionalJson(body) = OptionalJson::<StartBody>::from_request(request, &()).await?;
     let exec = api.engine.containers.exec_inspect(&id)?;
     let detach = body.detach.unwrap_or_default();
-    let size = body.console_size.filter(|_| body.tty.unwrap_or_default());
+    let tty = body.tty.unwrap_or_default();
+    let size = body.console_size.filter(|_| tty);
     let size = size.map(|[height, width]| TerminalSize { height, width });
     let input = input(&exec.config)?;
     let start = ExecStart { detach, size };
-    let (attachment, starting) = api.engine.containers.exec_start(&id, start)?;
+    let (mut attachment, starting) = api.engine.containers.exec_start(&id, start)?;
+    // Whether output comes in frames is for the one who reads it to say, whatever the process has.
+    attachment.terminal = tty;
     if detach {
         starting.await?;
         return Ok(StatusCode::OK.into_response());
@@ -75,6 +73,6 @@ mod tests {
         let parse = |text: &str| crate::body::parse::<StartBody>(text.as_bytes()).unwrap();
         assert_eq!(parse(r#"{"Tty":true,"Detach":false,"ConsoleSize":[24,80]}"#).tty, Some(true));
         assert_eq!(parse(r#"{"hijack":true,"stdin":true,"tty":true}"#).tty, Some(true));
-        assert!(crate::body::parse::<StartBody>(br#"{"Colour":1}"#).is_err());
+        assert!(crate::body::parse::<StartBody>(br#"{"Tty":1}"#).is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! the output as the body of a plain answer, and what is left of its request is the input.
 
 use std::io;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tare_core::container::{Attachment, OutputStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::body_reader::BodyReader;
 use super::client::ClientSocket;
@@ -29,6 +31,9 @@ use crate::version::ApiVersion;
 const RAW: &str = "application/vnd.docker.raw-stream";
 /// The same where output comes in frames, since API 1.42.
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+/// How long output that is there already waits after the answer's head. Some clients (docker-py)
+/// read the head through a buffer of their own, and lose what they find in it behind that.
+const HEAD_START: Duration = Duration::from_millis(20);
 /// Bytes of output between a process and the body of a plain answer.
 const BUFFERED: usize = 64 << 10;
 
@@ -46,6 +51,15 @@ pub(crate) enum Channel {
     Upgrade(OnUpgrade),
     /// The answer's body, with the request's as input.
     Plain(Body),
+}
+
+/// When the first output is to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum First {
+    /// It was written before.
+    IsThere,
+    /// The process is yet to write it.
+    Comes,
 }
 
 impl Channel {
@@ -72,6 +86,7 @@ impl Channel {
         self,
         attachment: Attachment,
         input: ClientInput,
+        first: First,
         version: ApiVersion,
         ended: impl FnOnce(Ended) + Send + 'static,
     ) -> Response {
@@ -79,7 +94,11 @@ impl Channel {
         match self {
             Self::Upgrade(upgrade) => {
                 tokio::spawn(async move {
-                    match take(upgrade).await {
+                    let client = take(upgrade).await;
+                    if first == First::IsThere {
+                        sleep(HEAD_START).await;
+                    }
+                    match client {
                         Ok(client) => ended(session::run(client, attachment, input).await),
                         Err(error) => tracing::debug!("a client left before its streams: {error}"),
                     }

@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
+use crate::container::Ulimit;
+use crate::live::Live;
 use crate::registry::RegistrySettings;
 use crate::snapshot::{DriverName, Limits};
 
@@ -11,6 +16,7 @@ use crate::snapshot::{DriverName, Limits};
 /// and the cgroup parent.
 #[derive(Debug, Clone)]
 pub struct Config {
+    live: Arc<ArcSwap<Live>>,
     /// What outlives a reboot: the store, blobs, snapshots, container directories.
     pub data_root: PathBuf,
     /// What a reboot may take: bundles, sockets, network namespaces. Best on a tmpfs.
@@ -19,14 +25,14 @@ pub struct Config {
     pub shim: PathBuf,
     /// The init that `--init` puts into a container.
     pub init: PathBuf,
-    /// OCI runtimes by name.
-    pub runtimes: BTreeMap<String, Runtime>,
-    /// The runtime of containers that name none; a key of `runtimes`.
-    pub default_runtime: String,
     /// The cgroup under which containers get theirs.
     pub cgroup_parent: String,
     /// Give containers an init even if they don't ask for one.
     pub init_by_default: bool,
+    /// Programs of containers that don't say otherwise gain no privileges by executing others.
+    pub no_new_privileges: bool,
+    /// Limits of each process of containers that don't set them themselves.
+    pub default_ulimits: Vec<Ulimit>,
     /// The default network.
     pub bridge: Bridge,
     /// Name servers of containers that name none; empty: the host's.
@@ -39,12 +45,6 @@ pub struct Config {
     pub log_driver: String,
     /// Its options.
     pub log_options: BTreeMap<String, String>,
-    /// Size of /dev/shm in bytes.
-    pub shm_size: u64,
-    /// Seconds that `stop` waits before it kills.
-    pub stop_timeout: u32,
-    /// Labels of this manager, as `info` shows them.
-    pub labels: Vec<String>,
     /// What keeps images and containers on disk; none: what works and was used before.
     pub storage_driver: Option<DriverName>,
     /// The most bytes that a container may write which asks for no other limit.
@@ -97,6 +97,16 @@ pub struct InterfaceAddress {
 }
 
 impl Config {
+    /// The settings that may be changed, as they are now.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Changes them, for whoever reads them from now on.
+    pub fn change(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
     /// The store's file.
     pub fn store_file(&self) -> PathBuf {
         self.data_root.join("state.redb")
@@ -144,16 +154,16 @@ impl Config {
 
     /// The settings of a manager with the given roots and all else by default.
     pub fn with_roots(data_root: &Path, exec_root: &Path) -> Self {
-        let tare = Runtime { path: PathBuf::from("tare"), arguments: Vec::new() };
         Self {
+            live: Arc::default(),
             data_root: data_root.to_owned(),
             exec_root: exec_root.to_owned(),
             shim: PathBuf::from("containerd-shim-tare-v2"),
             init: PathBuf::from("tare-init"),
-            runtimes: BTreeMap::from([("tare".to_owned(), tare)]),
-            default_runtime: "tare".to_owned(),
             cgroup_parent: "/tare".to_owned(),
             init_by_default: false,
+            no_new_privileges: false,
+            default_ulimits: Vec::new(),
             bridge: Bridge {
                 name: "tare0".to_owned(),
                 address: None,
@@ -165,9 +175,6 @@ impl Config {
             dns_options: Vec::new(),
             log_driver: "json-file".to_owned(),
             log_options: BTreeMap::new(),
-            shm_size: 64 << 20,
-            stop_timeout: 10,
-            labels: Vec::new(),
             storage_driver: None,
             storage_limit: None,
             registry: RegistrySettings::default(),

@@ -10,7 +10,9 @@ mod listen;
 mod log;
 #[cfg(test)]
 mod manual;
+mod notify;
 mod options;
+mod reload;
 mod serve;
 mod settings;
 
@@ -42,10 +44,15 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> Result<ExitCode, Error> {
-    let values = settings::gather(options.values, options.config_file.as_deref())?;
-    let settings = Settings::from_values(values)?;
-    match options.command {
+    let Options { given, config_file, validate, command } = options;
+    let settings = settings::gather(given.clone(), config_file.as_deref())?;
+    let settings = Settings::from_given(settings)?;
+    match command {
         Some(Command::Check { format }) => Ok(check::check(&settings.config, format)),
-        None => serve::serve(settings),
+        None if validate => {
+            eprintln!("configuration OK");
+            Ok(ExitCode::SUCCESS)
+        }
+        None => serve::serve(settings, given, config_file),
     }
 }

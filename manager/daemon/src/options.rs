@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::settings::Values;
+use crate::settings::Given;
 
 /// What the command line says.
 #[derive(Debug, Parser)]
@@ -32,7 +32,10 @@ pub(crate) struct Options {
     pub config_file: Option<PathBuf>,
     /// What can stand in the configuration file, too.
     #[command(flatten)]
-    pub values: Values,
+    pub given: Given,
+    /// Look at the settings, say whether they are right, and end
+    #[arg(long)]
+    pub validate: bool,
     /// What to do; nothing: serve.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -78,9 +81,12 @@ mod tests {
         let words = "tared -D -H unix:///a -H unix:///b --bip 10.0.0.1/8 --dns 1.1.1.1 \
             --log-opt max-size=1m --add-runtime crun=/usr/bin/crun --init --userland-proxy=false";
         let options = Options::try_parse_from(words.split_whitespace()).unwrap();
-        assert_eq!(options.values.debug, Some(true));
-        assert_eq!(options.values.hosts.unwrap(), ["unix:///a", "unix:///b"]);
-        assert_eq!(options.values.userland_proxy, Some(false));
+        assert_eq!(options.given.values.debug, Some(true));
+        assert_eq!(options.given.values.hosts.unwrap(), ["unix:///a", "unix:///b"]);
+        assert!(options.given.fixed.check().is_ok());
+        let words = "tared --iptables=false --containerd x";
+        let given = Options::try_parse_from(words.split_whitespace()).unwrap().given;
+        assert!(given.fixed.check().unwrap_err().to_string().contains("iptables"));
         assert!(Options::try_parse_from(["tared", "--no-such-flag"]).is_err());
     }
 

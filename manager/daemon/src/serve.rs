@@ -1,22 +1,33 @@
 //! `tared` itself: build the parts, serve, wait for a signal, drain.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tare_core::engine::Engine;
+use tare_docker::Served;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::claim::{self, Pidfile};
 use crate::error::Error;
-use crate::listen::Socket;
-use crate::log;
-use crate::settings::Settings;
+use crate::listen::{self, Handover};
+use crate::log::Log;
+use crate::notify::{self, State};
+use crate::reload::Reload;
+use crate::settings::{Changeable, Given, Settings};
 
-/// Serves until a signal comes.
-pub(crate) fn serve(settings: Settings) -> Result<ExitCode, Error> {
-    log::start(settings.log_level, settings.log_format);
+/// Serves until a signal comes. `given` and `file` are what the settings were read from.
+pub(crate) fn serve(
+    settings: Settings,
+    given: Given,
+    file: Option<PathBuf>,
+) -> Result<ExitCode, Error> {
+    // First of all, while it is known which descriptors are whose.
+    let handover = Handover::of_environment()?;
+    let log = Log::start(settings.changeable.log_level, settings.log_format, settings.raw_logs);
     claim::all_open_files();
     claim::root_directory(&settings.config.data_root)?;
     claim::root_directory(&settings.config.exec_root)?;
@@ -26,38 +37,56 @@ pub(crate) fn serve(settings: Settings) -> Result<ExitCode, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::system("start the threads", error))?;
-    runtime.block_on(work(settings))?;
+    let (changeable, changed) = watch::channel(settings.changeable);
+    let reload = Reload { given, file, log, changeable };
+    runtime.block_on(work(settings, handover, &reload, changed))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn work(settings: Settings) -> Result<(), Error> {
+async fn work(
+    settings: Settings,
+    mut handover: Handover,
+    reload: &Reload,
+    changed: watch::Receiver<Changeable>,
+) -> Result<(), Error> {
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
+    let mut hangup = on(SignalKind::hangup())?;
     // The parts take over what runs before anyone can ask for it.
     let engine = Arc::new(Engine::open(settings.config).await?);
-    let sockets = settings
-        .hosts
-        .iter()
-        .map(|address| Socket::bind(address, &settings.group))
-        .collect::<Result<Vec<_>, _>>()?;
+    let Settings { hosts, trust, group, metrics, .. } = settings;
+    let endpoints = listen::open(&hosts, &group, &trust, &mut handover)?;
+    let metrics = metrics.as_ref().map(listen::open_metrics).transpose()?;
+    let warnings = hosts.iter().filter_map(|host| listen::warning(host, &trust)).collect();
+    let served = Served::new(Arc::clone(&engine), warnings);
 
     let (stop, stopping) = watch::channel(());
     let mut servers = JoinSet::new();
-    for (socket, address) in sockets.iter().zip(&settings.hosts) {
-        let mut stopping = stopping.clone();
-        let shutdown = async move {
-            // The other end is dropped to say that it is time.
-            while stopping.changed().await.is_ok() {}
-        };
-        servers.spawn(tare_docker::serve(socket.listener()?, Arc::clone(&engine), shutdown));
-        tracing::info!("serving on unix://{}", address.0.display());
+    for endpoint in &endpoints {
+        let shutdown = shutdown(stopping.clone(), changed.clone());
+        servers.spawn(tare_docker::serve(endpoint.listener()?, Arc::clone(&served), shutdown));
+        tracing::info!("serving on {}", endpoint.place);
+    }
+    if let Some(endpoint) = &metrics {
+        let shutdown = shutdown(stopping.clone(), changed);
+        servers.spawn(tare_docker::serve_metrics(endpoint.listener()?, served, shutdown));
+        tracing::info!("numbers are served on {}", endpoint.place);
     }
     drop(stopping);
+    notify::tell(State::Ready);
 
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("terminated; containers go on"),
-        _ = interrupt.recv() => tracing::info!("interrupted; containers go on"),
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                notify::tell(State::Reloading);
+                reload.again(&engine);
+                notify::tell(State::Ready);
+            }
+            _ = terminate.recv() => break tracing::info!("terminated; containers go on"),
+            _ = interrupt.recv() => break tracing::info!("interrupted; containers go on"),
+        }
     }
+    notify::tell(State::Stopping);
     drop(stop);
     tokio::select! {
         _ = servers.join_all() => {}
@@ -66,6 +95,15 @@ async fn work(settings: Settings) -> Result<(), Error> {
         _ = interrupt.recv() => {}
     }
     Ok(())
+}
+
+/// Ready when the other end of `stopping` is dropped; how long requests get then.
+async fn shutdown(
+    mut stopping: watch::Receiver<()>,
+    changed: watch::Receiver<Changeable>,
+) -> Option<Duration> {
+    while stopping.changed().await.is_ok() {}
+    changed.borrow().drain
 }
 
 fn on(kind: SignalKind) -> Result<Signal, Error> {

@@ -1,17 +1,45 @@
 //! What every endpoint works on.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use tare_core::engine::Engine;
 use tokio::sync::watch;
 
-/// The domain, and whether the server is about to end.
+use crate::metrics::Timers;
+
+/// What is served, wherever a client comes from.
+pub struct Served {
+    /// The domain.
+    pub engine: Arc<Engine>,
+    /// What `info` is to warn of, beside what the host lacks: how the API itself can be reached.
+    pub warnings: Vec<String>,
+    /// How long things took.
+    pub(crate) timers: Timers,
+}
+
+impl Served {
+    /// The domain, with what is to be warned of.
+    pub fn new(engine: Arc<Engine>, warnings: Vec<String>) -> Arc<Self> {
+        Arc::new(Self { engine, warnings, timers: Timers::default() })
+    }
+}
+
+/// What is served, and whether the server is about to end.
 #[derive(Clone)]
 pub(crate) struct Api {
-    /// The domain.
-    pub(crate) engine: Arc<Engine>,
+    /// What is served.
+    pub(crate) served: Arc<Served>,
     /// Tells answers without an end of their own that they must end.
     pub(crate) closing: Closing,
+}
+
+impl Deref for Api {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
 }
 
 /// Becomes true when the server ends.

@@ -11,6 +11,7 @@ mod error;
 mod exec;
 mod filter;
 mod image;
+mod metrics;
 mod network;
 mod prune;
 mod query;
@@ -26,4 +27,7 @@ mod version;
 mod volume;
 mod wire;
 
-pub use server::serve;
+pub use api::Served;
+pub use server::{Listener, serve, serve_metrics};
+/// How connections over the network are encrypted.
+pub use tokio_rustls::TlsAcceptor as Encryption;

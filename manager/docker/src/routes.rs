@@ -1,9 +1,11 @@
 //! The table of all endpoints.
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 
 use crate::api::Api;
 use crate::error::Error;
+use crate::metrics::timed;
 use crate::{container, exec, image, network, registry, system, unsupported, volume};
 
 /// Everything that is answered. Paths have no version any more.
@@ -19,6 +21,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(unsupported::routes())
         .fallback(async || Error::page_not_found())
         .method_not_allowed_fallback(async || Error::page_not_found())
+        .layer(from_fn_with_state(api.clone(), timed))
         .with_state(api)
 }
 

@@ -13,7 +13,6 @@ const FEATURES: &[(MethodFilter, &str, &str)] = &[
     (MethodFilter::POST, "/build/cancel", "building images"),
     (MethodFilter::POST, "/session", "building images with BuildKit"),
     (MethodFilter::POST, "/grpc", "building images with BuildKit"),
-    (MethodFilter::GET, "/containers/{id}/attach/ws", "attaching over a WebSocket"),
     (MethodFilter::GET, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::POST, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::DELETE, "/containers/{id}/checkpoints/{checkpoint}", "checkpoints"),

@@ -155,6 +155,7 @@ impl Containers {
     pub async fn open(parts: Parts) -> Result<Arc<Self>> {
         let Parts { config, store, events, images, networks, volumes } = parts;
         let system = System::read();
+        let facts = host_facts(&config, &system);
         let containers = Arc::new(Self {
             config,
             store,
@@ -162,7 +163,7 @@ impl Containers {
             images,
             networks,
             volumes,
-            facts: host_facts(&system),
+            facts,
             host_memory: system.memory,
             cgroups: Cgroups::read(),
             index: Arc::new(Index::default()),
@@ -223,12 +224,13 @@ impl ImageUsers for Containers {
     }
 }
 
-fn host_facts(system: &System) -> HostFacts {
+fn host_facts(config: &Config, system: &System) -> HostFacts {
     let kernel = spec::seccomp::kernel_version(&system.kernel);
     HostFacts {
         capabilities: spec::capabilities::available(),
         // A kernel that doesn't say its version is taken for the oldest that is supported.
         kernel: kernel.unwrap_or((5, 10)),
         seccomp: Security::read().seccomp,
+        no_new_privileges: config.no_new_privileges,
     }
 }

@@ -164,7 +164,7 @@ impl Containers {
     async fn make_bundle(&self, container: &Container, undo: &mut Undo) -> Result<Bundle> {
         let bundle = Bundle::of(&self.config, &container.id);
         let shared = container.host.ipc_mode == IpcMode::Shareable;
-        let size = container.host.shm_size.unwrap_or(self.config.shm_size);
+        let size = container.host.shm_size.unwrap_or_else(|| self.config.live().shm_size);
         let (made, gone) = (bundle.clone(), bundle.clone());
         undo.push("take the bundle away", blocking(move || gone.remove()));
         blocking(move || made.make(shared.then_some(size))).await?;
@@ -269,7 +269,8 @@ impl Containers {
     }
 
     fn shim_options(&self, container: &Container, account: &Account) -> Result<Options> {
-        let runtime = self.config.runtimes.get(&container.host.runtime).ok_or_else(|| {
+        let live = self.config.live();
+        let runtime = live.runtimes.get(&container.host.runtime).ok_or_else(|| {
             Error::invalid(format!("unknown or invalid runtime name: {}", container.host.runtime))
         })?;
         let log = &container.host.log;

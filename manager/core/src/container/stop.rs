@@ -200,7 +200,7 @@ impl Containers {
     fn patience(&self, container: &Container, asked: Option<i64>) -> Option<Duration> {
         let seconds = asked
             .or(container.config.stop_timeout)
-            .unwrap_or_else(|| i64::from(self.config.stop_timeout));
+            .unwrap_or_else(|| i64::from(self.config.live().stop_timeout));
         u64::try_from(seconds).ok().map(Duration::from_secs)
     }
 }

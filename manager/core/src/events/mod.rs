@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -48,6 +49,7 @@ pub enum EventType {
 pub struct Events {
     // One lock over both, so that a subscriber misses nothing and gets nothing twice.
     past: Mutex<VecDeque<Event>>,
+    count: AtomicU64,
     listeners: broadcast::Sender<Event>,
 }
 
@@ -88,7 +90,7 @@ impl Events {
     /// A stream with no past.
     pub fn new() -> Arc<Self> {
         let (listeners, _) = broadcast::channel(BACKLOG);
-        Arc::new(Self { past: Mutex::new(VecDeque::new()), listeners })
+        Arc::new(Self { past: Mutex::new(VecDeque::new()), count: AtomicU64::new(0), listeners })
     }
 
     /// Tells everyone.
@@ -98,6 +100,7 @@ impl Events {
             past.pop_front();
         }
         past.push_back(event.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
         // An error means that nobody listens.
         let _ = self.listeners.send(event);
     }
@@ -111,6 +114,11 @@ impl Events {
             None => Vec::new(),
         };
         (past, receiver)
+    }
+
+    /// How many there have been.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// How many listen now.

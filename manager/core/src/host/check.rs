@@ -45,9 +45,9 @@ pub fn check(config: &Config) -> Vec<Finding> {
     findings.push(tool("nft", "nftables", "containers get no bridge network"));
     findings.push(tool("ps", "procps", "`docker top` does not work"));
     findings.push(program("the shim", &config.shim, Verdict::Missing, "--shim"));
-    for (name, runtime) in &config.runtimes {
-        let grade =
-            if *name == config.default_runtime { Verdict::Missing } else { Verdict::Limited };
+    let live = config.live();
+    for (name, runtime) in &live.runtimes {
+        let grade = if *name == live.default_runtime { Verdict::Missing } else { Verdict::Limited };
         let what = format!("the runtime {name}");
         findings.push(program(&what, &runtime.path, grade, "\"runtimes\" in daemon.json"));
     }
@@ -198,15 +198,18 @@ fn tool(name: &str, package: &str, without: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::Live;
 
     #[test]
     fn a_runtime_that_is_not_there_is_found_missing() {
         let nowhere = Path::new("/nonexistent");
         let mut config = Config::with_roots(nowhere, nowhere);
         config.shim = "/bin/sh".into();
-        for runtime in config.runtimes.values_mut() {
+        let mut live = Live::default();
+        for runtime in live.runtimes.values_mut() {
             runtime.path = "/nonexistent/runtime".into();
         }
+        config.change(live);
         let findings = check(&config);
         let of = |what: &str| findings.iter().find(|finding| finding.what == what).unwrap();
         assert_eq!(of("the shim").verdict, Verdict::Good);

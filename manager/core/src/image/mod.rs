@@ -49,7 +49,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::given_up::GiveUp;
-use crate::registry::Registries;
+use crate::registry::{Registries, RegistrySettings};
 use crate::snapshot::Snapshots;
 use crate::store::Store;
 use catalog::Catalog;
@@ -184,6 +184,12 @@ impl Images {
     /// The way to registries.
     pub fn registries(&self) -> &Arc<Registries> {
         &self.registries
+    }
+
+    /// Changes how registries are reached, for pulls and pushes that begin from now on.
+    pub fn change_registries(&self, settings: RegistrySettings) {
+        self.transfers.change(settings.downloads);
+        self.registries.change(settings);
     }
 
     /// The snapshots of these images and of containers made from them.

@@ -66,7 +66,7 @@ impl Registries {
         credentials: &Credentials,
     ) -> Result<Vec<Endpoint>> {
         let mut endpoints = Vec::new();
-        for mirror in self.settings.mirrors.of(registry) {
+        for mirror in self.settings().mirrors.of(registry) {
             endpoints.push(self.mirror(mirror).await?);
         }
         endpoints.extend(self.endpoints_to_push(registry, credentials).await?);
@@ -111,7 +111,7 @@ impl Registries {
     }
 
     async fn trust(&self, host: &str) -> Trust {
-        if self.settings.insecure.has(host).await { Trust::Anyone } else { Trust::Proven }
+        if self.settings().insecure.has(host).await { Trust::Anyone } else { Trust::Proven }
     }
 
     fn endpoint(
@@ -121,7 +121,7 @@ impl Registries {
         trust: Trust,
         is_mirror: bool,
     ) -> Result<Endpoint> {
-        let stall = self.settings.patience.stall;
+        let stall = self.settings().patience.stall;
         let client = self.client(&base, trust, |client| client.read_timeout(stall))?;
         let sender = self.client(&base, trust, |client| client)?;
         Ok(Endpoint { base, client, sender, credentials, is_mirror, challenge: Mutex::new(None) })
@@ -129,7 +129,7 @@ impl Registries {
 
     /// What fetches files that belong to no registry.
     pub(super) fn web_client(&self, base: &Url) -> Result<Client> {
-        let stall = self.settings.patience.stall;
+        let stall = self.settings().patience.stall;
         self.client(base, Trust::Proven, |client| client.read_timeout(stall))
     }
 
@@ -140,10 +140,12 @@ impl Registries {
         more: impl FnOnce(ClientBuilder) -> ClientBuilder,
     ) -> Result<Client> {
         let tls = match trust {
-            Trust::Proven => self.authorities.tls(&self.settings.certificates, &authority(base))?,
+            Trust::Proven => {
+                self.authorities.tls(&self.settings().certificates, &authority(base))?
+            }
             Trust::Anyone => tls_with_anyone()?,
         };
-        let patience = &self.settings.patience;
+        let patience = &self.settings().patience;
         let client = Client::builder()
             .user_agent(AGENT)
             .tls_backend_preconfigured(tls)
@@ -151,7 +153,7 @@ impl Registries {
             .referer(false)
             .connect_timeout(patience.connect)
             .pool_idle_timeout(Duration::from_secs(15));
-        let client = more(self.settings.proxies.apply(client)?);
+        let client = more(self.settings().proxies.apply(client)?);
         client.build().map_err(|error| Error::system(format!("set up HTTP: {error}")))
     }
 }

@@ -37,6 +37,8 @@ mod without;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::error::Result;
 use crate::image::Reference;
 use certificates::Authorities;
@@ -62,7 +64,7 @@ pub(crate) use upload::Upload;
 
 /// The way to all registries.
 pub struct Registries {
-    settings: RegistrySettings,
+    settings: ArcSwap<RegistrySettings>,
     authorities: Authorities,
     tokens: Tokens,
 }
@@ -71,12 +73,23 @@ impl Registries {
     /// The way that `settings` describe.
     pub fn new(settings: RegistrySettings) -> Arc<Self> {
         let authorities = Authorities::default();
+        let settings = ArcSwap::from_pointee(settings);
         Arc::new(Self { settings, authorities, tokens: Tokens::default() })
+    }
+
+    /// What is known of registries now.
+    pub fn settings(&self) -> Arc<RegistrySettings> {
+        self.settings.load_full()
+    }
+
+    /// Changes that, for pulls and pushes that begin from now on.
+    pub(crate) fn change(&self, settings: RegistrySettings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Layers that are sent at the same time.
     pub(crate) fn uploads(&self) -> usize {
-        self.settings.uploads.max(1)
+        self.settings().uploads.max(1)
     }
 
     /// Begins to work with the repository of `name`.

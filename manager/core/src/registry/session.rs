@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 
-use super::Registries;
 use super::challenge::Challenge;
 use super::endpoint::Endpoint;
 use super::failure::{self, Failure};
 use super::patience::Patience;
 use super::request::{Content, Request, judged};
 use super::token::{Access, Wanted};
+use super::{Registries, RegistrySettings};
 use crate::error::Result;
 use crate::image::Reference;
 
@@ -23,6 +23,7 @@ const MOST_PROOFS: usize = 3;
 /// Work with one repository.
 pub(crate) struct Session {
     registries: Arc<Registries>,
+    settings: Arc<RegistrySettings>,
     name: Reference,
     access: Access,
     endpoints: Vec<Endpoint>,
@@ -38,7 +39,8 @@ impl Session {
         endpoints: Vec<Endpoint>,
     ) -> Self {
         let (name, first) = (name.clone(), AtomicUsize::new(0));
-        Self { registries, name, access, endpoints, first }
+        let settings = registries.settings();
+        Self { registries, settings, name, access, endpoints, first }
     }
 
     /// The repository.
@@ -48,7 +50,7 @@ impl Session {
 
     /// How long and how often to try.
     pub(crate) fn patience(&self) -> &Patience {
-        &self.registries.settings.patience
+        &self.settings.patience
     }
 
     /// Asks the mirror that was asked so far no more, since what it gave was wrong; false: it was

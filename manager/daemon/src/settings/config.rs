@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tare_core::config::{Config, InterfaceAddress};
+use tare_core::live::Live;
 
 use super::{Values, registry, size};
 use crate::error::Error;
@@ -17,8 +18,7 @@ const MAX_INTERFACE_NAME: usize = 15;
 ///
 /// # Errors
 /// [`Error::Setting`] names the first setting whose value cannot be.
-pub(super) fn config(mut values: Values) -> Result<Config, Error> {
-    refuse_what_cannot_be(&values)?;
+pub(super) fn config(mut values: Values, live: Live) -> Result<Config, Error> {
     let registry = registry::settings(&mut values)?;
     let data_root = absolute("data-root", values.data_root, DATA_ROOT)?;
     let exec_root = absolute("exec-root", values.exec_root, EXEC_ROOT)?;
@@ -30,16 +30,7 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     // This very program, whatever has become of its file.
     config.unpacker = Some(PathBuf::from("/proc/self/exe"));
     config.name_server.clone_from(&config.unpacker);
-    for runtime in config.runtimes.values_mut() {
-        runtime.path = beside_this_program(&runtime.path);
-    }
-    for named in values.runtimes.unwrap_or_default() {
-        config.runtimes.insert(named.name, named.runtime);
-    }
-    if let Some(name) = values.default_runtime {
-        config.default_runtime = name;
-    }
-    check_default_runtime(&config)?;
+    config.change(live);
 
     if let Some(name) = values.bridge {
         config.bridge.name = interface_name(name)?;
@@ -70,9 +61,9 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
     }
     config.init_by_default = values.init.unwrap_or(config.init_by_default);
     config.cgroup_parent = values.cgroup_parent.unwrap_or(config.cgroup_parent);
-    if let Some(text) = values.default_shm_size {
-        config.shm_size = size::bytes(&text).map_err(|e| Error::setting("default-shm-size", e))?;
-    }
+    config.no_new_privileges = values.no_new_privileges.unwrap_or_default();
+    config.default_ulimits =
+        values.default_ulimits.unwrap_or_default().into_iter().map(|named| named.0).collect();
     let limits = &mut config.layer_limits;
     if let Some(text) = values.max_layer_size {
         limits.bytes = size::bytes(&text).map_err(|e| Error::setting("max-layer-size", e))?;
@@ -82,21 +73,7 @@ pub(super) fn config(mut values: Values) -> Result<Config, Error> {
         let limit = size::bytes(&text).map_err(|e| Error::setting("max-cache-size", e))?;
         config.cache_limit = Some(limit);
     }
-    config.labels = labels(values.labels.unwrap_or_default())?;
     Ok(config)
-}
-
-/// Settings that docker has with two values and we with one.
-fn refuse_what_cannot_be(values: &Values) -> Result<(), Error> {
-    if values.userland_proxy == Some(true) {
-        let reason = "there is no proxy, ports are published without one; leave it out";
-        return Err(Error::setting("userland-proxy", reason));
-    }
-    if values.live_restore == Some(false) {
-        let reason = "containers always outlive the daemon; leave it out";
-        return Err(Error::setting("live-restore", reason));
-    }
-    Ok(())
 }
 
 /// A directory that does not depend on where the daemon was started.
@@ -111,7 +88,7 @@ fn absolute(
 
 /// The program of this name in the directory of this program; where there is none, the name, to be
 /// found in PATH.
-fn beside_this_program(name: &Path) -> PathBuf {
+pub(super) fn beside_this_program(name: &Path) -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     let beside = this.with_file_name(name);
     if beside.is_file() { beside } else { name.to_owned() }
@@ -125,19 +102,6 @@ fn storage_limit(option: &str) -> Result<u64, Error> {
         "overlay2.size" | "vfs.size" | "erofs.size" | "size" => size::bytes(value).map_err(wrong),
         _ => Err(wrong(format!("unknown option {name}; there is overlay2.size=BYTES"))),
     }
-}
-
-fn check_default_runtime(config: &Config) -> Result<(), Error> {
-    if config.runtimes.contains_key(&config.default_runtime) {
-        return Ok(());
-    }
-    let known: Vec<_> = config.runtimes.keys().map(String::as_str).collect();
-    let reason = format!(
-        "there is no runtime {}; add it by --add-runtime, or use one of: {}",
-        config.default_runtime,
-        known.join(", ")
-    );
-    Err(Error::setting("default-runtime", reason))
 }
 
 fn interface_name(name: String) -> Result<String, Error> {
@@ -162,18 +126,15 @@ fn bridge_address(bip: &str) -> Result<InterfaceAddress, Error> {
     })
 }
 
-fn labels(labels: Vec<String>) -> Result<Vec<String>, Error> {
-    match labels.iter().find(|label| !label.contains('=')) {
-        Some(wrong) => Err(Error::setting("labels", format!("{wrong:?} is not KEY=VALUE"))),
-        None => Ok(labels),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+
+    fn config(values: Values) -> Result<Config, Error> {
+        super::config(values, Live::default())
+    }
 
     fn refused(values: Values) -> String {
         config(values).unwrap_err().to_string()
@@ -193,13 +154,6 @@ mod tests {
     }
 
     #[test]
-    fn the_default_runtime_must_be_there() {
-        let values = Values { default_runtime: Some("crun".to_owned()), ..Values::default() };
-        let error = refused(values);
-        assert!(error.contains("there is no runtime crun") && error.contains("tare"), "{error}");
-    }
-
-    #[test]
     fn a_container_may_be_limited() {
         let with = |option: &str| Values {
             storage_opts: Some(vec![option.to_owned()]),
@@ -216,15 +170,6 @@ mod tests {
             |name: &str| Values { storage_driver: Some(name.to_owned()), ..Values::default() };
         assert!(config(with("vfs")).is_ok());
         assert!(refused(with("aufs")).contains("overlay2, vfs, erofs"));
-    }
-
-    #[test]
-    fn what_only_docker_can_do_is_refused() {
-        let values = Values { userland_proxy: Some(true), ..Values::default() };
-        assert!(refused(values).contains("userland-proxy"));
-        let values = Values { live_restore: Some(false), ..Values::default() };
-        assert!(refused(values).contains("live-restore"));
-        assert!(config(Values { live_restore: Some(true), ..Values::default() }).is_ok());
     }
 
     #[test]

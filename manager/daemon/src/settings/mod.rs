@@ -2,27 +2,46 @@
 //! of it ([`Settings`]).
 
 mod config;
+mod fixed;
 mod gather;
+mod live;
 mod pairs;
 mod registry;
 mod size;
 mod values;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use clap::Args;
 use tare_core::config::Config;
 
 pub(crate) use gather::gather;
 pub(crate) use values::{LogFormat, LogLevel, Values};
 
 use crate::error::Error;
-use crate::listen::Address;
+use crate::listen::{Address, TlsSettings, Trust};
+use fixed::Fixed;
 
 /// Where the API is served by default: where the docker command line looks for it.
-const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+const DEFAULT_HOST: &str = "unix://";
+
+/// How long requests get to end by default, in seconds.
+const SHUTDOWN_TIMEOUT: i64 = 15;
 
 /// The group whose members may use the socket by default, as docker has it.
 const DEFAULT_GROUP: &str = "docker";
+
+/// What was set; nothing of it is checked yet.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Given {
+    /// Settings that can be set.
+    #[command(flatten)]
+    pub values: Values,
+    /// Settings of docker's that can't.
+    #[command(flatten)]
+    pub fixed: Fixed,
+}
 
 /// All that the program must know.
 #[derive(Debug)]
@@ -31,14 +50,29 @@ pub(crate) struct Settings {
     pub config: Config,
     /// Where to serve.
     pub hosts: Vec<Address>,
+    /// Who may talk to us over the network.
+    pub trust: Trust,
+    /// Where to serve numbers for monitoring.
+    pub metrics: Option<Address>,
+    /// What may change while it runs.
+    pub changeable: Changeable,
     /// The group whose members may use the sockets.
     pub group: Group,
     /// The file that has this process's id while it runs.
     pub pidfile: PathBuf,
+    /// How the log looks.
+    pub log_format: LogFormat,
+    /// Without colours.
+    pub raw_logs: bool,
+}
+
+/// What a SIGHUP may change of this program itself, beside what it may change of the domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changeable {
     /// Which lines the log gets.
     pub log_level: LogLevel,
-    /// How they look.
-    pub log_format: LogFormat,
+    /// How long requests get to end; none: as long as they take.
+    pub drain: Option<Duration>,
 }
 
 /// A group of users.
@@ -55,17 +89,78 @@ impl Settings {
     ///
     /// # Errors
     /// [`Error::Setting`] names the first setting whose value cannot be.
-    pub(crate) fn from_values(mut values: Values) -> Result<Self, Error> {
-        let hosts = values.hosts.take().unwrap_or_else(|| vec![DEFAULT_HOST.to_owned()]);
-        let hosts = hosts.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
+    pub(crate) fn from_given(given: Given) -> Result<Self, Error> {
+        given.fixed.check()?;
+        let mut values = given.values;
+        features(&values)?;
+        let tls = TlsSettings {
+            tls: values.tls,
+            verify: values.tlsverify,
+            authority: values.tlscacert.take(),
+            certificate: values.tlscert.take(),
+            key: values.tlskey.take(),
+        };
+        let trust = tls.trust()?;
+        let hosts = hosts(values.hosts.take().unwrap_or_default(), &trust)?;
+        let metrics = values.metrics_addr.take().filter(|address| !address.is_empty());
+        let metrics = metrics.map(|address| metrics_address(&address)).transpose()?;
         let level = values.log_level.unwrap_or_default();
         let log_level = if values.debug == Some(true) { LogLevel::Debug } else { level };
+        let drain = values.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
+        let drain = u64::try_from(drain).ok().map(Duration::from_secs);
+        let raw_logs = values.raw_logs.unwrap_or_default();
         let log_format = values.log_format.unwrap_or_default();
         let group = values.group.take().map_or(Group::IfThere(DEFAULT_GROUP), Group::Named);
         let pidfile = values.pidfile.take();
-        let config = config::config(values)?;
+        let live = live::live(&mut values)?;
+        let config = config::config(values, live)?;
         let pidfile = pidfile.unwrap_or_else(|| config.exec_root.join("tared.pid"));
-        Ok(Self { config, hosts, group, pidfile, log_level, log_format })
+        let changeable = Changeable { log_level, drain };
+        Ok(Self { config, hosts, trust, metrics, changeable, group, pidfile, log_format, raw_logs })
+    }
+}
+
+/// Where to serve: each place once. As with docker, who only asks for TLS is served on this
+/// machine's loopback.
+fn hosts(given: Vec<String>, trust: &Trust) -> Result<Vec<Address>, Error> {
+    let given = given.iter().map(|host| host.trim()).filter(|host| !host.is_empty());
+    let mut hosts = given.map(str::parse).collect::<Result<Vec<Address>, _>>()?;
+    if hosts.is_empty() {
+        hosts.push(match trust {
+            Trust::Encrypted(_) | Trust::Verified(_) => Address::default_encrypted(),
+            Trust::Unsaid | Trust::Everyone => DEFAULT_HOST.parse()?,
+        });
+    }
+    hosts.sort();
+    hosts.dedup();
+    Ok(hosts)
+}
+
+fn metrics_address(text: &str) -> Result<Address, Error> {
+    match text.parse() {
+        Ok(address @ Address::Tcp { port: Some(_), .. }) => Ok(address),
+        Ok(_) | Err(_) => Err(Error::setting("metrics-addr", format!("{text:?} is not HOST:PORT"))),
+    }
+}
+
+/// Docker's switches: those that are as good as off here can't be turned on.
+fn features(values: &Values) -> Result<(), Error> {
+    for feature in values.features.iter().flatten() {
+        match (feature.name.as_str(), feature.enabled) {
+            ("cdi", true) | ("buildkit" | "containerd-snapshotter", false) => {}
+            (name, enabled) => {
+                let reason = format!("there is no way for {name} to be {enabled} here");
+                return Err(Error::setting("features", reason));
+            }
+        }
+    }
+    match values.exec_opts.iter().flatten().find(|option| *option != "native.cgroupdriver=cgroupfs")
+    {
+        None => Ok(()),
+        Some(option) => Err(Error::setting(
+            "exec-opts",
+            format!("there is no {option}; cgroups are made as native.cgroupdriver=cgroupfs says"),
+        )),
     }
 }
 
@@ -75,17 +170,18 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_readme() {
-        let settings = Settings::from_values(Values::default()).unwrap();
+        let settings = Settings::from_given(Given::default()).unwrap();
         assert_eq!(settings.config.data_root, PathBuf::from("/var/lib/tare"));
         assert_eq!(settings.config.exec_root, PathBuf::from("/run/tare"));
         assert_eq!(settings.pidfile, PathBuf::from("/run/tare/tared.pid"));
-        assert_eq!(settings.hosts, [Address(PathBuf::from("/var/run/docker.sock"))]);
+        assert_eq!(settings.hosts, [Address::Unix(PathBuf::from("/var/run/docker.sock"))]);
     }
 
     #[test]
     fn debug_is_the_strongest_word_on_the_log() {
         let values =
             Values { debug: Some(true), log_level: Some(LogLevel::Error), ..Values::default() };
-        assert_eq!(Settings::from_values(values).unwrap().log_level, LogLevel::Debug);
+        let settings = Settings::from_given(Given { values, ..Given::default() }).unwrap();
+        assert_eq!(settings.changeable.log_level, LogLevel::Debug);
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use tare_core::config::Runtime;
+use tare_core::container::Ulimit;
 
 /// `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,81 @@ impl FromStr for Mirrored {
             }
             _ => Err("it must be REGISTRY=URL".to_owned()),
         }
+    }
+}
+
+/// A switch of docker's: `NAME` or `NAME=BOOL` on the command line, and in the file
+/// `"NAME": BOOL`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Feature {
+    pub name: String,
+    pub enabled: bool,
+}
+
+impl FromStr for Feature {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').unwrap_or((text, "true"));
+        let enabled = value.parse().map_err(|_| "it must be NAME=true or NAME=false")?;
+        Ok(Self { name: name.to_owned(), enabled })
+    }
+}
+
+impl Entry for Feature {
+    type Value = bool;
+
+    fn join(name: String, enabled: bool) -> Self {
+        Self { name, enabled }
+    }
+
+    fn split(&self) -> (&str, bool) {
+        (&self.name, self.enabled)
+    }
+}
+
+/// A limit of processes: `NAME=SOFT[:HARD]` on the command line, and in the file
+/// `"NAME": {"Name": "NAME", "Soft": SOFT, "Hard": HARD}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedUlimit(pub Ulimit);
+
+/// A limit as the file has it.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct FileUlimit {
+    #[serde(default)]
+    name: String,
+    soft: i64,
+    hard: i64,
+}
+
+impl FromStr for NamedUlimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, limits) = text.split_once('=').ok_or("it must be NAME=SOFT[:HARD]")?;
+        let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+        let number = |text: &str| text.parse::<i64>().map_err(|_| format!("{text:?} is no number"));
+        let (soft, hard) = (number(soft)?, number(hard)?);
+        if hard != -1 && (soft == -1 || soft > hard) {
+            return Err(format!("the soft limit {soft} is above the hard one, {hard}"));
+        }
+        Ok(Self(Ulimit { name: name.to_owned(), soft, hard }))
+    }
+}
+
+impl Entry for NamedUlimit {
+    type Value = FileUlimit;
+
+    fn join(key: String, value: FileUlimit) -> Self {
+        let FileUlimit { name, soft, hard } = value;
+        let name = if name.is_empty() { key } else { name };
+        Self(Ulimit { name, soft, hard })
+    }
+
+    fn split(&self) -> (&str, FileUlimit) {
+        let Ulimit { name, soft, hard } = self.0.clone();
+        (&self.0.name, FileUlimit { name, soft, hard })
     }
 }
 
@@ -159,5 +235,9 @@ mod tests {
         assert_eq!((pair.key.as_str(), pair.value.as_str()), ("max-size", "10m"));
         assert!("max-size".parse::<Pair>().is_err());
         assert!("=/usr/bin/crun".parse::<NamedRuntime>().is_err());
+        let ulimit: NamedUlimit = "nofile=1024:2048".parse().unwrap();
+        assert_eq!((ulimit.0.soft, ulimit.0.hard), (1024, 2048));
+        assert!("nofile=2:1".parse::<NamedUlimit>().is_err());
+        assert!("nofile=many".parse::<NamedUlimit>().is_err());
     }
 }

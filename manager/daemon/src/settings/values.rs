@@ -7,20 +7,44 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::pairs::{Mirrored, NamedRuntime, Pair, option_map};
+use super::pairs::{Feature, Mirrored, NamedRuntime, NamedUlimit, Pair, option_map};
 use super::registry::FileProxies;
 
 /// What was set; nothing of it is checked yet. The field names are the file's, with `-` for `_`.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub(crate) struct Values {
-    /// A socket to serve on: unix:///PATH; may be given several times
-    /// [default: unix:///var/run/docker.sock]
-    #[arg(short = 'H', long = "host", value_name = "unix://PATH", global = true)]
+    /// Where to serve: unix:///PATH, tcp://HOST:PORT, or fd:// for sockets that systemd has opened;
+    /// may be given several times [default: unix:///var/run/docker.sock]
+    #[arg(short = 'H', long = "host", value_name = "ADDRESS", global = true)]
     pub hosts: Option<Vec<String>>,
     /// The group whose members may use the sockets [default: docker, if there is one]
     #[arg(short = 'G', long, value_name = "NAME", global = true)]
     pub group: Option<String>,
+    /// Serve tcp:// by TLS, to clients that prove who they are unless --tlsverify=false; =false: to
+    /// everyone, without TLS
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          hide_possible_values = true, value_name = "BOOL", global = true, help_heading = "TLS")]
+    pub tls: Option<bool>,
+    /// Serve by TLS, and only clients with a certificate of the authority; =false: all of them
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          hide_possible_values = true, value_name = "BOOL", global = true, help_heading = "TLS")]
+    pub tlsverify: Option<bool>,
+    /// The authority of clients' certificates [default: ca.pem in DOCKER_CERT_PATH or ~/.docker]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "TLS")]
+    pub tlscacert: Option<PathBuf>,
+    /// The certificate that is shown to clients [default: cert.pem there]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "TLS")]
+    pub tlscert: Option<PathBuf>,
+    /// Its private key [default: key.pem there]
+    #[arg(long, value_name = "FILE", global = true, help_heading = "TLS")]
+    pub tlskey: Option<PathBuf>,
+    /// Where Prometheus can fetch numbers, by http://ADDRESS/metrics [default: nowhere]
+    #[arg(long, value_name = "HOST:PORT", global = true)]
+    pub metrics_addr: Option<String>,
+    /// Seconds that requests get to end when the daemon ends; -1: as long as they take [default: 15]
+    #[arg(long, value_name = "SECONDS", global = true, allow_negative_numbers = true)]
+    pub shutdown_timeout: Option<i64>,
     /// Where everything is kept that outlives a reboot [default: /var/lib/tare]
     #[arg(long, value_name = "DIR", global = true)]
     pub data_root: Option<PathBuf>,
@@ -51,6 +75,11 @@ pub(crate) struct Values {
     /// How they look [default: text]
     #[arg(long, value_name = "FORMAT", global = true, help_heading = "Log")]
     pub log_format: Option<LogFormat>,
+    /// No colours, and whole timestamps
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Log")]
+    pub raw_logs: Option<bool>,
 
     /// A runtime that containers can ask for; may be given several times
     #[arg(
@@ -86,11 +115,6 @@ pub(crate) struct Values {
     /// The address that ports are published on if no other is named [default: 0.0.0.0]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Network")]
     pub ip: Option<IpAddr>,
-    /// Only false: published ports need no proxy
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
-          hide_possible_values = true, value_name = "BOOL",
-          global = true, help_heading = "Network")]
-    pub userland_proxy: Option<bool>,
 
     /// A name server for containers; may be given several times [default: the host's]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Containers")]
@@ -119,6 +143,46 @@ pub(crate) struct Values {
     /// The size of containers' /dev/shm: bytes, or a number with k, m or g [default: 64m]
     #[arg(long, value_name = "SIZE", global = true, help_heading = "Containers")]
     pub default_shm_size: Option<String>,
+    /// Seconds between the signal that asks a container to end and the one that ends it, if it has no
+    /// number of its own [default: 10]
+    #[arg(long, value_name = "SECONDS", global = true, help_heading = "Containers")]
+    pub default_stop_timeout: Option<u32>,
+    /// Whether other containers may join the IPC namespace of one that does not say: private or
+    /// shareable [default: private]
+    #[arg(long, value_name = "MODE", global = true, help_heading = "Containers")]
+    pub default_ipc_mode: Option<String>,
+    /// The cgroup namespace of containers that do not say: private or host [default: private on hosts
+    /// with cgroup v2 alone, host elsewhere]
+    #[arg(long, value_name = "MODE", global = true, help_heading = "Containers")]
+    pub default_cgroupns_mode: Option<String>,
+    /// Programs of containers gain no privileges by executing others, if those containers do not say
+    /// otherwise
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Containers")]
+    pub no_new_privileges: Option<bool>,
+    /// A limit of each process of a container that does not set it itself; may be given several times
+    #[arg(
+        long = "default-ulimit",
+        value_name = "NAME=SOFT[:HARD]",
+        global = true,
+        help_heading = "Containers"
+    )]
+    #[serde(with = "option_map")]
+    pub default_ulimits: Option<Vec<NamedUlimit>>,
+    /// native.cgroupdriver=cgroupfs: the only one that there is
+    #[arg(
+        long = "exec-opt",
+        value_name = "NAME=VALUE",
+        global = true,
+        help_heading = "Containers"
+    )]
+    pub exec_opts: Option<Vec<String>>,
+    /// Docker's switches NAME[=BOOL]: buildkit and containerd-snapshotter can only be false
+    #[arg(long = "feature", value_name = "NAME", global = true, help_heading = "Containers")]
+    #[serde(with = "option_map")]
+    pub features: Option<Vec<Feature>>,
+
     /// A mirror of the Hub; may be given several times
     #[arg(
         long = "registry-mirror",
@@ -177,11 +241,6 @@ pub(crate) struct Values {
     /// The proxies as the file has them.
     #[arg(skip)]
     pub proxies: Option<FileProxies>,
-    /// Only true: containers always outlive the daemon
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
-          hide_possible_values = true, value_name = "BOOL",
-          global = true, help_heading = "Containers")]
-    pub live_restore: Option<bool>,
     /// A label of this daemon, shown by `docker info`; may be given several times
     #[arg(long = "label", value_name = "KEY=VALUE", global = true, help_heading = "Containers")]
     pub labels: Option<Vec<String>>,

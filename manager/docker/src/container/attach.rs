@@ -42,14 +42,18 @@ pub(super) async fn handle(
 }
 
 /// That a client left by its keys, which only this API knows of.
-fn detached(container: &Container) -> Event {
+pub(super) fn detached(container: &Container) -> Event {
     let mut event = Event::now(EventType::Container, "detach", container.id.as_str());
     event.attributes.extend(container.config.labels.clone());
     event.with("image", container.config.image.clone()).with("name", container.name.clone())
 }
 
 /// What the client may send.
-fn input(container: &Container, options: AttachOptions, keys: DetachKeys) -> ClientInput {
+pub(super) fn input(
+    container: &Container,
+    options: AttachOptions,
+    keys: DetachKeys,
+) -> ClientInput {
     let config = &container.config;
     if !options.stdin || !options.stream {
         return ClientInput::None;

@@ -2,6 +2,7 @@
 
 mod archive;
 mod attach;
+mod attach_ws;
 mod changes;
 mod commit;
 mod create;
@@ -61,5 +62,6 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/{id}/changes", get(changes::handle))
         .route("/containers/{id}/export", get(export::handle))
         .route("/containers/{id}/attach", post(attach::handle))
+        .route("/containers/{id}/attach/ws", get(attach_ws::handle))
         .route("/containers/{id}/archive", get(archive::get).head(archive::head).put(archive::put))
 }

@@ -1,60 +1,60 @@
-//! A client's socket, shared by what reads it, what writes it, and what watches for its end.
+//! A client's connection, plain or encrypted, shared by what reads it and what writes it.
 
 use std::io::{self, IoSlice};
-use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
-use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::UnixStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-/// A handle to a client's socket.
+use super::socket::Socket;
+
+/// A handle to a client's connection.
 #[derive(Debug, Clone)]
-pub(crate) struct ClientSocket(Arc<UnixStream>);
+pub(crate) enum ClientSocket {
+    /// What is read and written is what goes over the socket.
+    Plain(Socket),
+    /// It is encrypted in between.
+    Encrypted {
+        /// The session; no lock is held longer than one attempt to read or write.
+        session: Arc<Mutex<TlsStream<Socket>>>,
+        /// The socket below.
+        socket: Socket,
+    },
+}
 
 impl ClientSocket {
-    /// The first handle.
-    pub(crate) fn new(stream: UnixStream) -> Self {
-        Self(Arc::new(stream))
+    /// Lets the client prove who it is, and agrees with it on keys.
+    pub(crate) async fn encrypted(socket: Socket, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        let session = acceptor.accept(socket.clone()).await?;
+        Ok(Self::Encrypted { session: Arc::new(Mutex::new(session)), socket })
     }
 
-    /// Tries to write until the socket takes something.
-    fn poll_try(
-        &self,
-        context: &mut Context<'_>,
-        write: impl Fn(&UnixStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(context))?;
-            match write(&self.0) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
+    /// The socket that all goes over.
+    pub(crate) fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) | Self::Encrypted { socket, .. } => socket,
         }
     }
 }
 
-impl Deref for ClientSocket {
-    type Target = UnixStream;
-
-    fn deref(&self) -> &UnixStream {
-        &self.0
-    }
+/// A panic of another holder leaves a session that fails by itself, if at all.
+fn lock(session: &Mutex<TlsStream<Socket>>) -> MutexGuard<'_, TlsStream<Socket>> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl AsyncRead for ClientSocket {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        mut buffer: &mut ReadBuf<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(context))?;
-            match self.0.try_read_buf(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.map(drop)),
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Encrypted { session, .. } => {
+                Pin::new(&mut *lock(session)).poll_read(context, buffer)
             }
         }
     }
@@ -66,7 +66,12 @@ impl AsyncWrite for ClientSocket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_try(context, |stream| stream.try_write(bytes))
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Encrypted { session, .. } => {
+                Pin::new(&mut *lock(session)).poll_write(context, bytes)
+            }
+        }
     }
 
     fn poll_write_vectored(
@@ -74,18 +79,29 @@ impl AsyncWrite for ClientSocket {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_try(context, |stream| stream.try_write_vectored(slices))
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_write_vectored(context, slices),
+            Self::Encrypted { session, .. } => {
+                Pin::new(&mut *lock(session)).poll_write_vectored(context, slices)
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_flush(context),
+            Self::Encrypted { session, .. } => Pin::new(&mut *lock(session)).poll_flush(context),
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(rustix::net::shutdown(&*self.0, Shutdown::Write).map_err(Into::into))
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Encrypted { session, .. } => Pin::new(&mut *lock(session)).poll_shutdown(context),
+        }
     }
 }

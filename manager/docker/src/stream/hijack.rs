@@ -105,7 +105,7 @@ impl Channel {
                 });
                 upgraded(media_type)
             }
-            Self::Plain(body) => plain(body, media_type, attachment, input, ended),
+            Self::Plain(body) => plain(body, attachment, input, ended),
         }
     }
 
@@ -137,10 +137,10 @@ impl Channel {
                 upgraded(media_type)
             }
             Self::Plain(body) => match starting.await {
-                Ok(()) => plain(body, media_type, attachment, input, drop),
+                Ok(()) => plain(body, attachment, input, drop),
                 Err(error) => {
                     let said = Body::from(failure(&error, framing));
-                    ([(header::CONTENT_TYPE, media_type)], said).into_response()
+                    ([(header::CONTENT_TYPE, RAW)], said).into_response()
                 }
             },
         }
@@ -157,9 +157,7 @@ impl Channel {
                 tokio::spawn(async move { say(take(upgrade).await.unwrap(), said).await });
                 upgraded(media_type)
             }
-            Self::Plain(_) => {
-                ([(header::CONTENT_TYPE, media_type)], Body::from(said)).into_response()
-            }
+            Self::Plain(_) => ([(header::CONTENT_TYPE, RAW)], Body::from(said)).into_response(),
         }
     }
 }
@@ -199,22 +197,21 @@ fn upgraded(media_type: &'static str) -> Response {
 }
 
 /// Waits until the answer has been sent and takes the connection.
-async fn take(
+pub(super) async fn take(
     upgrade: OnUpgrade,
 ) -> io::Result<Client<ClientSocket, ClientSocket, impl Future<Output = ()>>> {
     let upgraded = upgrade.await.map_err(io::Error::other)?;
     let parts = upgraded
         .downcast::<TokioIo<ClientSocket>>()
-        .map_err(|_| io::Error::other("the connection is no unix socket"))?;
+        .map_err(|_| io::Error::other("the connection is no socket of a client"))?;
     let socket = parts.io.into_inner();
-    let hangup = hangup(socket.clone());
+    let hangup = hangup(socket.socket().clone());
     Ok(Client { early: parts.read_buf, reader: socket.clone(), writer: socket, hangup })
 }
 
-/// Output as the body of an answer.
+/// Output as the body of an answer. Docker calls it raw in this case, in frames or not.
 fn plain(
     body: Body,
-    media_type: &'static str,
     attachment: Attachment,
     input: ClientInput,
     ended: impl FnOnce(Ended) + Send + 'static,
@@ -233,5 +230,5 @@ fn plain(
             Err(error) => Some((Err(error), (output, listening))),
         }
     });
-    ([(header::CONTENT_TYPE, media_type)], Body::from_stream(pieces)).into_response()
+    ([(header::CONTENT_TYPE, RAW)], Body::from_stream(pieces)).into_response()
 }

@@ -10,3 +10,5 @@ pub(crate) mod hangup;
 pub(crate) mod hijack;
 pub(crate) mod json_lines;
 pub(crate) mod session;
+pub(crate) mod socket;
+pub(crate) mod websocket;

@@ -83,9 +83,25 @@ where
     W: AsyncWrite + Unpin,
     H: Future<Output = ()>,
 {
-    let Attachment { terminal, input: stdin, output } = attachment;
+    let framing = Framing::of(attachment.terminal);
+    run_framed(client, attachment, input, framing).await
+}
+
+/// The same for a client that gets the output in this way, whatever process it is.
+pub(crate) async fn run_framed<R, W, H>(
+    client: Client<R, W, H>,
+    attachment: Attachment,
+    input: ClientInput,
+    framing: Framing,
+) -> Ended
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+    H: Future<Output = ()>,
+{
+    let Attachment { input: stdin, output, .. } = attachment;
     let Client { early, mut reader, mut writer, hangup } = client;
-    let sending = send_output(output, &mut writer, Framing::of(terminal));
+    let sending = send_output(output, &mut writer, framing);
     let taking = take_input(&mut reader, early, stdin, input);
     let ended = until_one_ends(sending, taking, hangup).await;
     if ended == Ended::Output {

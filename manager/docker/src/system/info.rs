@@ -152,14 +152,16 @@ struct Firewall {
 pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
     let engine = &api.engine;
     let config = &engine.config;
-    let proxies = &config.registry.proxies;
+    let live = config.live();
+    let registry = engine.images.registries().settings();
+    let proxies = &registry.proxies;
     let host = Host::read();
     let snapshots = engine.images.snapshots();
     let status = snapshots.driver_status().into_iter();
     let limits = Limits::of(&host.cgroups);
     let warnings = warnings(&host, &limits);
     let containers = engine.containers.list();
-    let runtimes = config.runtimes.iter().map(|(name, runtime)| {
+    let runtimes = live.runtimes.iter().map(|(name, runtime)| {
         let path = runtime.path.display().to_string();
         (name.clone(), Runtime { path, runtime_args: runtime.arguments.clone() })
     });
@@ -191,7 +193,7 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
         os_type: "linux",
         architecture: host.system.architecture.kernel_name(),
         index_server_address: "https://index.docker.io/v1/",
-        registry_config: RegistryConfig::of(&config.registry),
+        registry_config: RegistryConfig::of(&registry),
         processors: host.system.processors,
         mem_total: host.system.memory,
         generic_resources: None,
@@ -200,11 +202,11 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
         https_proxy: without_password(proxies.https.as_deref()),
         no_proxy: proxies.without.clone().unwrap_or_default(),
         name: host.system.host_name.clone(),
-        labels: config.labels.clone(),
+        labels: live.labels.clone(),
         experimental_build: false,
         server_version: VERSION,
         runtimes: runtimes.collect(),
-        default_runtime: config.default_runtime.clone(),
+        default_runtime: live.default_runtime.clone(),
         swarm: Swarm {
             node_id: "",
             node_addr: "",
@@ -292,8 +294,8 @@ fn security_options(host: &Host) -> Vec<String> {
 }
 
 async fn runtime_version(api: &Api) -> String {
-    let config = &api.engine.config;
-    let version = match config.runtimes.get(&config.default_runtime) {
+    let live = api.engine.config.live();
+    let version = match live.runtimes.get(&live.default_runtime) {
         Some(runtime) => program_version(&runtime.path).await,
         None => None,
     };

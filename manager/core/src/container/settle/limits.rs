@@ -1,6 +1,6 @@
 //! Limits: which make sense, and which this host can't keep.
 
-use crate::container::resources::Resources;
+use crate::container::resources::{Resources, Ulimit};
 use crate::error::{Error, Result};
 use crate::host::{Cgroups, Controller};
 
@@ -118,6 +118,15 @@ pub(super) fn settle_update(resources: &mut Resources, means: &Means) -> Result<
         }
     }
     Ok(warnings)
+}
+
+/// Adds the manager's limits of processes that the container doesn't set itself.
+pub(super) fn fill_in(resources: &mut Resources, defaults: &[Ulimit]) {
+    for default in defaults {
+        if !resources.ulimits.iter().any(|own| own.name == default.name) {
+            resources.ulimits.push(default.clone());
+        }
+    }
 }
 
 fn check_ulimit_name(name: &str) -> Result<()> {

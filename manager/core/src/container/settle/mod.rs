@@ -98,6 +98,7 @@ impl Judge<'_> {
                 "invalid Annotations: the empty string is not permitted as an annotation key",
             ));
         }
+        limits::fill_in(&mut host.resources, &self.config.default_ulimits);
         let mut warnings = limits::settle(&mut host.resources, &Means::of(self.cgroups))?;
         if host.network_mode == NetworkMode::Host && !host.port_bindings.is_empty() {
             warnings.push("Published ports are discarded when using host network mode".to_owned());
@@ -113,10 +114,11 @@ impl Judge<'_> {
     }
 
     fn check_runtime(&self, host: &mut HostConfig) -> Result<()> {
+        let live = self.config.live();
         if host.runtime.is_empty() {
-            host.runtime.clone_from(&self.config.default_runtime);
+            host.runtime.clone_from(&live.default_runtime);
         }
-        let Some(runtime) = self.config.runtimes.get(&host.runtime) else {
+        let Some(runtime) = live.runtimes.get(&host.runtime) else {
             return Err(Error::invalid(format!(
                 "unknown or invalid runtime name: {}",
                 host.runtime
@@ -129,14 +131,15 @@ impl Judge<'_> {
     }
 
     fn fill_in(&self, host: &mut HostConfig) -> Result<()> {
-        host.shm_size =
-            Some(host.shm_size.filter(|size| *size > 0).unwrap_or(self.config.shm_size));
+        let live = self.config.live();
+        host.shm_size = Some(host.shm_size.filter(|size| *size > 0).unwrap_or(live.shm_size));
         if host.ipc_mode == IpcMode::Default {
-            host.ipc_mode = IpcMode::Private;
+            host.ipc_mode = live.ipc_mode.clone();
         }
         if host.cgroupns_mode == CgroupnsMode::Default {
-            host.cgroupns_mode =
-                if self.cgroups.is_unified() { CgroupnsMode::Private } else { CgroupnsMode::Host };
+            let unified = self.cgroups.is_unified();
+            let usual = if unified { CgroupnsMode::Private } else { CgroupnsMode::Host };
+            host.cgroupns_mode = live.cgroupns_mode.unwrap_or(usual);
         }
         if !host.privileged {
             host.masked_paths.get_or_insert_with(paths::masked);
@@ -246,6 +249,7 @@ mod tests {
             capabilities: BTreeSet::from(capabilities::ALL),
             kernel: (6, 1),
             seccomp: true,
+            no_new_privileges: false,
         };
         let cgroups = Cgroups::default();
         let judge = Judge { config: &config, facts: &facts, cgroups: &cgroups };

@@ -37,6 +37,8 @@ pub(crate) struct HostFacts {
     pub(crate) kernel: (u32, u32),
     /// Whether the kernel can filter system calls.
     pub(crate) seccomp: bool,
+    /// Whether programs of containers that don't say gain privileges by executing others.
+    pub(crate) no_new_privileges: bool,
 }
 
 /// What a spec is made of.
@@ -170,7 +172,7 @@ pub(crate) fn exec_process(
         cwd: or_root(directory),
         capabilities: capabilities::sets(&names),
         rlimits: rlimits(&container.host.resources.ulimits),
-        no_new_privileges: security.no_new_privileges,
+        no_new_privileges: security.no_new_privileges.unwrap_or(host.no_new_privileges),
         oom_score_adj: container.host.oom_score_adj,
     })
 }
@@ -200,7 +202,7 @@ fn process(inputs: &Inputs<'_>, security: &SecurityOptions, names: &[&'static st
         cwd: or_root(&config.working_dir),
         capabilities: capabilities::sets(names),
         rlimits: rlimits(&container.host.resources.ulimits),
-        no_new_privileges: security.no_new_privileges,
+        no_new_privileges: security.no_new_privileges.unwrap_or(inputs.host.no_new_privileges),
         oom_score_adj: container.host.oom_score_adj,
     }
 }

@@ -8,8 +8,8 @@ use super::seccomp::Profile;
 /// What a container's security options come to.
 #[derive(Debug, Default)]
 pub(crate) struct SecurityOptions {
-    /// A program can't gain privileges by executing another.
-    pub(crate) no_new_privileges: bool,
+    /// A program can't gain privileges by executing another; `None`: as the manager's settings say.
+    pub(crate) no_new_privileges: Option<bool>,
     /// Whether cgroups can be written; `None`: only if privileged.
     pub(crate) writable_cgroups: Option<bool>,
     /// The system call filter.
@@ -49,14 +49,14 @@ impl SecurityOptions {
         let flag = |value: &str| parse_flag(value).ok_or_else(wrong);
         let pair = option.split_once('=').or_else(|| option.split_once(':'));
         match (option, pair) {
-            ("no-new-privileges", _) => self.no_new_privileges = true,
+            ("no-new-privileges", _) => self.no_new_privileges = Some(true),
             ("writable-cgroups", _) => self.writable_cgroups = Some(true),
             // SELinux labels and AppArmor profiles only matter where the kernel enforces them;
             // turning them off is always granted.
             ("disable", _)
             | (_, Some(("label", "disable")))
             | (_, Some(("apparmor", "unconfined"))) => {}
-            (_, Some(("no-new-privileges", value))) => self.no_new_privileges = flag(value)?,
+            (_, Some(("no-new-privileges", value))) => self.no_new_privileges = Some(flag(value)?),
             (_, Some(("writable-cgroups", value))) => self.writable_cgroups = Some(flag(value)?),
             (_, Some(("seccomp", "unconfined"))) => self.seccomp = SeccompChoice::Unconfined,
             (_, Some(("seccomp", "builtin"))) => self.seccomp = SeccompChoice::Builtin,
@@ -84,9 +84,9 @@ mod tests {
     #[test]
     fn both_spellings_mean_the_same() {
         for text in ["no-new-privileges", "no-new-privileges=true", "no-new-privileges:true"] {
-            assert!(parse(text).unwrap().no_new_privileges, "{text}");
+            assert_eq!(parse(text).unwrap().no_new_privileges, Some(true), "{text}");
         }
-        assert!(!parse("no-new-privileges=false").unwrap().no_new_privileges);
+        assert_eq!(parse("no-new-privileges=false").unwrap().no_new_privileges, Some(false));
         let unconfined = parse("seccomp=unconfined").unwrap();
         assert!(matches!(unconfined.seccomp, SeccompChoice::Unconfined));
     }

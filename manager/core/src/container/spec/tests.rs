@@ -4,7 +4,12 @@ use super::*;
 use crate::container::fixture;
 
 fn facts() -> HostFacts {
-    HostFacts { capabilities: BTreeSet::from(capabilities::ALL), kernel: (6, 1), seccomp: true }
+    HostFacts {
+        capabilities: BTreeSet::from(capabilities::ALL),
+        kernel: (6, 1),
+        seccomp: true,
+        no_new_privileges: false,
+    }
 }
 
 fn spec_of(container: &Container) -> Spec {

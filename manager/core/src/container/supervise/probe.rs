@@ -101,7 +101,12 @@ mod tests {
         container.config.healthcheck =
             Some(Healthcheck { test, interval: SECOND, ..Healthcheck::default() });
         container.config.shell = shell;
-        let facts = HostFacts { capabilities: BTreeSet::new(), kernel: (6, 1), seccomp: true };
+        let facts = HostFacts {
+            capabilities: BTreeSet::new(),
+            kernel: (6, 1),
+            seccomp: true,
+            no_new_privileges: false,
+        };
         let found = check_of(&container, &Account::default(), &facts).unwrap();
         assert_eq!(found.is_some(), is_checked(&container));
         found.map(|check| {

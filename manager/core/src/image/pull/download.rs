@@ -60,7 +60,7 @@ impl Transfers {
             let job = Job {
                 catalog: Arc::clone(&work.images.catalog),
                 session: Arc::clone(&work.session),
-                permits: Arc::clone(&self.permits),
+                permits: self.permits.load_full(),
                 blob,
                 tell,
                 fetched: Arc::clone(&fetched),

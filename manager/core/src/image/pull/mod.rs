@@ -24,6 +24,7 @@ mod unpack;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::blobs::KEPT;
@@ -70,7 +71,7 @@ pub(super) struct Transfers {
     /// By the layer, and the blob that it is to come from.
     unpackings: Flights<(ChainId, Digest), Unpacking>,
     /// One for each layer that may be fetched at the same time.
-    permits: Arc<Semaphore>,
+    permits: ArcSwap<Semaphore>,
     /// One for each layer that may be unpacked at the same time.
     turns: Arc<Semaphore>,
 }
@@ -78,11 +79,16 @@ pub(super) struct Transfers {
 impl Transfers {
     /// Nothing is under way; `downloads` layers may be at the same time.
     pub(super) fn new(downloads: usize) -> Self {
-        let permits = Arc::new(Semaphore::new(downloads.max(1)));
+        let permits = ArcSwap::from_pointee(Semaphore::new(downloads.max(1)));
         // One more than the machine has work for: some wait for others.
         let at_once = std::thread::available_parallelism().map_or(2, |count| count.get() + 1);
         let turns = Arc::new(Semaphore::new(at_once));
         Self { downloads: Flights::default(), unpackings: Flights::default(), permits, turns }
+    }
+
+    /// Lets so many of the layers that are yet to begin be fetched at the same time.
+    pub(super) fn change(&self, downloads: usize) {
+        self.permits.store(Arc::new(Semaphore::new(downloads.max(1))));
     }
 }
 

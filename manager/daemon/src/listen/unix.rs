@@ -1,11 +1,10 @@
-//! The sockets that the API is served on.
+//! Sockets in the file system, for root and one group.
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use rustix::fs::{Gid, chown};
 
@@ -15,45 +14,19 @@ use crate::settings::Group;
 /// Who may connect may do everything, so it is root and one group.
 const SOCKET_MODE: u32 = 0o660;
 
-/// The kernel's limit for a socket's path: 108 bytes with the zero at its end.
-const MAX_PATH: usize = 107;
-
-/// The path of a socket to serve on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Address(pub PathBuf);
-
-impl FromStr for Address {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let refused = |reason: String| Err(Error::setting("hosts", reason));
-        let Some(path) = text.strip_prefix("unix://") else {
-            return refused(format!(
-                "{text:?} cannot be served on: only unix:///PATH can; for another machine use \
-                 DOCKER_HOST=ssh://USER@HOST"
-            ));
-        };
-        if !path.starts_with('/') || path.len() > MAX_PATH {
-            return refused(format!("{path:?} is no absolute path of up to {MAX_PATH} bytes"));
-        }
-        Ok(Self(PathBuf::from(path)))
-    }
-}
-
 /// A socket that is listened on; its file is removed when this is dropped.
-pub(crate) struct Socket {
+pub(super) struct Socket {
     path: PathBuf,
     listener: UnixListener,
 }
 
 impl Socket {
-    /// Listens on `address`, for root and the group.
+    /// Listens on `path`, for root and the group.
     ///
     /// # Errors
     /// [`Error::Taken`] when another program listens there. A file left by one that was killed is
     /// replaced.
-    pub(crate) fn bind(address: &Address, group: &Group) -> Result<Self, Error> {
-        let path = &address.0;
+    pub(super) fn bind(path: &Path, group: &Group) -> Result<Self, Error> {
         let failed = |error| Error::system(format!("listen on {}", path.display()), error);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
@@ -61,22 +34,16 @@ impl Socket {
         remove_if_dead(path)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
         // From here on the file is ours to remove.
-        let socket = Self { path: path.clone(), listener };
+        let socket = Self { path: path.to_owned(), listener };
         let gid = group_id(group)?;
         chown(path, None, Some(gid)).map_err(|error| failed(error.into()))?;
         fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(failed)?;
         Ok(socket)
     }
 
-    /// The listening socket, ready for the runtime to take over.
-    pub(crate) fn listener(&self) -> Result<tokio::net::UnixListener, Error> {
-        let listener = self.listener.try_clone();
-        listener
-            .and_then(|listener| {
-                listener.set_nonblocking(true)?;
-                tokio::net::UnixListener::from_std(listener)
-            })
-            .map_err(|error| Error::system(format!("listen on {}", self.path.display()), error))
+    /// The listening socket.
+    pub(super) fn listener(&self) -> &UnixListener {
+        &self.listener
     }
 }
 
@@ -125,26 +92,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_unix_sockets_are_served_on() {
-        assert_eq!("unix:///a/b".parse::<Address>().unwrap(), Address(PathBuf::from("/a/b")));
-        let error = "tcp://0.0.0.0:2375".parse::<Address>().unwrap_err().to_string();
-        assert!(error.contains("tcp://0.0.0.0:2375"), "{error}");
-        assert!("unix://relative".parse::<Address>().is_err());
-        assert!(format!("unix:///{}", "x".repeat(200)).parse::<Address>().is_err());
-    }
-
-    #[test]
     fn a_socket_in_use_is_not_taken_and_a_dead_one_is() {
         let directory = tempfile::tempdir().unwrap();
-        let address = Address(directory.path().join("sub/api.sock"));
+        let address = directory.path().join("sub/api.sock");
         let group = Group::IfThere("no-such-group");
         let first = Socket::bind(&address, &group).unwrap();
-        let mode = fs::metadata(&address.0).unwrap().permissions().mode();
+        let mode = fs::metadata(&address).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, SOCKET_MODE);
         assert!(matches!(Socket::bind(&address, &group), Err(Error::Taken(_))));
         drop(first);
-        assert!(!address.0.exists());
-        drop(UnixListener::bind(&address.0).unwrap());
+        assert!(!address.exists());
+        drop(UnixListener::bind(&address).unwrap());
         assert!(Socket::bind(&address, &group).is_ok());
     }
 

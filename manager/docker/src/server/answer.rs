@@ -1,0 +1,63 @@
+//! One request and its answer: the version in its path, and the headers of every answer.
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Request, Uri, uri::PathAndQuery};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use crate::error::Error;
+use crate::system;
+use crate::version::{self, ApiVersion};
+
+/// Answers one request: finds the version, lets the router work, and adds the common headers.
+pub(super) async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = match versioned(request) {
+        Ok(request) => match router.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
+        Err(error) => error.into_response(),
+    };
+    for (name, value) in common_headers() {
+        response.headers_mut().insert(name, value);
+    }
+    tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+    Ok(response)
+}
+
+/// Takes the version out of a request's path and puts it among the extensions.
+fn versioned(mut request: Request<Incoming>) -> Result<Request<Body>, Error> {
+    // Names may come with docker's leading slash: `/containers//web/json`.
+    let mut path = request.uri().path().to_owned();
+    while let Some(double) = path.find("//") {
+        path.remove(double);
+    }
+    let (version, rest) = version::split(&path)?;
+    let target = match request.uri().query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest.to_owned(),
+    };
+    let target = PathAndQuery::try_from(target).map_err(|_| Error::page_not_found())?;
+    *request.uri_mut() = Uri::from(target);
+    request.extensions_mut().insert(version);
+    Ok(request.map(Body::new))
+}
+
+/// Headers of every answer.
+fn common_headers() -> [(HeaderName, HeaderValue); 4] {
+    let api = HeaderValue::from_str(&ApiVersion::NEWEST.to_string());
+    [
+        (HeaderName::from_static("api-version"), api.unwrap_or(HeaderValue::from_static(""))),
+        (HeaderName::from_static("ostype"), HeaderValue::from_static("linux")),
+        (HeaderName::from_static("docker-experimental"), HeaderValue::from_static("false")),
+        (HeaderName::from_static("server"), HeaderValue::from_static(system::SERVER)),
+    ]
+}

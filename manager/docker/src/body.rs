@@ -67,6 +67,11 @@ fn check_type(headers: &HeaderMap) -> Result<()> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
+    if essence.is_empty() {
+        return Err(Error::invalid(format!(
+            "malformed Content-Type header ({value}): mime: no media type"
+        )));
+    }
     Err(Error::invalid(format!(
         "unsupported Content-Type header ({value}): must be 'application/json'"
     )))

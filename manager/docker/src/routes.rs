@@ -6,7 +6,9 @@ use axum::middleware::from_fn_with_state;
 use crate::api::Api;
 use crate::error::Error;
 use crate::metrics::timed;
-use crate::{container, exec, image, network, registry, system, unsupported, volume};
+use crate::{
+    container, exec, image, network, plugin, registry, swarm, system, unsupported, volume,
+};
 
 /// Everything that is answered. Paths have no version any more.
 pub(crate) fn router(api: Api) -> Router {
@@ -18,6 +20,8 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(network::routes())
         .merge(volume::routes())
         .merge(registry::routes())
+        .merge(plugin::routes())
+        .merge(swarm::routes())
         .merge(unsupported::routes())
         .fallback(async || Error::page_not_found())
         .method_not_allowed_fallback(async || Error::page_not_found())
@@ -40,6 +44,8 @@ mod tests {
             .merge(network::routes())
             .merge(volume::routes())
             .merge(registry::routes())
+            .merge(plugin::routes())
+            .merge(swarm::routes())
             .merge(unsupported::routes());
     }
 }

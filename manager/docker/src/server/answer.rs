@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request, Uri, uri::PathAndQuery};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, uri::PathAndQuery};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -20,6 +20,11 @@ pub(super) async fn answer(
 ) -> Result<Response, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match versioned(request) {
+        // As docker does, for whoever asks what there is.
+        Ok(request) if request.method() == Method::OPTIONS => StatusCode::OK.into_response(),
+        Ok(request) if request.method() == Method::HEAD && !has_head(request.uri().path()) => {
+            Error::page_not_found().into_response()
+        }
         Ok(request) => match router.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
@@ -49,6 +54,11 @@ fn versioned(mut request: Request<Incoming>) -> Result<Request<Body>, Error> {
     *request.uri_mut() = Uri::from(target);
     request.extensions_mut().insert(version);
     Ok(request.map(Body::new))
+}
+
+/// Whether a path can be asked for its headers alone. Others may have bodies without an end.
+fn has_head(path: &str) -> bool {
+    path == "/_ping" || (path.starts_with("/containers/") && path.ends_with("/archive"))
 }
 
 /// Headers of every answer.

@@ -14,7 +14,15 @@ use super::VERSION;
 use super::registries::{RegistryConfig, without_password};
 use crate::api::Api;
 use crate::time::rfc3339;
+use crate::version::ApiVersion;
 use crate::wire::null_if_empty;
+
+/// The first version that tells which firewall there is.
+const BACKEND_SINCE: ApiVersion = ApiVersion::new(1, 49);
+/// The first version that tells no more whether bridges are filtered.
+const NETFILTER_UNTIL: ApiVersion = ApiVersion::new(1, 50);
+/// The first version without the commits that were expected.
+const EXPECTED_UNTIL: ApiVersion = ApiVersion::new(1, 49);
 
 /// The manager and its host.
 #[derive(Serialize)]
@@ -74,7 +82,12 @@ pub(super) struct Info {
     runc_commit: Commit,
     init_commit: Commit,
     security_options: Vec<String>,
-    firewall_backend: Firewall,
+    /// Since 1.49.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    firewall_backend: Option<Firewall>,
+    /// Until 1.49.
+    #[serde(flatten)]
+    bridge_netfilter: Option<BridgeNetfilter>,
     #[serde(rename = "CDISpecDirs")]
     cdi_spec_dirs: Vec<String>,
     #[serde(serialize_with = "null_if_empty")]
@@ -141,6 +154,23 @@ struct Swarm {
 struct Commit {
     #[serde(rename = "ID")]
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<String>,
+}
+
+impl Commit {
+    fn new(id: String, version: ApiVersion) -> Self {
+        let expected = (version < EXPECTED_UNTIL).then(|| id.clone());
+        Self { id, expected }
+    }
+}
+
+/// Docker has said no to both for long.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "PascalCase")]
+struct BridgeNetfilter {
+    bridge_nf_iptables: bool,
+    bridge_nf_ip6tables: bool,
 }
 
 #[derive(Serialize)]
@@ -149,7 +179,7 @@ struct Firewall {
     driver: &'static str,
 }
 
-pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
+pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<Info> {
     let engine = &api.engine;
     let config = &engine.config;
     let live = config.live();
@@ -159,7 +189,8 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
     let snapshots = engine.images.snapshots();
     let status = snapshots.driver_status().into_iter();
     let limits = Limits::of(&host.cgroups);
-    let warnings = warnings(&host, &limits);
+    let mut warnings = warnings(&host, &limits);
+    warnings.extend(api.warnings.iter().cloned());
     let containers = engine.containers.list();
     let runtimes = live.runtimes.iter().map(|(name, runtime)| {
         let path = runtime.path.display().to_string();
@@ -193,7 +224,7 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
         os_type: "linux",
         architecture: host.system.architecture.kernel_name(),
         index_server_address: "https://index.docker.io/v1/",
-        registry_config: RegistryConfig::of(&registry),
+        registry_config: RegistryConfig::of(&registry, version),
         processors: host.system.processors,
         mem_total: host.system.memory,
         generic_resources: None,
@@ -218,11 +249,12 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Info> {
         live_restore_enabled: true,
         isolation: "",
         init_binary: file_name(&config.init),
-        containerd_commit: Commit { id: "N/A".to_owned() },
-        runc_commit: Commit { id: runtime_version(&api).await },
-        init_commit: Commit { id: VERSION.to_owned() },
+        containerd_commit: Commit::new("N/A".to_owned(), version),
+        runc_commit: Commit::new(runtime_version(&api).await, version),
+        init_commit: Commit::new(VERSION.to_owned(), version),
         security_options: security_options(&host),
-        firewall_backend: Firewall { driver: "nftables" },
+        firewall_backend: (version >= BACKEND_SINCE).then_some(Firewall { driver: "nftables" }),
+        bridge_netfilter: (version < NETFILTER_UNTIL).then(BridgeNetfilter::default),
         cdi_spec_dirs: Vec::new(),
         warnings,
     })

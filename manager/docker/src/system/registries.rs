@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tare_core::registry::RegistrySettings;
 
+use crate::version::ApiVersion;
+use crate::wire::null_if_empty;
+
+/// The first version that tells no more of layers that are kept back.
+const KEPT_BACK_UNTIL: ApiVersion = ApiVersion::new(1, 47);
+
 /// Registries that are special.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -12,7 +18,20 @@ pub(super) struct RegistryConfig {
     #[serde(rename = "InsecureRegistryCIDRs")]
     insecure_registry_cidrs: Vec<String>,
     index_configs: BTreeMap<String, IndexConfig>,
+    #[serde(serialize_with = "null_if_empty")]
     mirrors: Vec<String>,
+    /// Until 1.46, and never anything.
+    #[serde(flatten)]
+    kept_back: Option<KeptBack>,
+}
+
+/// Registries that get layers which others don't.
+#[derive(Serialize, Default)]
+struct KeptBack {
+    #[serde(rename = "AllowNondistributableArtifactsCIDRs")]
+    networks: Option<()>,
+    #[serde(rename = "AllowNondistributableArtifactsHostnames")]
+    hosts: Option<()>,
 }
 
 /// What is known about one registry.
@@ -27,7 +46,7 @@ struct IndexConfig {
 
 impl RegistryConfig {
     /// What the settings say.
-    pub(super) fn of(settings: &RegistrySettings) -> Self {
+    pub(super) fn of(settings: &RegistrySettings, version: ApiVersion) -> Self {
         let mirrors = settings.mirrors.of_the_hub();
         let hub = IndexConfig {
             name: "docker.io".to_owned(),
@@ -44,7 +63,8 @@ impl RegistryConfig {
         let index_configs =
             insecure.chain([hub]).map(|index| (index.name.clone(), index)).collect();
         let insecure_registry_cidrs = settings.insecure.networks();
-        Self { insecure_registry_cidrs, index_configs, mirrors }
+        let kept_back = (version < KEPT_BACK_UNTIL).then(KeptBack::default);
+        Self { insecure_registry_cidrs, index_configs, mirrors, kept_back }
     }
 }
 

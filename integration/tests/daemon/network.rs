@@ -16,7 +16,8 @@ fn with_tls(directory: &Path, more: &[&str], test: impl FnOnce(&Host)) {
         format!("--tlskey={}", file("server.key")),
         "--host=tcp://127.0.0.1:2376".to_owned(),
     ];
-    let arguments: Vec<&str> = files.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    let arguments: Vec<&str> =
+        files.iter().map(String::as_str).chain(more.iter().copied()).collect();
     on_host_with(&arguments, test);
 }
 
@@ -40,8 +41,7 @@ fn a_client_with_a_certificate_does_what_it_does_by_the_socket() {
         host.docker(&format!("{tls} run --rm busybox echo hello")).code(0).stdout("hello\n");
         // Input ends while output goes on; nothing of a megabyte is lost.
         let input = vec![b'x'; 1 << 20];
-        let counted =
-            host.docker_with_input(&format!("{tls} run --rm -i busybox wc -c"), &input);
+        let counted = host.docker_with_input(&format!("{tls} run --rm -i busybox wc -c"), &input);
         counted.code(0).stdout("1048576\n");
         host.docker(&format!("{tls} run --rm busybox sh -c 'yes | head -c 3000000'"))
             .code(0)
@@ -91,7 +91,8 @@ fn a_plain_address_is_refused_unless_it_is_meant() {
     on_host_with(&["--host=tcp://127.0.0.1:2375", "--tls=false"], |host| {
         assert_eq!(host.fetch("http://127.0.0.1:2375/_ping"), "OK");
         host.docker("-H tcp://127.0.0.1:2375 ps").code(0);
-        host.docker("info").stderr_has("API is accessible on http://127.0.0.1:2375 without encryption");
+        host.docker("info")
+            .stderr_has("API is accessible on http://127.0.0.1:2375 without encryption");
         // A client that ends its side still gets its answer, and is then let go.
         let asks = "printf 'GET /_ping HTTP/1.0\\r\\n\\r\\n' | \
                     perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(\"127.0.0.1:2375\"); \

@@ -41,12 +41,17 @@ fn what_may_change_is_changed() {
         assert!(info["RegistryConfig"]["IndexConfigs"]["reg.test:5000"].is_object(), "{info}");
         assert!(info["Runtimes"]["other"].is_object(), "{info}");
         host.docker("create --name c1 busybox").ok();
-        assert_eq!(host.inspect("c1", "{{.HostConfig.ShmSize}} {{.HostConfig.IpcMode}}"), "33554432 shareable");
+        assert_eq!(
+            host.inspect("c1", "{{.HostConfig.ShmSize}} {{.HostConfig.IpcMode}}"),
+            "33554432 shareable"
+        );
 
         // What is wrong changes nothing, and the daemon goes on.
         std::fs::write(&file, r#"{"labels": ["no label"]}"#).unwrap();
         reload(host);
-        until_true("the complaint", || host.daemon_log().contains("settings are kept as they were"));
+        until_true("the complaint", || {
+            host.daemon_log().contains("settings are kept as they were")
+        });
         assert_eq!(host.get("/info").json()["Labels"], json!(["a=2"]));
         write(json!({ "labels": ["a=3"] }));
         reload(host);

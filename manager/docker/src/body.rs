@@ -3,14 +3,14 @@
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
+use tokio::io::AsyncReadExt;
 
 use crate::error::{Error, Result};
+use crate::stream::body_reader::BodyReader;
 
 /// More than any sensible container's settings.
-const LARGEST: usize = 8 << 20;
+const LARGEST: u64 = 8 << 20;
 
 /// A body that must be there.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -41,18 +41,15 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> 
     }
 }
 
-/// Reads all of the body.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes> {
-    let bytes = match Limited::new(body, LARGEST).collect().await {
-        Ok(whole) => whole.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            let limit = LARGEST >> 20;
-            return Err(Error::invalid(format!("the request body is larger than {limit} MiB")));
-        }
-        Err(error) => {
-            return Err(Error::invalid(format!("the request body was cut off: {error}")));
-        }
-    };
+/// Reads all of the body. The client of one that is too large gets to send it, and to hear that.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut body = BodyReader::new(body).take(LARGEST + 1);
+    let read = body.read_to_end(&mut bytes).await.map_err(|e| Error::invalid(e.to_string()))?;
+    if read as u64 > LARGEST {
+        let limit = LARGEST >> 20;
+        return Err(Error::invalid(format!("the request body is larger than {limit} MiB")));
+    }
     if !bytes.is_empty() {
         check_type(headers)?;
     }

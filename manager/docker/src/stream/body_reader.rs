@@ -22,12 +22,14 @@ const FAREWELL: Duration = Duration::from_secs(10);
 pub(crate) struct BodyReader {
     pieces: BodyDataStream,
     piece: Bytes,
+    /// There is nothing left to be read.
+    ended: bool,
 }
 
 impl BodyReader {
     /// A reader of `body`.
     pub(crate) fn new(body: Body) -> Self {
-        Self { pieces: body.into_data_stream(), piece: Bytes::new() }
+        Self { pieces: body.into_data_stream(), piece: Bytes::new(), ended: false }
     }
 }
 
@@ -44,7 +46,10 @@ impl AsyncRead for BodyReader {
                     let text = format!("the request body was cut off: {error}");
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
                 }
-                None => return Poll::Ready(Ok(())),
+                None => {
+                    self.ended = true;
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
         let length = self.piece.len().min(buffer.remaining());
@@ -56,6 +61,9 @@ impl AsyncRead for BodyReader {
 
 impl Drop for BodyReader {
     fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
         let nothing = Body::empty().into_data_stream();
         let mut rest = std::mem::replace(&mut self.pieces, nothing);
         if let Ok(runtime) = Handle::try_current() {

@@ -15,8 +15,9 @@ use super::place::Place;
 use super::tail::{self, From};
 use crate::error::{Error, Result};
 
-/// Bytes of the file that make a batch.
-const BATCH: usize = 64 << 10;
+/// Bytes of memory that make a batch, which waits for whoever reads it: a line takes as much as what
+/// is known of it, be it ever so short.
+const BATCH: usize = 128 << 10;
 
 /// Which lines count by their time; both ends do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,7 +100,7 @@ impl Reader {
         while bytes < BATCH && !self.past_end {
             match self.line()? {
                 Some(line) => {
-                    bytes += line.bytes.len();
+                    bytes += line.bytes.len() + size_of::<LogLine>();
                     lines.push(line);
                 }
                 None => break,

@@ -16,7 +16,7 @@ use crate::snapshot::{DriverName, Limits};
 /// and the cgroup parent.
 #[derive(Debug, Clone)]
 pub struct Config {
-    live: Arc<ArcSwap<Live>>,
+    pub(crate) live: Arc<ArcSwap<Live>>,
     /// What outlives a reboot: the store, blobs, snapshots, container directories.
     pub data_root: PathBuf,
     /// What a reboot may take: bundles, sockets, network namespaces. Best on a tmpfs.

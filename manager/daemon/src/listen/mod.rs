@@ -32,7 +32,18 @@ enum Listening {
     Tcp(std::net::TcpListener, Trust),
 }
 
-/// Opens what was asked for.
+/// Looks whether what was asked for may be opened; of sockets that were handed over, that is seen
+/// only then.
+///
+/// # Errors
+/// [`Error::Setting`] for an address on the network that is open to everyone without having been
+/// meant to be.
+pub(crate) fn check(addresses: &[Address], trust: &Trust) -> Result<(), Error> {
+    let mut on_network = addresses.iter().filter(|address| matches!(address, Address::Tcp { .. }));
+    on_network.try_for_each(|address| tcp::check(&address.to_string(), trust))
+}
+
+/// Opens what was asked for and [`check`]ed.
 ///
 /// # Errors
 /// [`Error::Taken`] when another program listens there.
@@ -51,7 +62,7 @@ pub(crate) fn open(
                 endpoints.push(Endpoint { place, listener: Listening::Unix(socket) });
             }
             Address::Tcp { host, port } => {
-                tcp::check(&place, trust)?;
+                tcp::warn(&place, trust);
                 let encrypted = matches!(trust, Trust::Encrypted(_) | Trust::Verified(_));
                 let port = port.unwrap_or(Address::default_port(encrypted));
                 let listener = Listening::Tcp(tcp::bind(host, port)?, trust.clone());
@@ -63,6 +74,7 @@ pub(crate) fn open(
                         Handed::Unix(listener) => Listening::HandedUnix(listener),
                         Handed::Tcp(listener) => {
                             tcp::check(&place, trust)?;
+                            tcp::warn(&place, trust);
                             Listening::Tcp(listener, trust.clone())
                         }
                     };

@@ -24,20 +24,21 @@ pub(super) fn check(place: &str, trust: &Trust) -> Result<(), Error> {
                  this is meant"
             ),
         )),
-        Trust::Everyone => {
-            tracing::warn!(
-                "{place} is served without TLS: whoever can reach it, a web page in a browser on \
-                 this machine too, has the rights of root here"
-            );
-            Ok(())
-        }
-        Trust::Encrypted(_) => {
-            tracing::warn!(
-                "{place} is served to clients that need not prove who they are: whoever can reach \
-                 it has the rights of root here"
-            );
-            Ok(())
-        }
-        Trust::Verified(_) => Ok(()),
+        Trust::Everyone | Trust::Encrypted(_) | Trust::Verified(_) => Ok(()),
+    }
+}
+
+/// Warns of one whose clients need not prove who they are.
+pub(super) fn warn(place: &str, trust: &Trust) {
+    match trust {
+        Trust::Everyone => tracing::warn!(
+            "{place} is served without TLS: whoever can reach it, a web page in a browser on this \
+             machine too, has the rights of root here"
+        ),
+        Trust::Encrypted(_) => tracing::warn!(
+            "{place} is served to clients that need not prove who they are: whoever can reach it \
+             has the rights of root here"
+        ),
+        Trust::Unsaid | Trust::Verified(_) => {}
     }
 }

@@ -20,7 +20,7 @@ pub(crate) use gather::gather;
 pub(crate) use values::{LogFormat, LogLevel, Values};
 
 use crate::error::Error;
-use crate::listen::{Address, TlsSettings, Trust};
+use crate::listen::{self, Address, TlsSettings, Trust};
 use fixed::Fixed;
 
 /// Where the API is served by default: where the docker command line looks for it.
@@ -102,6 +102,7 @@ impl Settings {
         };
         let trust = tls.trust()?;
         let hosts = hosts(values.hosts.take().unwrap_or_default(), &trust)?;
+        listen::check(&hosts, &trust)?;
         let metrics = values.metrics_addr.take().filter(|address| !address.is_empty());
         let metrics = metrics.map(|address| metrics_address(&address)).transpose()?;
         let level = values.log_level.unwrap_or_default();

@@ -5,6 +5,7 @@
 //! a sync of the disk; what no record names is swept. What comes from a registry is written below
 //! `partial/` instead, under the digest that it is to have, so that it can go on where it stopped.
 
+mod aside;
 mod checked;
 mod partial;
 mod parts;
@@ -30,6 +31,8 @@ pub(crate) use parts::{KEPT, Parts};
 pub(crate) struct Blobs {
     root: PathBuf,
     ingest: PathBuf,
+    /// What the disk does not give back.
+    aside: PathBuf,
     /// Blobs that come from registries, as far as they are there.
     parts: Arc<Parts>,
     next: AtomicU64,
@@ -67,10 +70,14 @@ impl Blobs {
         let root = data_root.join("blobs").join("sha256");
         let ingest = data_root.join("ingest");
         private_directory(&root)?;
+        let aside = data_root.join("damaged");
         private_directory(&ingest)?;
+        private_directory(&aside)?;
         let parts = Arc::new(Parts::open(data_root.join("partial"), most_parts)?);
         let (next, changes) = (AtomicU64::new(0), Mutex::new(()));
-        Ok(Self { root, ingest, parts, next, holds: Holds::new(), changes })
+        let blobs = Self { root, ingest, aside, parts, next, holds: Holds::new(), changes };
+        blobs.look_again()?;
+        Ok(blobs)
     }
 
     /// The directory in which they are.
@@ -123,6 +130,18 @@ impl Blobs {
         self.is_placed(digest, size)
     }
 
+    /// The same for whoever must not take it for gone because the disk fails.
+    ///
+    /// # Errors
+    /// It can't be told.
+    pub(crate) fn is_there(&self, digest: Digest, size: u64) -> Result<bool> {
+        match self.path(digest).metadata() {
+            Ok(there) => Ok(there.is_file() && there.len() == size),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io(format_args!("look at the blob {digest}"), error)),
+        }
+    }
+
     fn is_placed(&self, digest: Digest, size: u64) -> bool {
         self.path(digest).metadata().is_ok_and(|there| there.is_file() && there.len() == size)
     }
@@ -135,12 +154,23 @@ impl Blobs {
 
     /// All of a small blob, with its digest checked.
     pub(crate) fn content(&self, digest: Digest) -> Result<Vec<u8>> {
-        let mut content = Vec::new();
-        self.read(digest)?.read_to_end(&mut content).map_err(|error| self.unread(digest, error))?;
+        let (mut file, mut content) = (self.read(digest)?, Vec::new());
+        file.read_to_end(&mut content).map_err(|error| self.unread(digest, &file, error))?;
         if Digest::of(&content) != digest {
-            return Err(self.damaged(digest));
+            return Err(self.damaged(digest, &file));
         }
         Ok(content)
+    }
+
+    /// All of a small blob, if it is what its digest says. It stays where it is, whatever it is.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub(crate) fn as_it_is(&self, digest: Digest) -> Result<Option<Vec<u8>>> {
+        let path = self.path(digest);
+        let content = std::fs::read(&path)
+            .map_err(|error| Error::io(format_args!("read {}", path.display()), error))?;
+        Ok((Digest::of(&content) == digest).then_some(content))
     }
 
     /// All of a blob, if it is there and not longer than `limit`.
@@ -201,6 +231,11 @@ impl Blobs {
                 }
             }
         }
+        for path in list(&self.aside)?.into_iter().filter(|path| self.is_done_with(path)) {
+            if let Err(error) = delete::anything(&path) {
+                tracing::warn!(path = %path.display(), %error, "a damaged blob stays");
+            }
+        }
         self.parts.sweep(KEPT).map(drop)
     }
 
@@ -214,9 +249,10 @@ impl Blobs {
         self.path(digest).metadata().map_or(0, |there| disk_bytes(&there))
     }
 
-    /// Bytes on the disk of what is on its way to be a blob.
+    /// Bytes on the disk of what is on its way to be a blob, or was one.
     pub(crate) fn under_way_on_disk(&self) -> Result<u64> {
         let paths = list(&self.ingest)?.into_iter().chain(self.parts.list()?);
+        let paths = paths.chain(list(&self.aside)?);
         Ok(paths.filter_map(|path| path.metadata().ok()).map(|there| disk_bytes(&there)).sum())
     }
 

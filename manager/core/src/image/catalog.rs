@@ -39,6 +39,22 @@ pub(super) struct Catalog {
     pub(super) pruning: Mutex<()>,
 }
 
+/// What a look at the start has found.
+enum Looked<T> {
+    Whole(T),
+    /// It will never be whole again by itself.
+    Damaged(Error),
+}
+
+/// What a disk that fails can't say now, it may say later: nothing must be taken for nobody's
+/// meanwhile.
+fn cannot_tell(key: &str, error: Error) -> Error {
+    error.while_doing(format!(
+        "cannot tell whether {key} is there whole, and so tared does not start (should the disk \
+         never give that file back, delete it, and {key} is dropped)"
+    ))
+}
+
 impl Catalog {
     /// Reads the records, drops images that are damaged, and sweeps what none needs.
     pub(super) fn open(
@@ -67,21 +83,21 @@ impl Catalog {
     fn read_records(&self) -> Result<()> {
         let mut index = self.write();
         for (key, record) in self.store.list(&IMAGES)? {
-            match self.check(&record) {
-                Ok(config) => index.insert(self.indexed(record, Arc::new(config))),
-                Err(error) => {
+            match self.check(&record).map_err(|error| cannot_tell(&key, error))? {
+                Looked::Whole(config) => index.insert(self.indexed(record, config)),
+                Looked::Damaged(error) => {
                     tracing::warn!(image = key, %error, "dropping a damaged image");
                     self.store.write(|change| change.delete(&IMAGES, &key))?;
                 }
             }
         }
         for (key, record) in self.store.list(&LISTS)? {
-            match self.check_list(&index, record) {
-                Ok(record) => {
+            match self.check_list(&index, record).map_err(|error| cannot_tell(&key, error))? {
+                Looked::Whole(record) => {
                     let hold = self.hold_list(&record);
                     index.put_list(record, hold);
                 }
-                Err(error) => {
+                Looked::Damaged(error) => {
                     tracing::warn!(list = key, %error, "dropping a damaged list of images");
                     self.store.write(|change| change.delete(&LISTS, &key))?;
                 }
@@ -105,24 +121,45 @@ impl Catalog {
     }
 
     /// The list, with those of its images that are there.
-    fn check_list(&self, index: &Index, mut record: ListRecord) -> Result<ListRecord> {
-        if let Some(blob) = self.missing(record.blobs()) {
-            return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
+    fn check_list(&self, index: &Index, mut record: ListRecord) -> Result<Looked<ListRecord>> {
+        if let Some(gone) = self.gone(record.blobs())? {
+            return Ok(Looked::Damaged(gone));
         }
         record.variants.retain(|variant| index.image(variant.image).is_some());
         if record.variants.is_empty() {
-            return Err(Error::not_found("none of its images is there"));
+            return Ok(Looked::Damaged(Error::not_found("none of its images is there")));
         }
-        Ok(record)
+        Ok(Looked::Whole(record))
     }
 
     /// Whether all that a record names is there; its configuration.
-    fn check(&self, record: &ImageRecord) -> Result<ImageConfig> {
-        if let Some(blob) = self.missing(record.blobs()) {
-            return Err(Error::not_found(format!("the blob {} is missing", blob.digest)));
+    fn check(&self, record: &ImageRecord) -> Result<Looked<Arc<ImageConfig>>> {
+        if let Some(gone) = self.gone(record.blobs())? {
+            return Ok(Looked::Damaged(gone));
         }
-        self.layers.stack(record.layers.last().map(|layer| layer.chain_id))?;
-        ImageConfig::parse(&self.blobs.content(record.config.digest)?)
+        let read = |content: Vec<u8>| {
+            self.layers.stack(record.layers.last().map(|layer| layer.chain_id))?;
+            ImageConfig::parse(&content)
+        };
+        let config = match self.blobs.as_it_is(record.config.digest)? {
+            Some(content) => read(content),
+            None => Err(Error::system("its configuration is not what its digest says")),
+        };
+        Ok(config.map_or_else(Looked::Damaged, |config| Looked::Whole(Arc::new(config))))
+    }
+
+    /// What there is to say if one of these blobs is not there whole.
+    ///
+    /// # Errors
+    /// It can't be told.
+    fn gone<'a>(&self, blobs: impl Iterator<Item = &'a Blob>) -> Result<Option<Error>> {
+        for blob in blobs {
+            if !self.blobs.is_there(blob.digest, blob.size)? {
+                let gone = format!("the blob {} is missing", blob.digest);
+                return Ok(Some(Error::not_found(gone)));
+            }
+        }
+        Ok(None)
     }
 
     /// The first of these blobs that is not there whole: it was found damaged, or cut off.

@@ -270,6 +270,31 @@ async fn an_image_whose_data_is_gone_is_dropped_at_the_start() {
 }
 
 #[tokio::test]
+async fn an_image_that_cannot_be_looked_at_is_not_dropped() {
+    let root = tempfile::tempdir().unwrap();
+    let image = import(&open(root.path()), &tar("a"), Some("web:1")).await;
+    let file_of = |directory: &str| {
+        let mut entries = std::fs::read_dir(root.path().join(directory)).unwrap();
+        entries.next().unwrap().unwrap().path()
+    };
+    let config = root.path().join("blobs/sha256").join(image.id.digest().hex());
+    let layer = root.path().join("blobs/sha256").join(image.layers[0].blob.digest.hex());
+    let aside = root.path().join("elsewhere");
+    for place in [config, layer, file_of("snapshots")] {
+        std::fs::rename(&place, &aside).unwrap();
+        // Whoever looks at it is told of an error that isn't that it is gone.
+        std::os::unix::fs::symlink(&place, &place).unwrap();
+        let settings = Config::with_roots(root.path(), &root.path().join("run"));
+        let store = Arc::new(Store::open(&settings.store_file()).unwrap());
+        let error = Images::open(&settings, store, Events::new()).err().unwrap().to_string();
+        assert!(error.contains("look at"), "{error}");
+        std::fs::remove_file(&place).unwrap();
+        std::fs::rename(&aside, &place).unwrap();
+        assert_eq!(open(root.path()).resolve("web:1").unwrap().id, image.id);
+    }
+}
+
+#[tokio::test]
 async fn listeners_are_told() {
     let root = tempfile::tempdir().unwrap();
     let events = Events::new();

@@ -71,7 +71,16 @@ impl Layers {
         let mut records = HashMap::new();
         for (key, record) in store.list(&LAYERS)? {
             directories.reserve(record.directory);
-            if directories.path(record.directory).is_dir() {
+            let place = directories.path(record.directory);
+            let there = match place.metadata() {
+                Ok(there) => there.is_dir(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+                // Not to be taken for gone: a disk may fail for a moment.
+                Err(error) => {
+                    return Err(Error::io(format_args!("look at {}", place.display()), error));
+                }
+            };
+            if there {
                 records.insert(key.parse()?, record);
             } else {
                 tracing::warn!(layer = key, "an unpacked layer is gone from the disk");

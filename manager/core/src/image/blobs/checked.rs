@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use super::Blobs;
+use super::aside::Fate;
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, Hasher};
 use crate::image::image::Blob;
 
-const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 256 << 10;
 
 /// A blob that is read from its beginning to its end. If it is not what its digest says, the end
 /// is an error, and the blob is taken from the store.
@@ -52,34 +53,26 @@ impl Blobs {
         }
     }
 
-    /// Takes a blob that is not what its digest says from the store, so that nobody takes it for
-    /// whole, and says so.
-    pub(super) fn damaged(&self, digest: Digest) -> Error {
-        self.give_up(digest, "it is not what its digest says");
+    /// Takes the blob in `file`, which is not what its digest says, from the store, so that nobody
+    /// takes it for whole, and says so.
+    pub(super) fn damaged(&self, digest: Digest, file: &File) -> Error {
+        self.give_up(digest, file, Fate::Deleted);
         Error::system(format!(
             "the blob {digest} was damaged on the disk: pull or load its image again"
         ))
     }
 
-    /// Says why a blob could not be read. One that the disk does not give back any more is taken
-    /// from the store like one that it gives back wrong.
-    pub(super) fn unread(&self, digest: Digest, error: io::Error) -> Error {
+    /// Says why the blob in `file` could not be read. One that the disk does not give back is taken
+    /// from the store like one that it gives back wrong, but kept.
+    pub(super) fn unread(&self, digest: Digest, file: &File, error: io::Error) -> Error {
         if !is_lost(&error) {
             return Error::io(format_args!("read the blob {digest}"), error);
         }
-        self.give_up(digest, "the disk does not give it back");
+        self.give_up(digest, file, Fate::PutAside);
         Error::system(format!(
-            "the blob {digest} can't be read from the disk ({error}): pull or load its image again"
+            "the blob {digest} can't be read from the disk ({error}): pull or load its image \
+             again, or start tared again once the disk gives it back"
         ))
-    }
-
-    fn give_up(&self, digest: Digest, why: &str) {
-        let _one_at_a_time = self.lock();
-        let path = self.path(digest);
-        tracing::error!(path = %path.display(), why, "deleting a damaged blob");
-        if let Err(error) = crate::snapshot::delete::anything(&path) {
-            tracing::error!(path = %path.display(), %error, "it stays");
-        }
     }
 }
 
@@ -94,7 +87,10 @@ impl Read for Checked<'_> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let count = match self.file.read(&mut buffer[..most]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            read => read.map_err(|error| io::Error::other(self.of.unread(self.digest, error)))?,
+            Err(error) => {
+                return Err(io::Error::other(self.of.unread(self.digest, &self.file, error)));
+            }
+            Ok(count) => count,
         };
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);
@@ -107,7 +103,7 @@ impl Read for Checked<'_> {
             && let Some(hasher) = self.hasher.take()
             && (self.left > 0 || hasher.finish() != self.digest)
         {
-            return Err(io::Error::other(self.of.damaged(self.digest)));
+            return Err(io::Error::other(self.of.damaged(self.digest, &self.file)));
         }
         Ok(count)
     }
@@ -145,6 +141,48 @@ mod tests {
         let error = blobs.verify(&blob).unwrap_err().to_string();
         assert!(error.contains("Input/output error") && error.contains("pull or load"), "{error}");
         assert!(path.symlink_metadata().is_err());
+    }
+
+    #[test]
+    fn one_that_can_be_read_again_is_there_again() {
+        let (directory, blobs, blob) = store();
+        let path = blobs.path(blob.digest);
+        let elsewhere = directory.path().join("elsewhere");
+        std::fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+        blobs.verify(&blob).unwrap_err();
+        let aside = directory.path().join("damaged").join(path.file_name().unwrap());
+        assert!(aside.is_symlink());
+        // The disk still has nothing to say.
+        drop(blobs);
+        let blobs = Blobs::open(directory.path(), None).unwrap();
+        let hold = blobs.hold([blob.digest]);
+        blobs.sweep().unwrap();
+        assert!(aside.is_symlink() && !path.exists());
+        drop((hold, blobs));
+        std::fs::remove_file(&aside).unwrap();
+        std::fs::rename(&elsewhere, &aside).unwrap();
+        let blobs = Blobs::open(directory.path(), None).unwrap();
+        blobs.verify(&blob).unwrap();
+        assert!(!aside.exists());
+        // What nobody wants is not kept.
+        std::fs::rename(&path, &aside).unwrap();
+        blobs.sweep().unwrap();
+        assert!(!aside.exists());
+    }
+
+    #[test]
+    fn who_finds_damage_takes_no_good_one_away() {
+        let (_directory, blobs, blob) = store();
+        let path = blobs.path(blob.digest);
+        let good = std::fs::read(&path).unwrap();
+        std::fs::write(&path, vec![8; 100_000]).unwrap();
+        let mut late = blobs.checked(blob.digest, blob.size).unwrap();
+        blobs.verify(&blob).unwrap_err();
+        let again = blobs.add(&good).unwrap();
+        blobs.adopt(&again).unwrap();
+        assert!(late.read_to_end(&mut Vec::new()).is_err());
+        blobs.verify(&blob).unwrap();
     }
 
     #[test]

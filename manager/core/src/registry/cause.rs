@@ -41,7 +41,32 @@ pub(super) fn cause(error: &reqwest::Error) -> String {
 
 /// Whether the server has ended the conversation for a reason that it will have again.
 pub(super) fn is_final(error: &reqwest::Error) -> bool {
-    chain(error).find_map(tls).is_some_and(|error| matches!(error, rustls::Error::AlertReceived(_)))
+    chain(error).find_map(tls).is_some_and(|error| match error {
+        rustls::Error::AlertReceived(alert) => is_refusal(*alert),
+        _ => false,
+    })
+}
+
+/// Whether a server says by this that it does not take us, as against one that is just starting or
+/// ending.
+fn is_refusal(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::HandshakeFailure
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::ProtocolVersion
+            | Alert::InsufficientSecurity
+            | Alert::UnrecognisedName
+            | Alert::NoApplicationProtocol
+    )
 }
 
 /// What went wrong with TLS; what an error is made of is no cause of it.
@@ -160,6 +185,14 @@ mod tests {
         let unknown = io::Error::other(unknown);
         assert_eq!(words(&unknown).unwrap(), "dial tcp: lookup r.test: no such host");
         assert_eq!(words(&io::Error::other("something else")), None);
+    }
+
+    #[test]
+    fn a_server_that_is_not_ready_is_no_server_that_refuses() {
+        assert!(is_refusal(AlertDescription::CertificateRequired));
+        assert!(is_refusal(AlertDescription::HandshakeFailure));
+        assert!(!is_refusal(AlertDescription::InternalError));
+        assert!(!is_refusal(AlertDescription::CloseNotify));
     }
 
     #[test]

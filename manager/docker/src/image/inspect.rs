@@ -154,7 +154,12 @@ pub(super) async fn handle(
         false => None,
     };
     let legacy = match version < ApiVersion::new(1, 45) {
-        true => Some(OfContainer::of(&api.engine.images.configuration(image.id).await?)),
+        // It only repeats what is known of the image; a disk that doesn't give it is no reason not
+        // to say that.
+        true => {
+            let configuration = api.engine.images.configuration(image.id).await;
+            Some(OfContainer::of(&configuration.unwrap_or_default()))
+        }
         false => None,
     };
     let snapshots = api.engine.images.snapshots();

@@ -64,7 +64,7 @@ impl Transfers {
                 blob,
                 tell,
                 fetched: Arc::clone(&fetched),
-                no_room: Arc::clone(&work.no_room),
+                no_room: work.no_room(),
             };
             let writer = Writer::new(Arc::clone(&content));
             let session = Arc::clone(&work.session);

@@ -21,8 +21,8 @@ mod steps;
 mod tests;
 mod unpack;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc};
@@ -110,7 +110,7 @@ impl Images {
             platform: platform.as_ref(),
             steps,
             leans: AtomicBool::new(false),
-            no_room: Arc::default(),
+            no_room: Mutex::default(),
         };
         let newer = if request.all_tags {
             work.all_tags(&name).await?
@@ -133,12 +133,17 @@ struct Work<'a> {
     steps: mpsc::Sender<Step>,
     /// Set when it waits for what another pull has begun.
     leans: AtomicBool,
-    /// Set when the disk is too small for it: a download that it began and that has not opened its
-    /// file yet leaves none.
-    no_room: Arc<AtomicBool>,
+    /// Set when the disk is too small for the present attempt: a download that this began and that
+    /// has not opened its file yet leaves none. The next attempt has another.
+    no_room: Mutex<Arc<AtomicBool>>,
 }
 
 impl Work<'_> {
+    /// What says whether there is room for the present attempt.
+    fn no_room(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.no_room.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     async fn all_tags(&self, name: &Reference) -> Result<bool> {
         let tags = self.session.tags().await.map_err(|failure| failure.of_pull(name))?;
         let mut newer = false;
@@ -239,6 +244,7 @@ impl Work<'_> {
         resolved: &Resolved,
         names: &[Reference],
     ) -> Result<ImageId> {
+        *self.no_room.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         let config = self.config(resolved).await.map_err(|failure| {
             failure.of_pull(name).while_doing("error pulling image configuration")
         })?;
@@ -258,7 +264,7 @@ impl Work<'_> {
             Err(error) => Err(error),
         };
         if id.as_ref().is_err_and(|error| error.kind() == Kind::Exhausted) {
-            self.no_room.store(true, Ordering::SeqCst);
+            self.no_room().store(true, Ordering::SeqCst);
             self.make_room(blobs);
         }
         // What another image had already, or a failure leaves, nobody holds now.

@@ -21,6 +21,7 @@ mod pieces;
 pub mod registry;
 mod reload;
 pub mod shim;
+mod size;
 pub mod snapshot;
 pub mod store;
 mod threads;

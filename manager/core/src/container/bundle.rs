@@ -12,6 +12,9 @@ use super::spec::document::Spec;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
+/// The directory of what is put together for mount points, in the bundle's.
+const MOUNTS: &str = "mounts";
+
 /// Where a bundle is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bundle {
@@ -28,6 +31,11 @@ impl Bundle {
     /// The /dev/shm that other containers may join.
     pub(super) fn shared_memory(&self) -> PathBuf {
         self.path.join("shm")
+    }
+
+    /// Where the mount point `number` of the container is put together, if it has to be.
+    pub(super) fn place(&self, number: usize) -> PathBuf {
+        self.path.join(MOUNTS).join(number.to_string())
     }
 
     /// Makes the directories; with a size, shared memory that can be joined. Blocks.
@@ -54,7 +62,9 @@ impl Bundle {
 
     /// Takes all of it away; it is no error if there is none. Blocks.
     pub(super) fn remove(&self) -> Result<()> {
-        for mount in [self.shared_memory(), self.path.join("rootfs")] {
+        let places = std::fs::read_dir(self.path.join(MOUNTS)).into_iter().flatten().flatten();
+        let places = places.map(|place| place.path());
+        for mount in places.chain([self.shared_memory(), self.path.join("rootfs")]) {
             unmount(&mount)?;
         }
         remove_directory(&self.path)

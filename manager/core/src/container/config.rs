@@ -38,6 +38,8 @@ pub struct ContainerConfig {
     pub cmd: Option<Vec<String>>,
     /// The program and its first arguments. `None`: the image's; `Some([""])` and `Some([])`: none.
     pub entrypoint: Option<Vec<String>>,
+    /// The command is escaped as Windows wants it; kept for `inspect`.
+    pub args_escaped: bool,
     /// The image as its user named it.
     pub image: String,
     /// Paths that are volumes of their own.

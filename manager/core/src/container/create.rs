@@ -9,6 +9,7 @@ use super::entry::Entry;
 use super::files::Files;
 use super::id::ContainerId;
 use super::membership::Membership;
+use super::mounting::Provided;
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::options::{Create, Created};
 use super::record::{Container, MountSource};
@@ -19,7 +20,7 @@ use super::undo::Undo;
 use super::work::{blocking, to_the_end};
 use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle, storage};
 use crate::disk::sync_directory;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::image::{Image, Platform};
 use crate::volume::Volume;
 
@@ -201,18 +202,26 @@ impl Containers {
         container: &mut Container,
         undo: &mut Undo,
     ) -> Result<Vec<Volume>> {
-        let wishes = mounting::wishes(&container.config, &container.host)?;
+        let donated = self.donated(&container.host)?;
+        let wishes = mounting::wishes(&container.config, &container.host, donated)?;
         let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
         undo.push("give the volumes up", blocking(move || volumes.give_up(id.as_str())));
-        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
-        let directory = container.directory.clone();
-        let (points, used) = blocking(move || {
+        let (volumes, images) = (Arc::clone(&self.volumes), Arc::clone(&self.images));
+        let (id, directory) = (container.id.clone(), container.directory.clone());
+        let Provided { points, volumes, images } = blocking(move || {
             make_directory(&directory)?;
-            mounting::provide(wishes, &volumes, &id)
+            mounting::provide(wishes, &volumes, &images, &id)
         })
         .await?;
+        for (key, image) in images {
+            self.images.snapshots().prepare(&key, &image, None).await?;
+            let images = Arc::clone(&self.images);
+            undo.push("take an image's snapshot away", async move {
+                images.snapshots().remove(&key).await
+            });
+        }
         container.mounts = points;
-        Ok(used)
+        Ok(volumes)
     }
 
     /// Makes the working directory if the image doesn't have it, and fills new volumes with what
@@ -229,14 +238,14 @@ impl Containers {
                     let volume = used.iter().find(|volume| volume.name == *name)?;
                     Some((volume.clone(), point.target.clone()))
                 }
-                MountSource::Path(_) | MountSource::Tmpfs { .. } => None,
+                MountSource::Path(_) | MountSource::Tmpfs { .. } | MountSource::Image { .. } => None,
             })
             .collect();
         if to_fill.is_empty() && matches!(working_dir.as_str(), "" | "/") {
             return Ok(());
         }
         let mounts = self.images.snapshots().mounts(container.id.as_str())?;
-        let volumes = Arc::clone(&self.volumes);
+        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
         blocking(move || {
             let root = Rootfs::mount(&mounts)?;
             root.make_directory(&working_dir)
@@ -248,7 +257,16 @@ impl Containers {
                     ))
                 })?;
                 if let Some(from) = from {
-                    volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from))?;
+                    let mounted = volumes.mount_provided(id.as_str(), &volume);
+                    let filled = mounted.and_then(|()| {
+                        volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from))
+                    });
+                    volumes.unmount(id.as_str())?;
+                    match filled {
+                        // Its device may come before the container is started.
+                        Err(error) if error.kind() == Kind::NotFound => {}
+                        filled => filled?,
+                    }
                 }
             }
             Ok(())

@@ -20,6 +20,10 @@ pub struct HostConfig {
     pub binds: Vec<Bind>,
     /// `--mount`.
     pub mounts: Vec<MountRequest>,
+    /// `--volumes-from`: containers by name or id, each with options: `donor:ro`.
+    pub volumes_from: Vec<String>,
+    /// The driver of volumes that name none; empty: `local`, which is the only one.
+    pub volume_driver: String,
     /// `--tmpfs`: path inside to mount options.
     pub tmpfs: BTreeMap<String, String>,
     /// The client's file for the id, kept for `inspect`.

@@ -22,6 +22,7 @@ mod announce;
 mod attach;
 pub(crate) mod backlog;
 mod bundle;
+mod cdi;
 mod changes;
 mod commit;
 mod copy;
@@ -42,6 +43,7 @@ mod looking;
 mod membership;
 mod merge;
 mod monitor;
+mod mount_mode;
 mod mounting;
 mod name;
 mod networking;
@@ -53,6 +55,7 @@ mod rename;
 pub(crate) mod rootfs;
 mod settle;
 pub(crate) mod spec;
+mod staging;
 mod start;
 mod stats;
 mod stop;
@@ -64,6 +67,7 @@ mod undo;
 mod unsaved;
 mod update;
 mod view;
+mod volumes_from;
 mod work;
 
 use std::sync::Arc;
@@ -96,14 +100,14 @@ pub use id::ContainerId;
 pub use link::Link;
 pub use membership::Membership;
 pub use modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UtsMode};
-pub use mount::{Bind, BindSource, MountKind, MountRequest, Propagation};
+pub use mount::{Bind, BindSource, MountKind, MountRequest, Propagation, VolumeMount};
 pub use options::{
     AttachOptions, Create, Created, ExecConfig, ExecStart, ExecState, ExitOutcome, LogLine,
     LogOptions, Output, OutputStream, RemoveOptions, StopOptions, Top, WaitCondition,
 };
 pub use ports::{HostPort, Port, PortBinding, Protocol};
 pub use record::{Container, MountPoint, MountSource, ReadOnlyReach};
-pub use resources::{DeviceMapping, Resources, Ulimit};
+pub use resources::{DeviceMapping, DeviceRate, DeviceRequest, DeviceWeight, Resources, Ulimit};
 pub use signal::Signal;
 pub use state::{Exit, Life, StartFailure, State};
 pub use stats::{BlockIo, BlockIoEntry, Cpu, Figures, Memory, Pids, Processors, Sample, Traffic};

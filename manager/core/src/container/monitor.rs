@@ -141,6 +141,11 @@ impl Containers {
             log(container, "clean up after the shim", self.clean_up(container, &bundle).await);
         }
         log(container, "take the bundle away", blocking(move || bundle.remove()).await);
+        if container.volumes().next().is_some() {
+            let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+            let unmounted = blocking(move || volumes.unmount(id.as_str())).await;
+            log(container, "unmount the volumes", unmounted);
+        }
     }
 
     /// Lets the shim's program kill and take away what a shim that has gone left.

@@ -2,18 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::config::ContainerConfig;
 use super::host_config::HostConfig;
 use super::id::ContainerId;
-use super::mount::{BindSource, MountKind, Propagation};
+use super::mount::{BindSource, MountKind, Propagation, VolumeMount};
 use super::record::{MountPoint, MountSource, ReadOnlyReach};
 use super::settle::clean;
 use crate::error::{Error, Result};
-use crate::volume::{Volume, Volumes};
+use crate::image::{Image, Images};
+use crate::volume::{DriverConfig, NewVolume, Volume, Volumes};
 
 /// Options that every tmpfs of a user's has unless it says otherwise.
 const TMPFS_DEFAULTS: [&str; 4] = ["noexec", "nosuid", "nodev", "rprivate"];
+
+/// How docker shows that a volume may be shared, where no option is said.
+const SHARED: &str = "z";
 
 /// One thing to be mounted, with its source not yet looked at.
 #[derive(Debug, PartialEq)]
@@ -25,15 +30,22 @@ pub(super) struct Wish {
 #[derive(Debug, PartialEq)]
 enum WishedSource {
     Path { path: PathBuf, create: bool },
-    Volume { name: Option<String>, labels: BTreeMap<String, String> },
+    Volume(VolumeMount),
+    /// A volume of another container, which is there.
+    Shared { name: String },
+    Image { name: String, subpath: Option<String> },
     Tmpfs,
 }
 
-/// All that is wished for, each target once.
+/// All that is wished for, each target once; what `donated` has at the same place gives way.
 ///
 /// # Errors
 /// Invalid if two wishes have the same target.
-pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<Wish>> {
+pub(super) fn wishes(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    donated: Vec<MountPoint>,
+) -> Result<Vec<Wish>> {
     let mut wishes: BTreeMap<String, Wish> = BTreeMap::new();
     let mut add = |wish: Wish| {
         let target = wish.point.target.clone();
@@ -43,8 +55,12 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
         }
     };
     for bind in &host.binds {
+        let mode = match &bind.source {
+            BindSource::Volume(_) | BindSource::Anonymous if bind.mode.is_empty() => SHARED,
+            _ => &bind.mode,
+        };
         let point = MountPoint {
-            mode: bind.mode.clone(),
+            mode: mode.to_owned(),
             writable: !bind.read_only,
             propagation: bind.propagation,
             ..point(&bind.target)
@@ -53,7 +69,8 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
             BindSource::Path(path) => {
                 WishedSource::Path { path: PathBuf::from(clean(path)), create: true }
             }
-            BindSource::Volume(name) => volume(Some(name.clone())),
+            BindSource::Volume(name) => volume(Some(name.clone()), host),
+            BindSource::Anonymous => volume(None, host),
         };
         add(wish(point, source))?;
     }
@@ -80,12 +97,19 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
                     WishedSource::Path { path, create: *create_source },
                 )
             }
-            MountKind::Volume { name, labels, .. } => {
-                let (name, labels) = (name.clone(), labels.clone());
-                wish(own, WishedSource::Volume { name, labels })
+            MountKind::Volume(wanted) => {
+                let own = MountPoint { mode: SHARED.to_owned(), ..own };
+                wish(own, WishedSource::Volume(wanted.clone()))
             }
-            MountKind::Tmpfs { size, mode } => {
-                let mut options = tmpfs_options("");
+            MountKind::Image { image, subpath } => {
+                let (name, subpath) = (image.clone(), subpath.clone());
+                let propagation = Some(Propagation::Rprivate);
+                let own = MountPoint { writable: false, propagation, ..own };
+                wish(own, WishedSource::Image { name, subpath })
+            }
+            MountKind::Tmpfs { size, mode, options: own_options } => {
+                let words = own_options.iter().map(|option| option.join("="));
+                let mut options = tmpfs_options(&words.collect::<Vec<_>>().join(","));
                 options.extend(size.map(|size| format!("size={size}")));
                 options.extend(mode.map(|mode| format!("mode={mode:o}")));
                 if mount.read_only {
@@ -99,12 +123,22 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
         let own = MountPoint { mode: options.clone(), ..point(target) };
         add(tmpfs(own, tmpfs_options(options)))?;
     }
+    for point in donated {
+        let source = match &point.source {
+            MountSource::Path(path) => WishedSource::Path { path: path.clone(), create: true },
+            MountSource::Volume { name, .. } => WishedSource::Shared { name: name.clone() },
+            MountSource::Image { name, subpath, .. } => {
+                WishedSource::Image { name: name.clone(), subpath: subpath.clone() }
+            }
+            // What is in memory is its container's alone.
+            MountSource::Tmpfs { .. } => continue,
+        };
+        wishes.entry(point.target.clone()).or_insert_with(|| wish(point, source));
+    }
     for target in &config.volumes {
         let own = point(target);
         // What its user mounts at a volume of the image's takes the volume's place.
-        if !wishes.contains_key(&own.target) {
-            wishes.insert(own.target.clone(), wish(own, volume(None)));
-        }
+        wishes.entry(own.target.clone()).or_insert_with(|| wish(own, volume(None, host)));
     }
     Ok(wishes.into_values().collect())
 }
@@ -112,11 +146,21 @@ pub(super) fn wishes(config: &ContainerConfig, host: &HostConfig) -> Result<Vec<
 /// The targets of volumes that are to stay empty.
 pub(super) fn not_copied(host: &HostConfig) -> BTreeSet<String> {
     let binds = host.binds.iter().filter(|bind| bind.no_copy).map(|bind| clean(&bind.target));
-    let mounts = host.mounts.iter().filter_map(|mount| match mount.kind {
-        MountKind::Volume { no_copy: true, .. } => Some(clean(&mount.target)),
+    let mounts = host.mounts.iter().filter_map(|mount| match &mount.kind {
+        MountKind::Volume(volume) if volume.no_copy => Some(clean(&mount.target)),
         _ => None,
     });
     binds.chain(mounts).collect()
+}
+
+/// What wishes come to.
+#[derive(Debug, Default)]
+pub(super) struct Provided {
+    pub(super) points: Vec<MountPoint>,
+    /// The volumes among them.
+    pub(super) volumes: Vec<Volume>,
+    /// The images among them, by the keys of the snapshots that are to show them.
+    pub(super) images: Vec<(String, Arc<Image>)>,
 }
 
 /// Makes what has to be made of the wishes' sources: volumes, and directories of binds that aren't
@@ -124,9 +168,10 @@ pub(super) fn not_copied(host: &HostConfig) -> BTreeSet<String> {
 pub(super) fn provide(
     wishes: Vec<Wish>,
     volumes: &Volumes,
+    images: &Images,
     user: &ContainerId,
-) -> Result<(Vec<MountPoint>, Vec<Volume>)> {
-    let (mut points, mut used) = (Vec::new(), Vec::new());
+) -> Result<Provided> {
+    let mut provided = Provided::default();
     for Wish { mut point, source } in wishes {
         match source {
             WishedSource::Tmpfs => {}
@@ -135,19 +180,36 @@ pub(super) fn provide(
                 point.propagation.get_or_insert(Propagation::Rprivate);
                 point.source = MountSource::Path(path);
             }
-            WishedSource::Volume { name, labels } => {
-                let volume = volumes.provide(user.as_str(), name.as_deref(), labels)?;
+            WishedSource::Volume(wanted) => {
+                let VolumeMount { name, labels, driver, subpath, .. } = wanted;
+                let driver = driver.unwrap_or_default();
+                let volume = volumes.provide(user.as_str(), NewVolume { name, labels, driver })?;
                 point.source = MountSource::Volume {
                     name: volume.name.clone(),
                     path: volume.path.clone(),
                     anonymous: volume.anonymous,
+                    subpath,
                 };
-                used.push(volume);
+                provided.volumes.push(volume);
+            }
+            WishedSource::Shared { name } => {
+                provided.volumes.push(volumes.share(user.as_str(), &name)?);
+            }
+            WishedSource::Image { name, subpath } => {
+                let image = images.resolve(&name)?;
+                let snapshot = format!("{user}-{}", provided.images.len());
+                point.source = MountSource::Image {
+                    name,
+                    id: image.id.to_string(),
+                    snapshot: snapshot.clone(),
+                    subpath,
+                };
+                provided.images.push((snapshot, image));
             }
         }
-        points.push(point);
+        provided.points.push(point);
     }
-    Ok((points, used))
+    Ok(provided)
 }
 
 /// Makes sure of a bind's source: `-v` makes a directory of what isn't there, `--mount` refuses it.
@@ -169,8 +231,11 @@ fn wish(point: MountPoint, source: WishedSource) -> Wish {
     Wish { point, source }
 }
 
-fn volume(name: Option<String>) -> WishedSource {
-    WishedSource::Volume { name, labels: BTreeMap::new() }
+/// A volume of which only the name is said, made by the container's driver of volumes.
+fn volume(name: Option<String>, host: &HostConfig) -> WishedSource {
+    let named = !host.volume_driver.is_empty();
+    let driver = named.then(|| DriverConfig::named(&host.volume_driver));
+    WishedSource::Volume(VolumeMount { name, driver, ..VolumeMount::default() })
 }
 
 fn tmpfs(mut point: MountPoint, options: Vec<String>) -> Wish {
@@ -216,16 +281,32 @@ mod tests {
             volumes: ["/data".to_owned(), "/other/".to_owned()].into(),
             ..ContainerConfig::default()
         };
-        let wishes = wishes(&config, &host(&["/src:/data:ro"])).unwrap();
+        let wishes = wishes(&config, &host(&["/src:/data:ro"]), Vec::new()).unwrap();
         let targets: Vec<_> = wishes.iter().map(|wish| wish.point.target.as_str()).collect();
         assert_eq!(targets, ["/data", "/other"]);
         assert!(!wishes[0].point.writable);
-        assert_eq!(wishes[1].source, volume(None));
+        assert_eq!(wishes[1].source, volume(None, &HostConfig::default()));
+    }
+
+    #[test]
+    fn what_is_donated_gives_way() {
+        let donated = |target: &str| MountPoint {
+            source: MountSource::Path("/of/donor".into()),
+            ..point(target)
+        };
+        let config =
+            ContainerConfig { volumes: ["/data".to_owned()].into(), ..ContainerConfig::default() };
+        let points = vec![donated("/own"), donated("/data"), point("/memory")];
+        let wishes = wishes(&config, &host(&["/src:/own"]), points).unwrap();
+        let path = |path: &str| WishedSource::Path { path: path.into(), create: true };
+        let sources: Vec<_> = wishes.iter().map(|wish| &wish.source).collect();
+        assert_eq!(sources, [&path("/of/donor"), &path("/src")]);
     }
 
     #[test]
     fn two_mounts_at_one_place_are_refused() {
-        let error = wishes(&ContainerConfig::default(), &host(&["/a:/x", "/b:/x/"])).unwrap_err();
+        let host = host(&["/a:/x", "/b:/x/"]);
+        let error = wishes(&ContainerConfig::default(), &host, Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "Duplicate mount point: /x");
     }
 

@@ -2,6 +2,7 @@
 //! files of ours, and a shim that waits. Each step says how it is taken back.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use super::state::State;
 use super::supervise::{policy, probe};
 use super::undo::Undo;
 use super::work::blocking;
-use super::{Containers, announce, files, membership, mounting, publishing};
+use super::{Containers, announce, cdi, files, membership, mounting, publishing, staging};
 use crate::error::{Error, Result};
 use crate::network::{Connect, Connected, Sandbox};
 use crate::shim::{self, CreateTask, Launch, Shim, restart_policy};
@@ -63,6 +64,7 @@ impl Containers {
             tokio::join!(self.connect(container, undo), self.account_of(container));
         let (sandbox, reservations) = connected?;
         let account = account?;
+        self.mount_volumes(container, undo).await?;
         let bundle = self.make_bundle(container, undo).await?;
         self.write_files(container, sandbox.as_ref(), &linked).await?;
         let told = told_of(container, &linked);
@@ -161,6 +163,28 @@ impl Containers {
             .await
     }
 
+    /// Mounts those of its volumes that are something else than a directory of ours.
+    async fn mount_volumes(&self, container: &Container, undo: &mut Undo) -> Result<()> {
+        let names: Vec<String> = container.volumes().map(|(_, name)| name.to_owned()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+        undo.push("unmount the volumes", blocking(move || volumes.unmount(id.as_str())));
+        let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+        blocking(move || volumes.mount(id.as_str(), &names)).await
+    }
+
+    /// Puts together what of its mounts is not taken from its own place.
+    async fn stage(&self, container: &Container, bundle: &Bundle) -> Result<BTreeMap<String, PathBuf>> {
+        if !container.mounts.iter().any(|point| staging::is_staged(&point.source)) {
+            return Ok(BTreeMap::new());
+        }
+        let (images, bundle) = (Arc::clone(&self.images), bundle.clone());
+        let points = container.mounts.clone();
+        blocking(move || staging::stage(&points, &bundle, images.snapshots())).await
+    }
+
     async fn make_bundle(&self, container: &Container, undo: &mut Undo) -> Result<Bundle> {
         let bundle = Bundle::of(&self.config, &container.id);
         let shared = container.host.ipc_mode == IpcMode::Shareable;
@@ -221,7 +245,8 @@ impl Containers {
             IpcMode::Default | IpcMode::None | IpcMode::Private => None,
         };
         let netns = sandbox.and_then(|sandbox| sandbox.netns.as_deref());
-        let spec = spec::generate(&Inputs {
+        let staged = self.stage(container, bundle).await?;
+        let mut spec = spec::generate(&Inputs {
             container,
             host: &self.facts,
             account,
@@ -236,11 +261,16 @@ impl Containers {
             shared_memory: other_shm.as_deref(),
             limited: self.images.snapshots().is_limited(container.id.as_str())?,
             files: &files.targets(),
+            staged: &staged,
             init: spec::wants_init(container, self.config.init_by_default)
                 .then_some(self.config.init.as_path()),
         })?;
-        let bundle = bundle.clone();
-        blocking(move || bundle.write_spec(&spec)).await
+        let (bundle, wanted) = (bundle.clone(), container.host.resources.device_requests.clone());
+        blocking(move || {
+            cdi::add(&mut spec, &wanted)?;
+            bundle.write_spec(&spec)
+        })
+        .await
     }
 
     async fn launch_shim(
@@ -331,7 +361,7 @@ async fn check_sources(container: &Container) -> Result<()> {
         .iter()
         .filter_map(|bind| match &bind.source {
             BindSource::Path(path) => Some(clean(path)),
-            BindSource::Volume(_) => None,
+            BindSource::Volume(_) | BindSource::Anonymous => None,
         })
         .collect();
     let points = container.mounts.clone();

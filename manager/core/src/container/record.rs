@@ -10,6 +10,7 @@ use super::health::Health;
 use super::host_config::HostConfig;
 use super::id::ContainerId;
 use super::mount::Propagation;
+use super::settle::clean;
 use super::state::State;
 use crate::network::Sandbox;
 
@@ -65,8 +66,26 @@ impl Container {
     pub fn volumes(&self) -> impl Iterator<Item = (&MountPoint, &str)> {
         self.mounts.iter().filter_map(|point| match &point.source {
             MountSource::Volume { name, .. } => Some((point, name.as_str())),
-            MountSource::Path(_) | MountSource::Tmpfs { .. } => None,
+            MountSource::Path(_) | MountSource::Tmpfs { .. } | MountSource::Image { .. } => None,
         })
+    }
+
+    /// The keys of all its snapshots: its root's, and those of images that are mounted into it.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = &str> {
+        let mounted = self.mounts.iter().filter_map(|point| match &point.source {
+            MountSource::Image { snapshot, .. } => Some(snapshot.as_str()),
+            _ => None,
+        });
+        std::iter::once(self.id.as_str()).chain(mounted)
+    }
+
+    /// What is mounted into it but for `--tmpfs`, which has a place of its own among its settings.
+    pub fn shown_mounts(&self) -> impl Iterator<Item = &MountPoint> {
+        let tmpfs: Vec<String> = self.host.tmpfs.keys().map(|target| clean(target)).collect();
+        let is_shown = move |point: &&MountPoint| {
+            !matches!(point.source, MountSource::Tmpfs { .. }) || !tmpfs.contains(&point.target)
+        };
+        self.mounts.iter().filter(is_shown)
     }
 }
 
@@ -104,6 +123,20 @@ pub enum MountSource {
         path: PathBuf,
         /// Whether it was made for this container alone and goes with it.
         anonymous: bool,
+        /// What of it is mounted; none: all.
+        #[serde(default)]
+        subpath: Option<String>,
+    },
+    /// The files of an image.
+    Image {
+        /// The image as its user named it.
+        name: String,
+        /// Its id.
+        id: String,
+        /// The key of the snapshot that shows them.
+        snapshot: String,
+        /// What of them is mounted; none: all.
+        subpath: Option<String>,
     },
     /// Memory.
     Tmpfs {

@@ -115,7 +115,9 @@ impl Containers {
 
     /// Takes away what the container has on disk; its record, and those of its volumes, last.
     async fn take_away(&self, container: &Container, options: RemoveOptions) -> Result<()> {
-        self.images.snapshots().remove(container.id.as_str()).await?;
+        for snapshot in container.snapshots() {
+            self.images.snapshots().remove(snapshot).await?;
+        }
         let directory = container.directory.clone();
         blocking(move || remove_directory(&directory)).await?;
         let doomed: Vec<String> = container

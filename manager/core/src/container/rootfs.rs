@@ -14,6 +14,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::spec::user::Accounts;
 use crate::error::{Error, Result};
+use crate::snapshot::detached::Purpose;
 use crate::snapshot::{Mount, detached};
 
 /// How often a path is looked up again that leads up while something else is renamed.
@@ -32,12 +33,21 @@ impl Rootfs {
     /// The file system that `mounts` make, mounted where nobody else sees it for as long as this
     /// lives. Blocks; the container must not run, as overlay allows one mount of its upper layer.
     pub(crate) fn mount(mounts: &[Mount]) -> Result<Self> {
+        Self::mount_for(mounts, Purpose::Look)
+    }
+
+    /// The same for containers: what is in it can be run.
+    pub(crate) fn mount_to_use(mounts: &[Mount]) -> Result<Self> {
+        Self::mount_for(mounts, Purpose::Use)
+    }
+
+    fn mount_for(mounts: &[Mount], purpose: Purpose) -> Result<Self> {
         let [mount] = mounts else {
             return Err(Error::system(format!("a root made of {} mounts", mounts.len())));
         };
         let root = match mount.kind.as_str() {
             "bind" => open_tree_root(Path::new(&mount.source)),
-            _ => detached::mount(mount),
+            _ => detached::mount(mount, purpose),
         };
         let root = root.map_err(|error| Error::io("mount the root file system", error.into()))?;
         Ok(Self { root })
@@ -71,6 +81,11 @@ impl Rootfs {
     pub(crate) fn handle(&self) -> Result<OwnedFd> {
         let root = self.root.try_clone();
         root.map_err(|error| Error::io("keep the root file system", error))
+    }
+
+    /// Its root alone.
+    pub(crate) fn into_handle(self) -> OwnedFd {
+        self.root
     }
 
     /// The root of a running process.

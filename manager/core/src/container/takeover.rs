@@ -42,6 +42,9 @@ impl Containers {
         for (_, container) in records {
             for (_, volume) in container.volumes() {
                 self.volumes.hold(container.id.as_str(), volume);
+                if container.state.is_running() {
+                    self.volumes.keep_mounted(container.id.as_str(), volume);
+                }
             }
             self.index.insert(Arc::new(Entry::new(container)));
         }
@@ -195,6 +198,9 @@ impl Containers {
         let entries = self.index.all();
         let containers: Vec<_> = entries.iter().map(|entry| entry.container()).collect();
         let all: HashSet<String> = containers.iter().map(|c| c.id.to_string()).collect();
+        let snapshots: HashSet<String> =
+            containers.iter().flat_map(|c| c.snapshots()).map(str::to_owned).collect();
+        let volumes = Arc::clone(&self.volumes);
         let running: HashSet<String> = containers
             .iter()
             .filter(|container| container.state.is_running())
@@ -203,7 +209,8 @@ impl Containers {
         let outcomes = [
             self.sweep_bundles(&running).await,
             self.networks.retain(&running).await,
-            self.images.snapshots().retain(&all).await,
+            self.images.snapshots().retain(&snapshots).await,
+            blocking(move || volumes.unmount_unneeded()).await,
             self.sweep_directories(all).await,
         ];
         for error in outcomes.into_iter().filter_map(Result::err) {

@@ -71,7 +71,7 @@ impl Containers {
             && before.state.is_running()
             && let Some(shim) = entry.any_shim()
             && let Err(error) =
-                shim.update(&limits(&update.resources, &before.host.resources)).await
+                shim.update(&limits(&update.resources, &before.host.resources)?).await
         {
             self.save((*before).clone()).await?;
             return Err(error);
@@ -153,18 +153,18 @@ fn merged_policy(host: &HostConfig, wanted: Option<RestartPolicy>) -> Result<Res
 }
 
 /// What to tell a cgroup that has limits already: that there is to be none is to be said too.
-fn limits(wanted: &Resources, current: &Resources) -> document::Resources {
+fn limits(wanted: &Resources, current: &Resources) -> Result<document::Resources> {
     let mut memory = limits::memory(wanted);
     if wanted.memory_swap == -1 && current.memory_swap > 0 {
         memory.get_or_insert_default().swap = Some(-1);
     }
-    document::Resources {
+    Ok(document::Resources {
         devices: Vec::new(),
         memory,
         cpu: limits::cpu(wanted),
         pids: limits::pids(wanted),
-        block_io: limits::block_io(wanted),
-    }
+        block_io: limits::block_io(wanted)?,
+    })
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
         assert!(merged(&current, &more).unwrap_err().to_string().contains("memoryswap"));
         let both = Resources { memory_swap: -1, ..more };
         assert_eq!(merged(&current, &both).unwrap().memory, 128 << 20);
-        assert_eq!(limits(&both, &current).memory.unwrap().swap, Some(-1));
+        assert_eq!(limits(&both, &current).unwrap().memory.unwrap().swap, Some(-1));
     }
 
     #[test]

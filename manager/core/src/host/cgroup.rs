@@ -128,6 +128,33 @@ impl Cgroups {
         matches!(self.seat(Controller::Memory), Some(Seat::V1(_)))
     }
 
+    /// Whether a controller of version 1 has this file.
+    pub fn has_file(&self, controller: Controller, name: &str) -> bool {
+        matches!(self.seat(controller), Some(Seat::V1(at)) if at.join(name).exists())
+    }
+
+    /// Whether disk bandwidth can be weighed. On version 2 it depends on each disk's scheduler.
+    pub fn weighs_io(&self) -> bool {
+        match self.seat(Controller::Io) {
+            Some(Seat::V1(_)) => ["blkio.weight", "blkio.bfq.weight"]
+                .iter()
+                .any(|name| self.has_file(Controller::Io, name)),
+            Some(Seat::V2(_)) => true,
+            None => false,
+        }
+    }
+
+    /// The same for single disks.
+    pub fn weighs_io_of_devices(&self) -> bool {
+        match self.seat(Controller::Io) {
+            Some(Seat::V1(_)) => ["blkio.weight_device", "blkio.bfq.weight_device"]
+                .iter()
+                .any(|name| self.has_file(Controller::Io, name)),
+            Some(Seat::V2(_)) => true,
+            None => false,
+        }
+    }
+
     /// Whether processor time can be limited by quota, not just weighed.
     pub fn has_cpu_quota(&self) -> bool {
         match self.seat(Controller::Cpu) {

@@ -16,17 +16,26 @@ use rustix::mount::{
 use super::Mount;
 use crate::threads;
 
-/// Mounts a file system to be looked into: nothing in it is run or opened as a device.
-pub(crate) fn mount(mount: &Mount) -> rustix::io::Result<OwnedFd> {
+/// What a mount is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be looked into: nothing in it is run or opened as a device.
+    Look,
+    /// To be used in a container.
+    Use,
+}
+
+/// Mounts a file system.
+pub(crate) fn mount(mount: &Mount, purpose: Purpose) -> rustix::io::Result<OwnedFd> {
     let layers = mount.options.iter().find_map(|option| option.strip_prefix("lowerdir="));
-    match (mount_option_by_option(mount), layers) {
+    match (mount_option_by_option(mount, purpose), layers) {
         // Before Linux 6.8 it is wrong to give layers one by one.
-        (Err(Errno::INVAL), Some(layers)) => mount_in_own_namespace(mount, layers),
+        (Err(Errno::INVAL), Some(layers)) => mount_in_own_namespace(mount, layers, purpose),
         (outcome, _) => outcome,
     }
 }
 
-fn mount_option_by_option(mount: &Mount) -> rustix::io::Result<OwnedFd> {
+fn mount_option_by_option(mount: &Mount, purpose: Purpose) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     for option in &mount.options {
         match option.split_once('=') {
@@ -41,15 +50,24 @@ fn mount_option_by_option(mount: &Mount) -> rustix::io::Result<OwnedFd> {
         }
     }
     fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID
-        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = match purpose {
+        Purpose::Look => {
+            MountAttrFlags::MOUNT_ATTR_NODEV
+                | MountAttrFlags::MOUNT_ATTR_NOSUID
+                | MountAttrFlags::MOUNT_ATTR_NOEXEC
+        }
+        Purpose::Use => MountAttrFlags::empty(),
+    };
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// The way before Linux 6.8, where all layers have to be named in one option of a page at most:
 /// a thread in a mount namespace of its own mounts them by short names, and hands the mount out.
-fn mount_in_own_namespace(mount: &Mount, layers: &str) -> rustix::io::Result<OwnedFd> {
+fn mount_in_own_namespace(
+    mount: &Mount,
+    layers: &str,
+    purpose: Purpose,
+) -> rustix::io::Result<OwnedFd> {
     let common = common_directory(layers).ok_or(Errno::NAMETOOLONG)?;
     let prefix = format!("{}/", common.display());
     let short = |option: &String| {
@@ -65,7 +83,10 @@ fn mount_in_own_namespace(mount: &Mount, layers: &str) -> rustix::io::Result<Own
             let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
             mount_change("/", private)?;
             rustix::process::chdir(&common)?;
-            let flags = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+            let flags = match purpose {
+                Purpose::Look => MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC,
+                Purpose::Use => MountFlags::empty(),
+            };
             // Over the directory itself: in this thread, its content is still where it is.
             rustix::mount::mount(
                 mount.source.as_str(),
@@ -122,7 +143,7 @@ mod tests {
             source: "overlay".to_owned(),
             options: vec![format!("lowerdir={lower}")],
         };
-        let mounted = mount_in_own_namespace(&mount, &lower).unwrap();
+        let mounted = mount_in_own_namespace(&mount, &lower, Purpose::Look).unwrap();
         let seen = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&mounted));
         let names = fs::read_dir(seen).unwrap().count();
         assert_eq!(names, 300);

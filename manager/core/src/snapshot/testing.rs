@@ -86,7 +86,7 @@ impl Mounted {
             mount_bind(&mount.source, &at).unwrap();
             return Self(at);
         }
-        let mount = detached::mount(mount).unwrap();
+        let mount = detached::mount(mount, detached::Purpose::Look).unwrap();
         move_mount(&mount, "", CWD, &at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).unwrap();
         Self(at)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    RECORDS, VolumeInfo, VolumeRecord, Volumes, blocking, name, random_name, remove_logged,
+    DriverConfig, RECORDS, VolumeInfo, VolumeRecord, Volumes, blocking, name, random_name, remove_logged,
 };
 use crate::error::Result;
 
@@ -17,13 +17,15 @@ pub struct NewVolume {
     pub name: Option<String>,
     /// What its user says of it.
     pub labels: BTreeMap<String, String>,
+    /// How it is made.
+    pub driver: DriverConfig,
 }
 
 impl Volumes {
     /// Makes a volume. One of that name that is there already is left as it is.
     ///
     /// # Errors
-    /// Invalid for the name.
+    /// Invalid for the name or the driver's options, not found for the driver.
     pub async fn create(self: &Arc<Self>, new: NewVolume) -> Result<VolumeInfo> {
         let volumes = Arc::clone(self);
         blocking(move || volumes.create_now(new)).await
@@ -33,12 +35,14 @@ impl Volumes {
         let anonymous = new.name.is_none();
         let name = new.name.unwrap_or_else(random_name);
         name::check(&name)?;
+        new.driver.check().map_err(|error| error.while_doing(format!("create {name}")))?;
         let _changes = self.lock();
         if let Some(record) = self.store.get(&RECORDS, &name)? {
             return Ok(self.info(name, record));
         }
         self.make_directory(&name)?;
-        let record = VolumeRecord { created: Timestamp::now(), anonymous, labels: new.labels };
+        let (labels, options) = (new.labels, new.driver.options);
+        let record = VolumeRecord { created: Timestamp::now(), anonymous, labels, options };
         if let Err(error) = self.store.write(|change| change.put(&RECORDS, &name, &record)) {
             // A container that is being made may have it already.
             if !self.uses.has_users(&name) {

@@ -25,6 +25,8 @@ pub struct VolumeInfo {
     pub anonymous: bool,
     /// What its user says of it.
     pub labels: BTreeMap<String, String>,
+    /// What its driver was told.
+    pub options: BTreeMap<String, String>,
     /// The ids of the containers that use it, running or not.
     pub users: Vec<String>,
 }
@@ -81,6 +83,7 @@ impl Volumes {
             created: record.created,
             anonymous: record.anonymous,
             labels: record.labels,
+            options: record.options,
             users: self.uses.users(&name),
             name,
         }

@@ -7,7 +7,9 @@
 
 mod copy;
 mod create;
+mod driver;
 mod info;
+mod mounted;
 mod name;
 mod provide;
 mod remove;
@@ -29,9 +31,11 @@ use crate::events::{Event, EventType, Events};
 use crate::snapshot::delete;
 use crate::store::{Store, Table};
 
+use mounted::Mounted;
 use uses::Uses;
 
 pub use create::NewVolume;
+pub use driver::{DriverConfig, LOCAL};
 pub use info::VolumeInfo;
 pub(crate) use name::check as check_name;
 pub(crate) use provide::Volume;
@@ -45,6 +49,9 @@ struct VolumeRecord {
     anonymous: bool,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    /// What its driver was told.
+    #[serde(default)]
+    options: BTreeMap<String, String>,
 }
 
 const RECORDS: Table<VolumeRecord> = Table::new("volumes");
@@ -61,6 +68,8 @@ pub struct Volumes {
     store: Arc<Store>,
     events: Arc<Events>,
     uses: Uses,
+    /// Held while something is mounted as a volume, or unmounted.
+    mounted: Mutex<Mounted>,
     /// Held while a volume is made or taken away, so that nobody is given one that is on its way
     /// out. Who only reads doesn't need it.
     changes: Mutex<()>,
@@ -75,8 +84,9 @@ impl Volumes {
         let root = config.data_root.join("volumes");
         std::fs::create_dir_all(&root)
             .map_err(|error| Error::io(format!("make the directory {}", root.display()), error))?;
-        let (uses, changes) = (Uses::default(), Mutex::new(()));
-        let volumes = Arc::new(Self { root, store, events, uses, changes });
+        let (uses, mounted) = (Uses::default(), Mutex::default());
+        let volumes =
+            Arc::new(Self { root, store, events, uses, mounted, changes: Mutex::new(()) });
         volumes.sweep()?;
         Ok(volumes)
     }
@@ -110,6 +120,10 @@ impl Volumes {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn mounted(&self) -> MutexGuard<'_, Mounted> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn announce(&self, name: &str, action: &str) {
         self.events.publish(Event::now(EventType::Volume, action, name).with("driver", "local"));
     }
@@ -136,6 +150,10 @@ fn random_name() -> String {
 
 /// Takes away a directory that no record names. What fails is swept at the next start.
 fn remove_logged(path: &Path) {
+    if let Err(error) = mounted::detach_in(path) {
+        tracing::error!(path = %path.display(), %error, "unmount a volume; it stays");
+        return;
+    }
     // A container may have nested directories in it deeper than std's way has stack for.
     if let Err(error) = delete::tree(path) {
         tracing::error!(path = %path.display(), %error, "remove the content of a volume");

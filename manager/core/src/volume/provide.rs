@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{RECORDS, VolumeRecord, Volumes, copy, random_name, remove_logged};
+use super::{NewVolume, RECORDS, VolumeRecord, Volumes, copy, random_name, remove_logged};
 use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::store::Transaction;
@@ -21,26 +21,42 @@ pub(crate) struct Volume {
     /// Made for this container alone, without a name.
     pub(crate) anonymous: bool,
     labels: BTreeMap<String, String>,
+    pub(super) options: BTreeMap<String, String>,
     /// It has no record yet, and goes if its container doesn't come to be.
     fresh: bool,
 }
 
 impl Volumes {
-    /// Gives the container `user` the volume `name`, made with these labels if there is none;
-    /// without a name, a new one. From here on nobody can take it away. Blocks.
-    pub(crate) fn provide(
-        &self,
-        user: &str,
-        name: Option<&str>,
-        labels: BTreeMap<String, String>,
-    ) -> Result<Volume> {
+    /// Gives the container `user` the volume `wanted`, made so if there is none of its name. From here
+    /// on nobody can take it away. Blocks.
+    pub(crate) fn provide(&self, user: &str, wanted: NewVolume) -> Result<Volume> {
+        let NewVolume { name, labels, driver } = wanted;
         let anonymous = name.is_none();
-        let name = name.map_or_else(random_name, str::to_owned);
+        let name = name.unwrap_or_else(random_name);
+        driver.check().map_err(|error| error.while_doing(format!("create {name}")))?;
         let _changes = self.lock();
         let fresh = self.store.get(&RECORDS, &name)?.is_none();
         let path = self.make_directory(&name)?;
         self.uses.add(&name, user);
-        Ok(Volume { name, path, anonymous, labels, fresh })
+        Ok(Volume { name, path, anonymous, labels, options: driver.options, fresh })
+    }
+
+    /// Gives the container `user` a volume that another container has. Blocks.
+    ///
+    /// # Errors
+    /// Not found if it is gone.
+    pub(crate) fn share(&self, user: &str, name: &str) -> Result<Volume> {
+        let _changes = self.lock();
+        let record = self.record(name)?;
+        self.uses.add(name, user);
+        Ok(Volume {
+            name: name.to_owned(),
+            path: self.content(name),
+            anonymous: record.anonymous,
+            labels: record.labels,
+            options: record.options,
+            fresh: false,
+        })
     }
 
     /// Copies what an image has at a volume's place into the volume, if the volume is empty.
@@ -75,6 +91,7 @@ impl Volumes {
                         created: Timestamp::now(),
                         anonymous: volume.anonymous,
                         labels: volume.labels.clone(),
+                        options: volume.options.clone(),
                     };
                     change.put(&RECORDS, &volume.name, &record)?;
                     made.push(&volume.name);

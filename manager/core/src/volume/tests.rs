@@ -35,7 +35,8 @@ impl Bench {
 }
 
 fn provide(volumes: &Volumes, user: &str, name: Option<&str>) -> Volume {
-    volumes.provide(user, name, BTreeMap::new()).unwrap()
+    let name = name.map(str::to_owned);
+    volumes.provide(user, NewVolume { name, ..NewVolume::default() }).unwrap()
 }
 
 fn named(name: &str) -> NewVolume {

@@ -8,7 +8,7 @@ use tare_core::Kind;
 use tare_core::container::Create;
 use tare_core::image::Platform;
 
-use super::request::CreateBody;
+use super::request::{CreateBody, Wanted};
 use crate::api::Api;
 use crate::body;
 use crate::error::{Error, Result};
@@ -30,13 +30,14 @@ pub(super) async fn handle(
     body::Json(body): body::Json<CreateBody>,
 ) -> Result<(StatusCode, Json<Created>)> {
     let platform = query.text("platform").map(Platform::parse).transpose()?;
-    let (config, host) = body.into_domain(version)?;
+    let Wanted { config, host, warnings } = body.into_domain(version)?;
     let name = query.text("name").map(|name| name.trim_start_matches('/').to_owned());
     let image = config.image.clone();
     let request = Create { name, config, host, platform: platform.clone() };
     let created = api.engine.containers.create(request).await;
     let created = created.map_err(|error| refused(&api, &image, platform.as_ref(), error))?;
-    let created = Created { id: created.id.to_string(), warnings: created.warnings };
+    let warnings = [created.warnings, warnings].concat();
+    let created = Created { id: created.id.to_string(), warnings };
     Ok((StatusCode::CREATED, Json(created)))
 }
 

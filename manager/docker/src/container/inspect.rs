@@ -38,7 +38,7 @@ pub(super) struct Inspect {
     platform: &'static str,
     mount_label: &'static str,
     process_label: &'static str,
-    app_armor_profile: &'static str,
+    app_armor_profile: String,
     #[serde(rename = "ExecIDs", serialize_with = "null_if_empty")]
     exec_ids: Vec<String>,
     host_config: HostConfigView,
@@ -94,15 +94,24 @@ fn inspect(api: &Api, container: &Container) -> Inspect {
         platform: "linux",
         mount_label: "",
         process_label: "",
-        app_armor_profile: "",
+        app_armor_profile: app_armor_profile(&container.host.security_options),
         exec_ids: container.execs.clone(),
         host_config: HostConfigView::from(&container.host)
             .with_links(container, &api.engine.containers),
         graph_driver: GraphDriver::of_container(id, driver, directories.as_ref()),
         size_rw: None,
         size_root_fs: None,
-        mounts: container.mounts.iter().map(MountView::from).collect(),
+        mounts: container.shown_mounts().map(MountView::from).collect(),
         config: ConfigView::from(container),
         network_settings: NetworkSettings::of(container, &api.engine.networks),
     }
+}
+
+/// The profile that is asked for by name, as docker shows it.
+fn app_armor_profile(options: &[String]) -> String {
+    let profile = |option: &String| {
+        let rest = option.strip_prefix("apparmor")?;
+        rest.strip_prefix(['=', ':']).map(str::to_owned)
+    };
+    options.iter().rev().find_map(profile).unwrap_or_default()
 }

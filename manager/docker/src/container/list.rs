@@ -164,7 +164,7 @@ impl<'a> Wanted<'a> {
     }
 
     fn includes_mounts(&self, container: &Container) -> bool {
-        let mut mounts = container.mounts.iter().map(MountView::from);
+        let mut mounts = container.shown_mounts().map(MountView::from);
         let called = |mount: MountView| self.filters.values("volume").any(|v| mount.is_called(v));
         !self.filters.has("volume") || mounts.any(called)
     }

@@ -91,7 +91,7 @@ impl Summary {
                 annotations: container.host.annotations.clone(),
             },
             network_settings: NetworkSummary { networks: networks(container, known) },
-            mounts: container.mounts.iter().map(MountView::from).collect(),
+            mounts: container.shown_mounts().map(MountView::from).collect(),
         }
     }
 }

@@ -35,10 +35,8 @@ pub(super) async fn handle(
     }
     let name = body.name.filter(|name| !name.is_empty());
     let driver = Driver { name: body.driver, options: body.driver_opts };
-    driver.check(StatusCode::NOT_FOUND).map_err(|error| {
-        error.while_doing(format_args!("create {}", name.as_deref().unwrap_or("a volume")))
-    })?;
-    let new = NewVolume { name, labels: body.labels.unwrap_or_default() };
+    let labels = body.labels.unwrap_or_default();
+    let new = NewVolume { name, labels, driver: driver.into() };
     let volume = api.engine.volumes.create(new).await?;
     Ok((StatusCode::CREATED, Json(volume.into())))
 }

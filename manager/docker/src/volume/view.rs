@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::volume::VolumeInfo;
+use tare_core::volume::{LOCAL, VolumeInfo};
 
-use super::driver::LOCAL;
 
 /// The label by which docker knows a volume that nobody gave a name.
 pub(super) const ANONYMOUS: &str = "com.docker.volume.anonymous";
@@ -19,7 +18,7 @@ pub(crate) struct VolumeView {
     labels: Option<BTreeMap<String, String>>,
     mountpoint: String,
     name: String,
-    options: Option<()>,
+    options: Option<BTreeMap<String, String>>,
     scope: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage_data: Option<UsageData>,
@@ -44,7 +43,7 @@ impl From<VolumeInfo> for VolumeView {
             labels: (!labels.is_empty()).then_some(labels),
             mountpoint: volume.path.display().to_string(),
             name: volume.name,
-            options: None,
+            options: (!volume.options.is_empty()).then_some(volume.options),
             scope: "local",
             usage_data: None,
         }
@@ -82,6 +81,7 @@ pub(super) mod tests {
             created: jiff::Timestamp::new(1_795_325_312, 301_628_380).unwrap(),
             anonymous: false,
             labels: labels.iter().map(pair).collect(),
+            options: BTreeMap::new(),
             users: Vec::new(),
         }
     }

@@ -40,7 +40,10 @@ pub(super) struct Means {
     pub(super) cpu: bool,
     pub(super) cpu_quota: bool,
     pub(super) cpuset: bool,
-    pub(super) io: bool,
+    pub(super) realtime: bool,
+    pub(super) io_weight: bool,
+    pub(super) io_weight_device: bool,
+    pub(super) io_limits: bool,
     pub(super) processors: usize,
 }
 
@@ -56,7 +59,10 @@ impl Means {
             cpu: cgroups.has(Controller::Cpu),
             cpu_quota: cgroups.has_cpu_quota(),
             cpuset: cgroups.has(Controller::Cpuset),
-            io: cgroups.has(Controller::Io),
+            realtime: cgroups.has_file(Controller::Cpu, "cpu.rt_period_us"),
+            io_weight: cgroups.weighs_io(),
+            io_weight_device: cgroups.weighs_io_of_devices(),
+            io_limits: cgroups.has(Controller::Io),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -86,6 +92,7 @@ pub(super) fn settle_update(resources: &mut Resources, means: &Means) -> Result<
     let mut warnings = Vec::new();
     settle_memory(resources, means, &mut warnings)?;
     settle_cpu(resources, means, &mut warnings)?;
+    check_realtime(resources, means)?;
     if resources.pids_limit.is_some() && !means.pids {
         if resources.pids_limit > Some(0) {
             warn(
@@ -95,16 +102,7 @@ pub(super) fn settle_update(resources: &mut Resources, means: &Means) -> Result<
         }
         resources.pids_limit = None;
     }
-    if resources.blkio_weight > 0 && !means.io {
-        warn(
-            &mut warnings,
-            "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
-        );
-        resources.blkio_weight = 0;
-    }
-    if resources.blkio_weight != 0 && !(10..=1000).contains(&resources.blkio_weight) {
-        return Err(Error::invalid("Range of blkio weight is from 10 to 1000"));
-    }
+    settle_block_io(resources, means, &mut warnings)?;
     for ulimit in &resources.ulimits {
         check_ulimit_name(&ulimit.name)?;
         if ulimit.soft < -1 || ulimit.hard < -1 {
@@ -214,6 +212,58 @@ fn settle_memory(
     Ok(())
 }
 
+fn settle_block_io(
+    resources: &mut Resources,
+    means: &Means,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    if resources.blkio_weight > 0 && !means.io_weight {
+        warn(
+            warnings,
+            "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+        );
+        resources.blkio_weight = 0;
+    }
+    let is_legal = |weight: u16| (10..=1000).contains(&weight);
+    if resources.blkio_weight != 0 && !is_legal(resources.blkio_weight) {
+        return Err(Error::invalid("Range of blkio weight is from 10 to 1000"));
+    }
+    if !resources.blkio_weight_devices.is_empty() && !means.io_weight_device {
+        warn(
+            warnings,
+            "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded.",
+        );
+        resources.blkio_weight_devices.clear();
+    }
+    for (rates, what, discarded) in [
+        (&mut resources.blkio_read_bps, "BPS Block I/O read", "Block I/O BPS read"),
+        (&mut resources.blkio_write_bps, "BPS Block I/O write", "Block I/O BPS write"),
+        (&mut resources.blkio_read_iops, "IOPS Block read", "Block I/O IOPS read"),
+        (&mut resources.blkio_write_iops, "IOPS Block write", "Block I/O IOPS write"),
+    ] {
+        if !rates.is_empty() && !means.io_limits {
+            rates.clear();
+            warnings.push(format!(
+                "Your kernel does not support {what} limit or the cgroup is not mounted. {discarded} \
+                 limit discarded."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Real-time limits; as in docker, they are refused where the kernel hasn't got them.
+fn check_realtime(resources: &Resources, means: &Means) -> Result<()> {
+    let (period, runtime) = (resources.cpu_realtime_period, resources.cpu_realtime_runtime);
+    if (period != 0 || runtime != 0) && !means.realtime {
+        return Err(Error::invalid("kernel does not support CPU real-time scheduler"));
+    }
+    if period != 0 && runtime > period {
+        return Err(Error::invalid("cpu real-time runtime cannot be higher than cpu real-time period"));
+    }
+    Ok(())
+}
+
 fn settle_cpu(resources: &mut Resources, means: &Means, warnings: &mut Vec<String>) -> Result<()> {
     if resources.nano_cpus > 0 && resources.cpu_period > 0 {
         return Err(Error::invalid(
@@ -286,7 +336,10 @@ fn check_set(name: &str, what: &str, text: &str, file: &str) -> Result<()> {
         return Ok(());
     }
     let wanted = number_set(text)
-        .ok_or_else(|| Error::invalid(format!("Invalid value {text} for cpuset {name}")))?;
+        .ok_or_else(|| {
+            let what = format!("Invalid value {text} for cpuset {name}: invalid format: {text}");
+            Error::invalid(what)
+        })?;
     // A host without such a list (no NUMA) has what the kernel always has: number 0.
     let online = std::fs::read_to_string(file).unwrap_or_else(|_| "0".to_owned());
     let online = online.trim();
@@ -323,7 +376,7 @@ fn warn(warnings: &mut Vec<String>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::resources::Ulimit;
+    use crate::container::resources::{DeviceRate, Ulimit};
 
     const MEANS: Means = Means {
         memory: true,
@@ -334,7 +387,10 @@ mod tests {
         cpu: true,
         cpu_quota: true,
         cpuset: true,
-        io: true,
+        realtime: true,
+        io_weight: true,
+        io_weight_device: true,
+        io_limits: true,
         processors: 2,
     };
 
@@ -356,6 +412,11 @@ mod tests {
         assert!(refused(|r| r.cpuset_cpus = "x".to_owned()).contains("Invalid value x"));
         assert!(refused(|r| r.cpuset_cpus = "8000".to_owned()).contains("not available"));
         assert!(refused(|r| r.blkio_weight = 5).contains("10 to 1000"));
+        let realtime = refused(|r| {
+            r.cpu_realtime_period = 1;
+            r.cpu_realtime_runtime = 2;
+        });
+        assert!(realtime.contains("cannot be higher than cpu real-time period"));
     }
 
     #[test]
@@ -378,10 +439,17 @@ mod tests {
 
     #[test]
     fn what_the_host_cannot_keep_is_left_out_with_a_warning() {
-        let means = Means { swap: false, pids: false, ..MEANS };
-        let mut resources =
-            Resources { memory: 64 << 20, pids_limit: Some(5), ..Resources::default() };
-        assert_eq!(settle(&mut resources, &means).unwrap().len(), 2);
+        let means = Means { swap: false, pids: false, io_limits: false, ..MEANS };
+        let mut resources = Resources {
+            memory: 64 << 20,
+            pids_limit: Some(5),
+            blkio_read_bps: vec![DeviceRate { path: "/dev/vda".to_owned(), rate: 1 }],
+            ..Resources::default()
+        };
+        let warnings = settle(&mut resources, &means).unwrap();
+        assert_eq!(warnings.len(), 3);
+        assert!(warnings.concat().ends_with("Block I/O BPS read limit discarded."));
         assert_eq!((resources.memory_swap, resources.pids_limit), (-1, None));
+        assert!(resources.blkio_read_bps.is_empty());
     }
 }

@@ -3,23 +3,26 @@
 
 mod limits;
 mod log;
+mod mounts;
+
+use std::net::IpAddr;
 
 use super::config::ContainerConfig;
 use super::host_config::{HostConfig, RestartPolicy};
-use super::modes::{CgroupnsMode, IpcMode, NetworkMode};
-use super::mount::{MountKind, MountRequest};
+use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode};
+use super::mount::MountKind;
 use super::resources::Resources;
 use super::signal::Signal;
 use super::spec::security::SecurityOptions;
 use super::spec::{HostFacts, capabilities, devices, paths};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::host::Cgroups;
+use crate::host::{Cgroups, Security};
 use crate::image::Healthcheck;
-use crate::volume::check_name;
 
 use limits::Means;
 use log::settle_log;
+use mounts::{check_mounts, check_tmpfs};
 
 /// The longest host name that the kernel takes.
 const LONGEST_HOSTNAME: usize = 64;
@@ -53,8 +56,8 @@ pub(super) fn settle_config(config: &mut ContainerConfig) -> Result<()> {
     if let Some(signal) = &config.stop_signal {
         signal.parse::<Signal>()?;
     }
-    if config.env.iter().any(|env| env.is_empty() || env.starts_with('=')) {
-        return Err(Error::invalid("invalid environment variable: a name is needed before the ="));
+    if let Some(env) = config.env.iter().find(|env| env.is_empty() || env.starts_with('=')) {
+        return Err(Error::invalid(format!("invalid environment variable: {env}")));
     }
     if config.env.iter().any(|env| env.contains('\0')) {
         return Err(Error::invalid("invalid environment variable: it contains a zero byte"));
@@ -68,13 +71,14 @@ impl Judge<'_> {
         self.check_runtime(host)?;
         check_policy(host)?;
         check_mounts(&host.mounts)?;
+        check_tmpfs(&host.tmpfs)?;
         capabilities::of_container(
             &host.cap_add,
             &host.cap_drop,
             host.privileged,
             &self.facts.capabilities,
         )?;
-        SecurityOptions::parse(&host.security_options)?;
+        let security = SecurityOptions::parse(&host.security_options)?;
         for device in &host.resources.devices {
             devices::check_access(&device.permissions)?;
         }
@@ -92,6 +96,10 @@ impl Judge<'_> {
             if name.is_empty() || address.is_empty() {
                 return Err(Error::invalid(format!("bad format for add-host: \"{extra}\"")));
             }
+            let bare = address.trim_start_matches('[').trim_end_matches(']');
+            if bare != "host-gateway" && bare.parse::<IpAddr>().is_err() {
+                return Err(Error::invalid(format!("invalid IP address in add-host: \"{address}\"")));
+            }
         }
         if host.annotations.contains_key("") {
             return Err(Error::invalid(
@@ -100,6 +108,13 @@ impl Judge<'_> {
         }
         limits::fill_in(&mut host.resources, &self.config.default_ulimits);
         let mut warnings = limits::settle(&mut host.resources, &Means::of(self.cgroups))?;
+        if security.names_confinements() {
+            security.check(&Security::read())?;
+            warnings.extend(security.without_effect());
+        }
+        if host.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Image { .. })) {
+            warnings.push("Image mount is an experimental feature".to_owned());
+        }
         if host.network_mode == NetworkMode::Host && !host.port_bindings.is_empty() {
             warnings.push("Published ports are discarded when using host network mode".to_owned());
         }
@@ -141,6 +156,13 @@ impl Judge<'_> {
             let usual = if unified { CgroupnsMode::Private } else { CgroupnsMode::Host };
             host.cgroupns_mode = live.cgroupns_mode.unwrap_or(usual);
         }
+        // Docker's way to say that no label keeps the container from the host's processes.
+        let is_labelled = |option: &String| option.starts_with("label");
+        if (host.privileged || host.pid_mode == PidMode::Host || host.ipc_mode == IpcMode::Host)
+            && !host.security_options.iter().any(is_labelled)
+        {
+            host.security_options.push("label=disable".to_owned());
+        }
         if !host.privileged {
             host.masked_paths.get_or_insert_with(paths::masked);
             host.readonly_paths.get_or_insert_with(paths::read_only);
@@ -175,46 +197,6 @@ fn check_health(check: &Healthcheck) -> Result<()> {
     }
     if check.retries < 0 {
         return Err(Error::invalid("Retries in Healthcheck cannot be negative"));
-    }
-    Ok(())
-}
-
-fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
-    for mount in mounts {
-        let target = &mount.target;
-        let kind = match &mount.kind {
-            MountKind::Bind { .. } => "bind",
-            MountKind::Volume { .. } => "volume",
-            MountKind::Tmpfs { .. } => "tmpfs",
-        };
-        let wrong = |what: &str| {
-            Err(Error::invalid(format!("invalid mount config for type \"{kind}\": {what}")))
-        };
-        if target.is_empty() {
-            return wrong("field Target must not be empty");
-        }
-        if !target.starts_with('/') {
-            return wrong(&format!("invalid mount path: '{target}' mount path must be absolute"));
-        }
-        if clean(target) == "/" {
-            return wrong("invalid specification: destination can't be '/'");
-        }
-        if let MountKind::Volume { name: Some(name), .. } = &mount.kind {
-            check_name(name)?;
-        }
-        if let MountKind::Bind { source, create_source, .. } = &mount.kind {
-            if source.is_empty() {
-                return wrong("field Source must not be empty");
-            }
-            if !source.starts_with('/') {
-                return wrong(&format!(
-                    "invalid mount path: '{source}' mount path must be absolute"
-                ));
-            }
-            if !create_source && !std::path::Path::new(source).exists() {
-                return wrong(&format!("bind source path does not exist: {source}"));
-            }
-        }
     }
     Ok(())
 }
@@ -301,29 +283,6 @@ mod tests {
         assert_eq!(refused(negative), "StartPeriod in Healthcheck cannot be less than 1ms");
         let negative = Healthcheck { retries: -1, ..Healthcheck::default() };
         assert_eq!(refused(negative), "Retries in Healthcheck cannot be negative");
-    }
-
-    #[test]
-    fn mounts_are_checked() {
-        let bind = |source: &str, target: &str| MountRequest {
-            target: target.to_owned(),
-            read_only: false,
-            kind: MountKind::Bind {
-                source: source.to_owned(),
-                propagation: None,
-                non_recursive: false,
-                create_source: false,
-                read_only_non_recursive: false,
-                read_only_force_recursive: false,
-            },
-        };
-        let refused = |mount| settle(|host| host.mounts = vec![mount]).unwrap_err().to_string();
-        assert!(
-            refused(bind("/does/not/exist", "/x"))
-                .contains("bind source path does not exist: /does/not/exist")
-        );
-        assert!(refused(bind("/", "/x/..")).contains("destination can't be '/'"));
-        assert!(settle(|host| host.mounts = vec![bind("/", "/x")]).is_ok());
     }
 
     #[test]

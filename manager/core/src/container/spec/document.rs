@@ -25,7 +25,44 @@ pub(crate) struct Spec {
     pub(crate) mounts: Vec<Mount>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Hooks::is_empty")]
+    pub(crate) hooks: Hooks,
     pub(crate) linux: Linux,
+}
+
+/// Programs of the host's that are run at points of a container's life.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Hooks {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prestart: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) create_runtime: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) create_container: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) start_container: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) poststart: Vec<Hook>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) poststop: Vec<Hook>,
+}
+
+impl Hooks {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Hook {
+    pub(crate) path: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) args: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) env: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) timeout: Option<i64>,
 }
 
 /// A process, of a container or of an exec.
@@ -221,9 +258,35 @@ pub(crate) struct Pids {
     pub(crate) limit: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct BlockIo {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) weight: Option<u16>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) weight_device: Vec<WeightDevice>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_read_bps_device: Vec<ThrottleDevice>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_write_bps_device: Vec<ThrottleDevice>,
+    #[serde(rename = "throttleReadIOPSDevice", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_read_iops_device: Vec<ThrottleDevice>,
+    #[serde(rename = "throttleWriteIOPSDevice", skip_serializing_if = "Vec::is_empty")]
+    pub(crate) throttle_write_iops_device: Vec<ThrottleDevice>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct WeightDevice {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
     pub(crate) weight: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ThrottleDevice {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) rate: u64,
 }
 
 /// A system call filter, with what depends on the container already decided.

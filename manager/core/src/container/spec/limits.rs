@@ -1,7 +1,10 @@
 //! Limits in the runtime's words.
 
-use super::document::{BlockIo, Cpu, Memory, Pids};
-use crate::container::resources::Resources;
+use std::os::unix::fs::MetadataExt;
+
+use super::document::{BlockIo, Cpu, Memory, Pids, ThrottleDevice, WeightDevice};
+use crate::container::resources::{DeviceRate, DeviceWeight, Resources};
+use crate::error::{Error, Result};
 
 /// The period of the CFS quota that `--cpus` is turned into, in microseconds.
 const PERIOD: u64 = 100_000;
@@ -48,9 +51,39 @@ pub(crate) fn pids(resources: &Resources) -> Option<Pids> {
     resources.pids_limit.map(|limit| Pids { limit: if limit <= 0 { -1 } else { limit } })
 }
 
-/// The weight of block I/O, if one is set.
-pub(crate) fn block_io(resources: &Resources) -> Option<BlockIo> {
-    Some(resources.blkio_weight).filter(|weight| *weight > 0).map(|weight| BlockIo { weight })
+/// Weights and limits of block I/O, if there are any.
+///
+/// # Errors
+/// Not found for a device that isn't there.
+pub(crate) fn block_io(resources: &Resources) -> Result<Option<BlockIo>> {
+    let rates = |list: &[DeviceRate]| list.iter().map(rate).collect::<Result<Vec<_>>>();
+    let block_io = BlockIo {
+        weight: Some(resources.blkio_weight).filter(|weight| *weight > 0),
+        weight_device: resources.blkio_weight_devices.iter().map(weight).collect::<Result<_>>()?,
+        throttle_read_bps_device: rates(&resources.blkio_read_bps)?,
+        throttle_write_bps_device: rates(&resources.blkio_write_bps)?,
+        throttle_read_iops_device: rates(&resources.blkio_read_iops)?,
+        throttle_write_iops_device: rates(&resources.blkio_write_iops)?,
+    };
+    Ok(Some(block_io).filter(|block_io| *block_io != BlockIo::default()))
+}
+
+fn weight(device: &DeviceWeight) -> Result<WeightDevice> {
+    let (major, minor) = numbers(&device.path)?;
+    Ok(WeightDevice { major, minor, weight: device.weight })
+}
+
+fn rate(device: &DeviceRate) -> Result<ThrottleDevice> {
+    let (major, minor) = numbers(&device.path)?;
+    Ok(ThrottleDevice { major, minor, rate: device.rate })
+}
+
+/// The numbers of the device at `path` of the host.
+fn numbers(path: &str) -> Result<(u32, u32)> {
+    let facts =
+        std::fs::metadata(path).map_err(|error| Error::io(format!("stat {path}"), error))?;
+    let device = facts.rdev();
+    Ok((rustix::fs::major(device), rustix::fs::minor(device)))
 }
 
 #[cfg(test)]
@@ -71,5 +104,18 @@ mod tests {
         let unlimited = Resources { memory_swap: -1, pids_limit: Some(0), ..nothing };
         assert_eq!(memory(&unlimited), None);
         assert_eq!(pids(&unlimited), Some(Pids { limit: -1 }));
+    }
+
+    #[test]
+    fn devices_are_told_by_their_numbers() {
+        let rate = |path: &str| vec![DeviceRate { path: path.to_owned(), rate: 7 }];
+        let resources = Resources { blkio_read_bps: rate("/dev/null"), ..Resources::default() };
+        let told = block_io(&resources).unwrap().unwrap();
+        let expected = ThrottleDevice { major: 1, minor: 3, rate: 7 };
+        assert_eq!(told.throttle_read_bps_device, [expected]);
+        assert_eq!(block_io(&Resources::default()).unwrap(), None);
+        let missing = Resources { blkio_write_iops: rate("/dev/none"), ..Resources::default() };
+        let error = block_io(&missing).unwrap_err().to_string();
+        assert!(error.starts_with("stat /dev/none: "), "{error}");
     }
 }

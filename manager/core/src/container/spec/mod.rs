@@ -14,9 +14,9 @@ pub(crate) mod security;
 pub(crate) mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use document::{ConsoleSize, Linux, Process, Resources, Rlimit, Root, Seccomp, Spec, VERSION};
+use document::{ConsoleSize, Hooks, Linux, Process, Resources, Rlimit, Root, Seccomp, Spec, VERSION};
 use namespaces::{NetworkSource, Sources};
 use security::{SeccompChoice, SecurityOptions};
 use user::Account;
@@ -64,6 +64,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) limited: bool,
     /// Files of ours, by their path inside.
     pub(crate) files: &'a [(&'static str, &'a Path)],
+    /// Where its mounts are taken from that aren't taken from their own place, by target.
+    pub(crate) staged: &'a BTreeMap<String, PathBuf>,
     /// The init that runs before its program, if one does.
     pub(crate) init: Option<&'a Path>,
 }
@@ -96,6 +98,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
     let wishes = mounts::Wishes {
         points: &container.mounts,
         files: inputs.files,
+        staged: inputs.staged,
         init: inputs.init,
         ipc: &settings.ipc_mode,
         shared_memory: inputs.shared_memory,
@@ -124,6 +127,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
         domainname: named(&container.config.domainname),
         mounts: mounts::list(&wishes),
         annotations: settings.annotations.clone(),
+        hooks: Hooks::default(),
         linux: Linux {
             cgroups_path: inputs.cgroup.clone(),
             namespaces: namespaces::list(&sources),
@@ -133,7 +137,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
                 memory: limits::memory(&settings.resources),
                 cpu: limits::cpu(&settings.resources),
                 pids: limits::pids(&settings.resources),
-                block_io: limits::block_io(&settings.resources),
+                block_io: limits::block_io(&settings.resources)?,
             },
             sysctl: sysctls(container),
             seccomp: filter(inputs, &security, &capabilities)?,
@@ -281,4 +285,4 @@ fn or_root(directory: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

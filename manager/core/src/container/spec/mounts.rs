@@ -1,8 +1,8 @@
 //! What is mounted into a container: the kernel's file systems, the files that we make for it, and
 //! what its user asked for.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use super::document::Mount;
 use crate::container::modes::IpcMode;
@@ -15,6 +15,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) points: &'a [MountPoint],
     /// Files of ours, by their path inside: /etc/hosts and the like.
     pub(crate) files: &'a [(&'static str, &'a Path)],
+    /// Where points are taken from that aren't taken from their own place, by target.
+    pub(crate) staged: &'a BTreeMap<String, PathBuf>,
     /// The init, if one runs before the program.
     pub(crate) init: Option<&'a Path>,
     pub(crate) ipc: &'a IpcMode,
@@ -53,7 +55,7 @@ pub(crate) fn list(wishes: &Wishes<'_>) -> Vec<Mount> {
             bind(target, source, &["bind", access, "rprivate"])
         })
         .collect();
-    chosen.extend(wishes.points.iter().map(|point| of_point(point, wishes.recursive_read_only)));
+    chosen.extend(wishes.points.iter().filter_map(|point| of_point(point, wishes)));
     // What lies above is mounted first, or it would hide what lies below.
     chosen.sort_by_key(|mount| depth(&mount.destination));
     mounts.extend(chosen);
@@ -106,13 +108,18 @@ fn kernel_mounts(wishes: &Wishes<'_>) -> Vec<Mount> {
     mounts
 }
 
-fn of_point(point: &MountPoint, recursive_read_only: bool) -> Mount {
+fn of_point(point: &MountPoint, wishes: &Wishes<'_>) -> Option<Mount> {
+    let recursive_read_only = wishes.recursive_read_only;
+    let staged = wishes.staged.get(&point.target);
     let path = match &point.source {
         MountSource::Tmpfs { options } => {
             let options: Vec<&str> = options.iter().map(String::as_str).collect();
-            return mount(&point.target, "tmpfs", "tmpfs", &options);
+            return Some(mount(&point.target, "tmpfs", "tmpfs", &options));
         }
-        MountSource::Path(path) | MountSource::Volume { path, .. } => path,
+        MountSource::Path(path) => path,
+        MountSource::Volume { path, .. } => staged.unwrap_or(path),
+        // Whoever wants one stages it.
+        MountSource::Image { .. } => staged?,
     };
     let mut options = vec![if point.non_recursive { "bind" } else { "rbind" }];
     if !point.writable {
@@ -124,7 +131,7 @@ fn of_point(point: &MountPoint, recursive_read_only: bool) -> Mount {
     }
     let propagation = point.propagation.unwrap_or(Propagation::Rprivate).to_string();
     options.push(&propagation);
-    bind(&point.target, path, &options)
+    Some(bind(&point.target, path, &options))
 }
 
 fn bind(target: &str, source: &Path, options: &[&str]) -> Mount {
@@ -154,6 +161,7 @@ mod tests {
         Wishes {
             points,
             files: &[],
+            staged: const { &BTreeMap::new() },
             init: None,
             ipc: &IPC,
             shared_memory: None,

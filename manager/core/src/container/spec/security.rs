@@ -2,6 +2,7 @@
 
 use super::super::flag::parse_flag;
 use crate::error::{Error, Result};
+use crate::host::Security;
 
 use super::seccomp::Profile;
 
@@ -14,6 +15,10 @@ pub(crate) struct SecurityOptions {
     pub(crate) writable_cgroups: Option<bool>,
     /// The system call filter.
     pub(crate) seccomp: SeccompChoice,
+    /// The AppArmor profile that is asked for by name.
+    apparmor: Option<String>,
+    /// SELinux labels that are asked for.
+    labels: Vec<String>,
 }
 
 /// Which system call filter.
@@ -34,8 +39,7 @@ impl SecurityOptions {
     /// Reads the options as clients send them: `key=value` or a bare word.
     ///
     /// # Errors
-    /// Invalid for what nobody knows; unsupported for confinements that are asked for by name and
-    /// that this manager can't set up.
+    /// Invalid for what nobody knows.
     pub(crate) fn parse(options: &[String]) -> Result<Self> {
         let mut parsed = Self::default();
         for option in options {
@@ -44,8 +48,40 @@ impl SecurityOptions {
         Ok(parsed)
     }
 
+    /// Whether it asks for confinements that are the host's to enforce.
+    pub(crate) fn names_confinements(&self) -> bool {
+        self.apparmor.is_some() || !self.labels.is_empty()
+    }
+
+    /// Refuses confinements that this host enforces and that this manager can't set up.
+    ///
+    /// # Errors
+    /// Unsupported, naming the option.
+    pub(crate) fn check(&self, host: &Security) -> Result<()> {
+        match (&self.apparmor, self.labels.first()) {
+            (Some(profile), _) if host.apparmor => {
+                Err(Error::unsupported(format!("--security-opt apparmor={profile}")))
+            }
+            (_, Some(label)) if host.selinux => {
+                Err(Error::unsupported(format!("--security-opt label={label}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a user should know of confinements that this host has no means to enforce.
+    pub(crate) fn without_effect(&self) -> Vec<String> {
+        let label = self.labels.first().map(|label| {
+            format!("SELinux is not enabled on this host: --security-opt label={label} has no effect.")
+        });
+        let profile = self.apparmor.as_ref().map(|profile| {
+            format!("AppArmor is not enabled on this host: --security-opt apparmor={profile} has no effect.")
+        });
+        label.into_iter().chain(profile).collect()
+    }
+
     fn add(&mut self, option: &str) -> Result<()> {
-        let wrong = || Error::invalid(format!("invalid --security-opt: \"{option}\""));
+        let wrong = || Error::invalid(format!("invalid --security-opt 2: \"{option}\""));
         let flag = |value: &str| parse_flag(value).ok_or_else(wrong);
         let pair = option.split_once('=').or_else(|| option.split_once(':'));
         match (option, pair) {
@@ -63,10 +99,12 @@ impl SecurityOptions {
             (_, Some(("seccomp", json))) => {
                 self.seccomp = SeccompChoice::Custom(Box::new(Profile::parse(json)?));
             }
-            (_, Some(("label" | "apparmor", _))) => {
-                return Err(Error::unsupported(format!("--security-opt {option}")));
+            (_, Some(("label", label))) => self.labels.push(label.to_owned()),
+            (_, Some(("apparmor", profile))) => self.apparmor = Some(profile.to_owned()),
+            (_, Some(_)) => return Err(wrong()),
+            (_, None) => {
+                return Err(Error::invalid(format!("invalid --security-opt 1: \"{option}\"")));
             }
-            _ => return Err(wrong()),
         }
         Ok(())
     }
@@ -96,6 +134,25 @@ mod tests {
         assert_eq!(parse("nonsense").unwrap_err().kind(), Kind::Invalid);
         assert_eq!(parse("no-new-privileges=maybe").unwrap_err().kind(), Kind::Invalid);
         assert_eq!(parse("seccomp={").unwrap_err().kind(), Kind::Invalid);
-        assert_eq!(parse("apparmor=mine").unwrap_err().kind(), Kind::Unsupported);
+        assert!(parse("nonsense=1").unwrap_err().to_string().starts_with("invalid --security-opt 2:"));
+    }
+
+    #[test]
+    fn a_confinement_is_refused_where_the_host_enforces_it() {
+        let host = |on| Security {
+            seccomp: true,
+            apparmor: on,
+            selinux: on,
+            cgroup_namespaces: true,
+        };
+        for option in ["apparmor=mine", "label=type:mine_t"] {
+            let options = parse(option).unwrap();
+            assert!(options.names_confinements());
+            let error = options.check(&host(true)).unwrap_err();
+            assert_eq!(error.kind(), Kind::Unsupported);
+            options.check(&host(false)).unwrap();
+            assert!(options.without_effect().concat().contains(option));
+        }
+        assert!(!parse("label=disable").unwrap().names_confinements());
     }
 }

@@ -25,9 +25,15 @@ fn spec_of(container: &Container) -> Spec {
         shared_memory: None,
         limited: false,
         files: &[("/etc/hosts", Path::new("/data/hosts"))],
+        staged: const { &BTreeMap::new() },
         init: None,
     })
     .unwrap()
+}
+
+/// An ordinary container's.
+pub(crate) fn spec() -> Spec {
+    spec_of(&fixture::container())
 }
 
 #[test]

@@ -53,16 +53,17 @@ impl Wanted {
 fn source(point: &MountPoint, process: Option<&OwnedFd>) -> Option<OwnedFd> {
     let path = |path: &Path| rustix::fs::open(path, HANDLE, Mode::empty()).ok();
     match (&point.source, process) {
-        (MountSource::Volume { path: volume, .. }, _) => path(volume),
-        (MountSource::Path(_) | MountSource::Tmpfs { .. }, Some(root)) => {
-            mounted_in(root, &point.target)
+        (MountSource::Volume { path: volume, subpath: None, .. }, _) => path(volume),
+        (_, Some(root)) => mounted_in(root, &point.target),
+        (MountSource::Volume { path: volume, subpath: Some(subpath), .. }, None) => {
+            open_inside(&path(volume)?, subpath, HANDLE).ok()
         }
         (MountSource::Path(host), None) if point.non_recursive => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             rustix::mount::open_tree(CWD, host, flags).ok()
         }
         (MountSource::Path(host), None) => path(host),
-        (MountSource::Tmpfs { .. }, None) => None,
+        (MountSource::Tmpfs { .. } | MountSource::Image { .. }, None) => None,
     }
 }
 

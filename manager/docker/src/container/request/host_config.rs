@@ -9,9 +9,21 @@ use tare_core::container::{
 
 use super::lenient::{Unset, check_mode};
 use super::mounts::MountBody;
-use super::resources::{DeviceBody, PortBindingBody, UlimitBody, ip};
+use super::resources::{
+    DeviceBody, DeviceRequestBody, PortBindingBody, RateBody, UlimitBody, WeightBody, ip,
+};
 use super::restart_policy::RestartBody;
 use crate::error::{Error, Result};
+use crate::version::ApiVersion;
+
+/// The first version in which the size of the client's terminal counts on Linux.
+const CONSOLE_SIZE_SINCE: ApiVersion = ApiVersion::new(1, 42);
+/// The first version with annotations.
+const ANNOTATIONS_SINCE: ApiVersion = ApiVersion::new(1, 43);
+/// The first version that warns about a driver of volumes that doesn't count.
+const VOLUME_DRIVER_WARNED_SINCE: ApiVersion = ApiVersion::new(1, 48);
+const VOLUME_DRIVER_IGNORED: &str = "WARNING: the container-wide volume-driver configuration is \
+    ignored for volumes specified via 'mount'. Use '--mount type=volume,volume-driver=...' instead";
 
 /// All fields of `HostConfig`, past ones too.
 #[derive(Debug, Default, Deserialize)]
@@ -25,8 +37,8 @@ pub(super) struct HostConfigBody {
     port_bindings: Option<BTreeMap<String, Option<Vec<PortBindingBody>>>>,
     restart_policy: Option<RestartBody>,
     auto_remove: Option<bool>,
-    volume_driver: Option<Unset>,
-    volumes_from: Option<Unset>,
+    volume_driver: Option<String>,
+    volumes_from: Option<Vec<String>>,
     console_size: Option<[u32; 2]>,
     annotations: Option<BTreeMap<String, String>>,
     cap_add: Option<Vec<String>>,
@@ -66,13 +78,13 @@ pub(super) struct HostConfigBody {
     nano_cpus: Option<i64>,
     cgroup_parent: Option<String>,
     blkio_weight: Option<u16>,
-    blkio_weight_device: Option<Unset>,
-    blkio_device_read_bps: Option<Unset>,
-    blkio_device_write_bps: Option<Unset>,
+    blkio_weight_device: Option<Vec<WeightBody>>,
+    blkio_device_read_bps: Option<Vec<RateBody>>,
+    blkio_device_write_bps: Option<Vec<RateBody>>,
     #[serde(rename = "BlkioDeviceReadIOps")]
-    blkio_device_read_iops: Option<Unset>,
+    blkio_device_read_iops: Option<Vec<RateBody>>,
     #[serde(rename = "BlkioDeviceWriteIOps")]
-    blkio_device_write_iops: Option<Unset>,
+    blkio_device_write_iops: Option<Vec<RateBody>>,
     cpu_period: Option<i64>,
     cpu_quota: Option<i64>,
     cpu_realtime_period: Option<i64>,
@@ -81,11 +93,11 @@ pub(super) struct HostConfigBody {
     cpuset_mems: Option<String>,
     devices: Option<Vec<DeviceBody>>,
     device_cgroup_rules: Option<Vec<String>>,
-    device_requests: Option<Unset>,
+    device_requests: Option<Vec<DeviceRequestBody>>,
     disk_quota: Option<Unset>,
-    kernel_memory: Option<Unset>,
+    kernel_memory: Option<i64>,
     #[serde(rename = "KernelMemoryTCP")]
-    kernel_memory_tcp: Option<Unset>,
+    kernel_memory_tcp: Option<i64>,
     memory_reservation: Option<i64>,
     memory_swap: Option<i64>,
     memory_swappiness: Option<i64>,
@@ -93,11 +105,13 @@ pub(super) struct HostConfigBody {
     pids_limit: Option<i64>,
     ulimits: Option<Vec<UlimitBody>>,
     cpu_count: Option<Unset>,
-    cpu_percent: Option<Unset>,
+    cpu_percent: Option<i64>,
     #[serde(rename = "IOMaximumIOps")]
-    io_maximum_iops: Option<Unset>,
+    io_maximum_iops: Option<u64>,
     #[serde(rename = "IOMaximumBandwidth")]
-    io_maximum_bandwidth: Option<Unset>,
+    io_maximum_bandwidth: Option<u64>,
+    /// A setting of docker's first years, which clients still send empty.
+    lxc_conf: Option<Unset>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -108,18 +122,62 @@ struct LogBody {
 }
 
 impl HostConfigBody {
-    pub(super) fn into_domain(mut self) -> Result<HostConfig> {
+    /// What a client should know of settings that mean nothing on Linux, or nothing any more.
+    pub(super) fn discarded(&self, version: ApiVersion) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let is_given = |number: Option<i64>| number.is_some_and(|number| number > 0);
+        if is_given(self.kernel_memory) || is_given(self.kernel_memory_tcp) {
+            warnings.push(
+                "Kernel memory limits are no longer supported by the kernel. Limitation discarded."
+                    .to_owned(),
+            );
+        }
+        if is_given(self.cpu_percent) {
+            warnings.push("linux does not support CPU percent. Percent discarded.".to_owned());
+        }
+        let names_a_driver = self.volume_driver.as_ref().is_some_and(|name| !name.is_empty());
+        let mut mounts = self.mounts.iter().flatten();
+        if version >= VOLUME_DRIVER_WARNED_SINCE
+            && names_a_driver
+            && mounts.any(MountBody::is_volume_without_driver)
+        {
+            warnings.push(VOLUME_DRIVER_IGNORED.to_owned());
+        }
+        warnings
+    }
+
+    pub(super) fn into_domain(mut self, version: ApiVersion) -> Result<HostConfig> {
         check_mode("UsernsMode", self.userns_mode.as_deref(), "host")?;
-        check_mode("Isolation", self.isolation.as_deref(), "default")?;
+        if let Some(isolation) = self.isolation.as_deref()
+            && !(isolation.is_empty() || isolation.eq_ignore_ascii_case("default"))
+        {
+            return Err(Error::invalid(format!(
+                "invalid isolation ({isolation}): linux only supports 'default'"
+            )));
+        }
+        for (number, what) in
+            [(self.io_maximum_bandwidth, "bandwidth"), (self.io_maximum_iops, "IOPs")]
+        {
+            if number.is_some_and(|number| number > 0) {
+                return Err(Error::invalid(format!(
+                    "invalid option: QoS maximum {what} configuration is not supported on linux"
+                )));
+            }
+        }
         let resources = self.take_resources();
         let mode = |text: Option<String>| text.unwrap_or_default();
         let log = self.log_config.unwrap_or_default();
-        let [height, width] = self.console_size.unwrap_or_default();
+        let size = self.console_size.filter(|_| version >= CONSOLE_SIZE_SINCE);
+        let [height, width] = size.unwrap_or_default();
+        let annotations = self.annotations.filter(|_| version >= ANNOTATIONS_SINCE);
         let dns = self.dns.unwrap_or_default();
-        let mounts = self.mounts.unwrap_or_default().into_iter().map(MountBody::into_domain);
+        let mounts = self.mounts.unwrap_or_default().into_iter();
+        let mounts = mounts.map(|mount| mount.into_domain(version));
         Ok(HostConfig {
             binds: each(self.binds, |text| text.parse())?,
             mounts: mounts.collect::<Result<_>>()?,
+            volumes_from: self.volumes_from.unwrap_or_default(),
+            volume_driver: self.volume_driver.unwrap_or_default(),
             tmpfs: self.tmpfs.unwrap_or_default(),
             container_id_file: self.container_id_file.unwrap_or_default(),
             storage_options: self.storage_opt.unwrap_or_default(),
@@ -145,7 +203,7 @@ impl HostConfigBody {
                 .unwrap_or_default(),
             auto_remove: self.auto_remove.unwrap_or_default(),
             console_size: TerminalSize { height, width },
-            annotations: self.annotations.unwrap_or_default(),
+            annotations: annotations.unwrap_or_default(),
             cap_add: self.cap_add.unwrap_or_default(),
             cap_drop: self.cap_drop.unwrap_or_default(),
             dns: dns.iter().map(|text| ip(text)).collect::<Result<_>>()?,
@@ -175,8 +233,6 @@ impl HostConfigBody {
 impl HostConfigBody {
     /// The fields that are docker's `Resources`.
     fn take_resources(&mut self) -> Resources {
-        let devices = self.devices.take().unwrap_or_default();
-        let ulimits = self.ulimits.take().unwrap_or_default();
         Resources {
             memory: self.memory.unwrap_or_default(),
             memory_swap: self.memory_swap.unwrap_or_default(),
@@ -192,13 +248,24 @@ impl HostConfigBody {
             cpuset_cpus: self.cpuset_cpus.take().unwrap_or_default(),
             cpuset_mems: self.cpuset_mems.take().unwrap_or_default(),
             blkio_weight: self.blkio_weight.unwrap_or_default(),
+            blkio_weight_devices: all(self.blkio_weight_device.take(), WeightBody::into_domain),
+            blkio_read_bps: all(self.blkio_device_read_bps.take(), RateBody::into_domain),
+            blkio_write_bps: all(self.blkio_device_write_bps.take(), RateBody::into_domain),
+            blkio_read_iops: all(self.blkio_device_read_iops.take(), RateBody::into_domain),
+            blkio_write_iops: all(self.blkio_device_write_iops.take(), RateBody::into_domain),
             pids_limit: self.pids_limit.filter(|limit| *limit > 0),
             cgroup_parent: self.cgroup_parent.take().unwrap_or_default(),
-            devices: devices.into_iter().map(DeviceBody::into_domain).collect(),
+            devices: all(self.devices.take(), DeviceBody::into_domain),
             device_cgroup_rules: self.device_cgroup_rules.take().unwrap_or_default(),
-            ulimits: ulimits.into_iter().map(UlimitBody::into_domain).collect(),
+            device_requests: all(self.device_requests.take(), DeviceRequestBody::into_domain),
+            ulimits: all(self.ulimits.take(), UlimitBody::into_domain),
         }
     }
+}
+
+/// Turns each element of a list.
+fn all<B, T>(list: Option<Vec<B>>, into_domain: fn(B) -> T) -> Vec<T> {
+    list.unwrap_or_default().into_iter().map(into_domain).collect()
 }
 
 /// Reads each text of a list.

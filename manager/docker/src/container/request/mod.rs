@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tare_core::container::{ContainerConfig, HostConfig, IpcMode};
+use tare_core::container::{ContainerConfig, HostConfig, IpcMode, UtsMode};
 
 pub(crate) use self::endpoints::EndpointBody;
 use self::endpoints::NetworkingBody;
@@ -48,7 +48,7 @@ pub(crate) struct CreateBody {
     env: Option<Vec<String>>,
     cmd: Option<Words>,
     healthcheck: Option<HealthcheckBody>,
-    args_escaped: Option<Unset>,
+    args_escaped: Option<bool>,
     image: Option<String>,
     volumes: Option<Keys>,
     working_dir: Option<String>,
@@ -62,8 +62,14 @@ pub(crate) struct CreateBody {
     shell: Option<Vec<String>>,
     host_config: Option<HostConfigBody>,
     networking_config: Option<NetworkingBody>,
-    /// It belongs to the host's part, and was here once.
+    /// What belongs to the host's part, or is gone, and was here once: clients still send it empty.
     volumes_from: Option<Unset>,
+    volume_driver: Option<Unset>,
+    port_specs: Option<Unset>,
+    memory: Option<Unset>,
+    memory_swap: Option<Unset>,
+    cpu_shares: Option<Unset>,
+    cpuset: Option<Unset>,
     /// node's client repeats here what it says in the query, where it counts.
     #[serde(rename = "name")]
     _name: Option<String>,
@@ -71,20 +77,30 @@ pub(crate) struct CreateBody {
     _platform: Option<String>,
 }
 
+/// What a body asks for.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) config: ContainerConfig,
+    pub(crate) host: HostConfig,
+    /// What its client should know of settings that are left out.
+    pub(crate) warnings: Vec<String>,
+}
+
 impl CreateBody {
     /// What it says of a container alone, whatever its image is.
     pub(crate) fn into_config(self, version: ApiVersion) -> Result<ContainerConfig> {
         let image = self.image.filter(|image| !image.is_empty()).or_else(|| Some("-".to_owned()));
-        let (config, _) = Self { image, ..self }.into_domain(version)?;
-        Ok(config)
+        Ok(Self { image, ..self }.into_domain(version)?.config)
     }
 
     /// What it asks of the domain, if all of it makes sense.
-    pub(crate) fn into_domain(self, version: ApiVersion) -> Result<(ContainerConfig, HostConfig)> {
+    pub(crate) fn into_domain(self, version: ApiVersion) -> Result<Wanted> {
         let Some(image) = self.image.filter(|image| !image.is_empty()) else {
             return Err(Error::invalid("config cannot be empty in order to create a container"));
         };
-        let mut host = self.host_config.unwrap_or_default().into_domain()?;
+        let host = self.host_config.unwrap_or_default();
+        let warnings = host.discarded(version);
+        let mut host = host.into_domain(version)?;
         if let Some(networking) = self.networking_config {
             host.networks = networking.into_domain()?;
         }
@@ -115,6 +131,7 @@ impl CreateBody {
             volumes: self.volumes.unwrap_or_default().into_keys().collect(),
             working_dir: self.working_dir.unwrap_or_default(),
             network_disabled: self.network_disabled.unwrap_or_default(),
+            args_escaped: self.args_escaped.unwrap_or_default(),
             on_build: self.on_build.unwrap_or_default(),
             labels: self.labels.unwrap_or_default(),
             stop_signal: self.stop_signal.filter(|signal| !signal.is_empty()),
@@ -122,7 +139,10 @@ impl CreateBody {
             healthcheck: self.healthcheck.map(|check| check.into_domain(version)),
             shell: self.shell.filter(|shell| !shell.is_empty()),
         };
-        Ok((config, host))
+        if host.uts_mode == UtsMode::Host && !config.hostname.is_empty() {
+            return Err(Error::invalid("conflicting options: hostname and the UTS mode"));
+        }
+        Ok(Wanted { config, host, warnings })
     }
 }
 
@@ -140,7 +160,9 @@ mod tests {
     const PLAIN: &str = include_str!("create_plain.json");
 
     fn parse(json: &str) -> Result<(ContainerConfig, HostConfig)> {
-        crate::body::parse::<CreateBody>(json.as_bytes())?.into_domain(ApiVersion::NEWEST)
+        let wanted =
+            crate::body::parse::<CreateBody>(json.as_bytes())?.into_domain(ApiVersion::NEWEST)?;
+        Ok((wanted.config, wanted.host))
     }
 
     #[test]
@@ -191,7 +213,7 @@ mod tests {
         assert_eq!(*propagation, Some(Propagation::Rslave));
         assert_eq!(
             host.mounts[1].kind,
-            MountKind::Tmpfs { size: Some(1 << 20), mode: Some(0o700) }
+            MountKind::Tmpfs { size: Some(1 << 20), mode: Some(0o700), options: Vec::new() }
         );
     }
 
@@ -205,12 +227,9 @@ mod tests {
     #[test]
     fn what_is_not_here_is_refused_by_name() {
         let refused = [
-            ("VolumesFrom", serde_json::json!(["w1"])),
-            ("DeviceRequests", serde_json::json!([{"Count": -1, "Capabilities": [["gpu"]]}])),
-            ("BlkioDeviceReadBps", serde_json::json!([{"Path": "/dev/vda", "Rate": 1}])),
+            ("CpuCount", serde_json::json!(1)),
+            ("DiskQuota", serde_json::json!(1)),
             ("UsernsMode", serde_json::json!("private")),
-            ("Isolation", serde_json::json!("hyperv")),
-            ("KernelMemory", serde_json::json!(4_194_304)),
         ];
         for (field, value) in refused {
             let error = parse(&with_host(field, value)).unwrap_err().to_string();
@@ -244,6 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_said() {
+        let mut body: serde_json::Value = serde_json::from_str(PLAIN).unwrap();
+        body["HostConfig"]["KernelMemory"] = 4_194_304.into();
+        body["HostConfig"]["CpuPercent"] = 7.into();
+        body["HostConfig"]["VolumeDriver"] = "local".into();
+        body["HostConfig"]["Mounts"] = serde_json::json!([{"Type": "volume", "Target": "/x"}]);
+        let warnings = |version| {
+            let body: CreateBody = crate::body::parse(body.to_string().as_bytes()).unwrap();
+            body.into_domain(version).unwrap().warnings
+        };
+        assert_eq!(warnings(ApiVersion::NEWEST).len(), 3);
+        assert_eq!(warnings(ApiVersion::new(1, 47)).len(), 2);
+    }
+
+    #[test]
     fn wrong_values_are_named() {
         let error = |json: &str| parse(json).unwrap_err().to_string();
         let host = |field, value| error(&with_host(field, value));
@@ -254,6 +288,8 @@ mod tests {
         assert!(host("Dns", serde_json::json!(["x"])).contains("invalid IP address: x"));
         assert!(error("{}").starts_with("config cannot be empty"));
         assert!(error(r#"{"Image":"bb","ExposedPorts":{"x/tcp":{}}}"#).contains("invalid port"));
+        assert!(host("Isolation", "hyperv".into()).contains("linux only supports 'default'"));
+        assert!(host("IOMaximumIOps", 1.into()).contains("QoS maximum IOPs"));
         let cut = PLAIN.get(..600).unwrap();
         assert!(error(cut).starts_with("invalid JSON: EOF"));
     }
@@ -264,7 +300,7 @@ mod tests {
             "StartInterval":7,"Timeout":null}}"#;
         let read = |version| {
             let body = crate::body::parse::<CreateBody>(text.as_bytes()).unwrap();
-            body.into_domain(version).unwrap().0.healthcheck.unwrap()
+            body.into_domain(version).unwrap().config.healthcheck.unwrap()
         };
         let check = read(ApiVersion::NEWEST);
         assert_eq!(check.test, ["CMD", "a"]);
@@ -276,7 +312,7 @@ mod tests {
     #[test]
     fn old_clients_get_shareable_ipc() {
         let body = crate::body::parse::<CreateBody>(PLAIN.as_bytes()).unwrap();
-        let (_, host) = body.into_domain(ApiVersion::new(1, 39)).unwrap();
+        let host = body.into_domain(ApiVersion::new(1, 39)).unwrap().host;
         assert_eq!(host.ipc_mode, IpcMode::Shareable);
     }
 }

@@ -1,7 +1,12 @@
-//! The parts of `HostConfig` that are lists of little objects: devices, ulimits, port bindings.
+//! The parts of `HostConfig` that are lists of little objects: devices, what is asked of drivers for
+//! them, limits of their use, ulimits, port bindings.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tare_core::container::{DeviceMapping, PortBinding, Ulimit};
+use tare_core::container::{
+    DeviceMapping, DeviceRate, DeviceRequest, DeviceWeight, PortBinding, Ulimit,
+};
 
 use crate::error::{Error, Result};
 
@@ -12,6 +17,34 @@ pub(super) struct DeviceBody {
     path_on_host: Option<String>,
     path_in_container: Option<String>,
     cgroup_permissions: Option<String>,
+}
+
+/// How block I/O with a device weighs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct WeightBody {
+    path: Option<String>,
+    weight: Option<u16>,
+}
+
+/// How much block I/O there is with a device.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct RateBody {
+    path: Option<String>,
+    rate: Option<u64>,
+}
+
+/// Devices that a driver is to find.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct DeviceRequestBody {
+    driver: Option<String>,
+    count: Option<i64>,
+    #[serde(rename = "DeviceIDs")]
+    device_ids: Option<Vec<String>>,
+    capabilities: Option<Vec<Vec<String>>>,
+    options: Option<BTreeMap<String, String>>,
 }
 
 /// A resource limit of its processes.
@@ -39,6 +72,33 @@ impl DeviceBody {
             container_path: same(self.path_in_container).unwrap_or_else(|| host_path.clone()),
             permissions: same(self.cgroup_permissions).unwrap_or_else(|| "rwm".to_owned()),
             host_path,
+        }
+    }
+}
+
+impl WeightBody {
+    pub(super) fn into_domain(self) -> DeviceWeight {
+        DeviceWeight {
+            path: self.path.unwrap_or_default(),
+            weight: self.weight.unwrap_or_default(),
+        }
+    }
+}
+
+impl RateBody {
+    pub(super) fn into_domain(self) -> DeviceRate {
+        DeviceRate { path: self.path.unwrap_or_default(), rate: self.rate.unwrap_or_default() }
+    }
+}
+
+impl DeviceRequestBody {
+    pub(super) fn into_domain(self) -> DeviceRequest {
+        DeviceRequest {
+            driver: self.driver.unwrap_or_default(),
+            count: self.count.unwrap_or_default(),
+            ids: self.device_ids.unwrap_or_default(),
+            capabilities: self.capabilities.unwrap_or_default(),
+            options: self.options.unwrap_or_default(),
         }
     }
 }

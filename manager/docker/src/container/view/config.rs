@@ -25,6 +25,8 @@ pub(in crate::container) struct ConfigView {
     stdin_once: bool,
     env: Vec<String>,
     cmd: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    args_escaped: bool,
     image: String,
     #[serde(serialize_with = "null_if_empty")]
     volumes: Set,
@@ -63,6 +65,7 @@ impl From<&Container> for ConfigView {
             stdin_once: config.stdin_once,
             env: config.env,
             cmd: config.cmd,
+            args_escaped: config.args_escaped,
             image: config.image,
             volumes: set(config.volumes),
             working_dir: config.working_dir,

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tare_core::container::{
-    Container, Containers, DeviceMapping, HostConfig, Link, MountKind, MountRequest, Resources,
-    RestartPolicy, TerminalSize, Ulimit,
+    Container, Containers, HostConfig, Link, Resources, RestartPolicy, TerminalSize,
 };
 
+use super::devices::{DeviceRequestView, DeviceView, RateView, UlimitView, WeightView};
+use super::mount_requests::MountRequestView;
 use super::networks::network_name;
 use super::ports::{Bindings, wished};
-use crate::wire::{Empty, null_if_empty};
+use crate::wire::null_if_empty;
 
-/// Docker's `HostConfig`. Fields of features that aren't here have docker's empty values.
+/// Docker's `HostConfig`. Fields that mean nothing on Linux have docker's empty values.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::container) struct HostConfigView {
@@ -25,8 +26,9 @@ pub(in crate::container) struct HostConfigView {
     port_bindings: Bindings,
     restart_policy: RestartPolicyView,
     auto_remove: bool,
-    volume_driver: &'static str,
-    volumes_from: Option<()>,
+    volume_driver: String,
+    #[serde(serialize_with = "null_if_empty")]
+    volumes_from: Vec<String>,
     console_size: [u32; 2],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
@@ -97,13 +99,13 @@ struct ResourcesView {
     nano_cpus: i64,
     cgroup_parent: String,
     blkio_weight: u16,
-    blkio_weight_device: [Empty; 0],
-    blkio_device_read_bps: [Empty; 0],
-    blkio_device_write_bps: [Empty; 0],
+    blkio_weight_device: Vec<WeightView>,
+    blkio_device_read_bps: Vec<RateView>,
+    blkio_device_write_bps: Vec<RateView>,
     #[serde(rename = "BlkioDeviceReadIOps")]
-    blkio_device_read_iops: [Empty; 0],
+    blkio_device_read_iops: Vec<RateView>,
     #[serde(rename = "BlkioDeviceWriteIOps")]
-    blkio_device_write_iops: [Empty; 0],
+    blkio_device_write_iops: Vec<RateView>,
     cpu_period: i64,
     cpu_quota: i64,
     cpu_realtime_period: i64,
@@ -113,7 +115,8 @@ struct ResourcesView {
     devices: Vec<DeviceView>,
     #[serde(serialize_with = "null_if_empty")]
     device_cgroup_rules: Vec<String>,
-    device_requests: Option<()>,
+    #[serde(serialize_with = "null_if_empty")]
+    device_requests: Vec<DeviceRequestView>,
     memory_reservation: i64,
     memory_swap: i64,
     memory_swappiness: Option<i64>,
@@ -126,40 +129,6 @@ struct ResourcesView {
     io_maximum_iops: u64,
     #[serde(rename = "IOMaximumBandwidth")]
     io_maximum_bandwidth: u64,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct DeviceView {
-    path_on_host: String,
-    path_in_container: String,
-    cgroup_permissions: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct UlimitView {
-    name: String,
-    hard: i64,
-    soft: i64,
-}
-
-/// An element of `Mounts`: what `--mount` asked for.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct MountRequestView {
-    r#type: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    source: String,
-    target: String,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    read_only: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bind_options: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    volume_options: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tmpfs_options: Option<serde_json::Value>,
 }
 
 impl HostConfigView {
@@ -195,8 +164,8 @@ impl From<&HostConfig> for HostConfigView {
             port_bindings: wished(&host.port_bindings),
             restart_policy: host.restart_policy.into(),
             auto_remove: host.auto_remove,
-            volume_driver: "",
-            volumes_from: None,
+            volume_driver: host.volume_driver,
+            volumes_from: host.volumes_from,
             console_size: [height, width],
             annotations: host.annotations,
             cap_add: host.cap_add,
@@ -253,26 +222,26 @@ impl From<Resources> for ResourcesView {
             nano_cpus: resources.nano_cpus,
             cgroup_parent: resources.cgroup_parent,
             blkio_weight: resources.blkio_weight,
-            blkio_weight_device: [],
-            blkio_device_read_bps: [],
-            blkio_device_write_bps: [],
-            blkio_device_read_iops: [],
-            blkio_device_write_iops: [],
+            blkio_weight_device: views(resources.blkio_weight_devices),
+            blkio_device_read_bps: views(resources.blkio_read_bps),
+            blkio_device_write_bps: views(resources.blkio_write_bps),
+            blkio_device_read_iops: views(resources.blkio_read_iops),
+            blkio_device_write_iops: views(resources.blkio_write_iops),
             cpu_period: resources.cpu_period,
             cpu_quota: resources.cpu_quota,
             cpu_realtime_period: resources.cpu_realtime_period,
             cpu_realtime_runtime: resources.cpu_realtime_runtime,
             cpuset_cpus: resources.cpuset_cpus,
             cpuset_mems: resources.cpuset_mems,
-            devices: resources.devices.into_iter().map(DeviceView::from).collect(),
+            devices: views(resources.devices),
             device_cgroup_rules: resources.device_cgroup_rules,
-            device_requests: None,
+            device_requests: views(resources.device_requests),
             memory_reservation: resources.memory_reservation,
             memory_swap: resources.memory_swap,
             memory_swappiness: resources.memory_swappiness,
             oom_kill_disable: resources.oom_kill_disable,
             pids_limit: resources.pids_limit,
-            ulimits: resources.ulimits.into_iter().map(UlimitView::from).collect(),
+            ulimits: views(resources.ulimits),
             cpu_count: 0,
             cpu_percent: 0,
             io_maximum_iops: 0,
@@ -281,61 +250,7 @@ impl From<Resources> for ResourcesView {
     }
 }
 
-impl From<DeviceMapping> for DeviceView {
-    fn from(device: DeviceMapping) -> Self {
-        Self {
-            path_on_host: device.host_path,
-            path_in_container: device.container_path,
-            cgroup_permissions: device.permissions,
-        }
-    }
-}
-
-impl From<Ulimit> for UlimitView {
-    fn from(ulimit: Ulimit) -> Self {
-        Self { name: ulimit.name, hard: ulimit.hard, soft: ulimit.soft }
-    }
-}
-
-impl From<&MountRequest> for MountRequestView {
-    fn from(mount: &MountRequest) -> Self {
-        let view =
-            Self { target: mount.target.clone(), read_only: mount.read_only, ..Self::default() };
-        match &mount.kind {
-            MountKind::Bind { source, propagation, non_recursive, .. } => {
-                let mut options = serde_json::Map::new();
-                if let Some(propagation) = propagation {
-                    options.insert("Propagation".to_owned(), propagation.to_string().into());
-                }
-                if *non_recursive {
-                    options.insert("NonRecursive".to_owned(), true.into());
-                }
-                let bind_options = (!options.is_empty()).then(|| options.into());
-                Self { r#type: "bind", source: source.clone(), bind_options, ..view }
-            }
-            MountKind::Volume { name, no_copy, labels } => {
-                let mut options = serde_json::Map::new();
-                if *no_copy {
-                    options.insert("NoCopy".to_owned(), true.into());
-                }
-                if !labels.is_empty() {
-                    options.insert("Labels".to_owned(), serde_json::json!(labels));
-                }
-                let volume_options = (!options.is_empty()).then(|| options.into());
-                let source = name.clone().unwrap_or_default();
-                Self { r#type: "volume", source, volume_options, ..view }
-            }
-            MountKind::Tmpfs { size, mode } => {
-                let mut options = serde_json::Map::new();
-                let numbers = [("SizeBytes", *size), ("Mode", mode.map(u64::from))];
-                for (name, number) in numbers {
-                    if let Some(number) = number {
-                        options.insert(name.to_owned(), number.into());
-                    }
-                }
-                let tmpfs_options = (!options.is_empty()).then(|| options.into());
-                Self { r#type: "tmpfs", tmpfs_options, ..view }
-            }
-        }
-    }
+/// The views of a list's elements.
+fn views<T, V: From<T>>(list: Vec<T>) -> Vec<V> {
+    list.into_iter().map(V::from).collect()
 }

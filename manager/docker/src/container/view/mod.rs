@@ -1,7 +1,9 @@
 //! A container's parts as docker's clients see them, in lists and in `inspect`.
 
 pub(super) mod config;
+mod devices;
 pub(super) mod host_config;
+mod mount_requests;
 pub(super) mod mounts;
 pub(super) mod networks;
 pub(super) mod ports;

@@ -27,6 +27,7 @@ impl From<&MountPoint> for MountView {
             MountSource::Volume { name, path, .. } => {
                 ("volume", name.clone(), path.display().to_string(), "local")
             }
+            MountSource::Image { name, id, .. } => ("image", name.clone(), id.clone(), ""),
             MountSource::Tmpfs { .. } => ("tmpfs", String::new(), String::new(), ""),
         };
         Self {

@@ -239,3 +239,95 @@ fn a_container_that_does_not_come_to_be_leaves_no_volume() {
         assert!(listed(host, "").is_empty());
     });
 }
+
+#[test]
+fn a_volume_can_be_something_that_is_mounted() {
+    on_host(|host| {
+        let memory = "--opt type=tmpfs --opt device=tmpfs --opt o=size=1m,uid=7";
+        host.docker(&format!("volume create {memory} memory")).code(0);
+        let options = host.docker("volume inspect --format '{{.Options.o}}' memory");
+        options.code(0).stdout("size=1m,uid=7\n");
+        host.docker(
+            "run -d --name one -v memory:/m busybox sh -c 'echo shared > /m/file; sleep 1000'",
+        )
+        .ok();
+        host.docker("exec one sh -c 'until [ -s /m/file ]; do sleep 0.1; done'").code(0);
+        host.docker("run --rm -v memory:/m busybox cat /m/file").code(0).stdout("shared\n");
+        host.docker("run --rm -v memory:/m busybox stat -c %u /m").code(0).stdout("7\n");
+        host.docker("rm -f one").code(0);
+        // Memory lasts as long as someone uses it.
+        host.docker("run --rm -v memory:/m busybox ls /m").code(0).stdout("");
+
+        let own = host.scratch("own");
+        std::fs::write(own.join("file"), "of the host").unwrap();
+        let bind = format!("--opt type=none --opt o=bind --opt device={}", own.display());
+        host.docker(&format!("volume create {bind} directory")).code(0);
+        host.docker("run --rm -v directory:/d busybox cat /d/file").code(0).stdout("of the host");
+        host.docker("volume rm directory").code(0);
+        assert!(own.join("file").exists());
+    });
+}
+
+#[test]
+fn what_cannot_be_mounted_as_a_volume_is_said_at_the_start() {
+    on_host(|host| {
+        host.docker("volume create --opt o=bind bad")
+            .code(1)
+            .stderr_has("create bad: missing required option: \"device\"");
+        host.docker("volume create --opt type=none --opt o=bind --opt device=/does/not/exist lost")
+            .ok();
+        host.docker("run --rm -v lost:/d busybox true")
+            .code(125)
+            .stderr_has("error while mounting volume");
+    });
+}
+
+#[test]
+fn a_part_of_a_volume_is_mounted_and_leads_nowhere_else() {
+    on_host(|host| {
+        let fill = "mkdir -p /v/a/b; echo deep > /v/a/b/file; ln -s /etc /v/out; ln -s ../.. /v/up";
+        host.docker(&format!("run --rm -v data:/v busybox sh -c '{fill}'")).ok();
+        let run = |subpath: &str, command: &str| {
+            let mount = format!("type=volume,src=data,dst=/v,volume-subpath={subpath}");
+            host.docker(&format!("run --rm --mount {mount} busybox {command}"))
+        };
+        run("a/b", "cat /v/file").code(0).stdout("deep\n");
+        run("a/b/file", "cat /v").code(0).stdout("deep\n");
+        for subpath in ["out", "up"] {
+            run(subpath, "ls /v").code(125).stderr_has("escapes the base directory");
+        }
+        run("none", "ls /v").code(125).stderr_has("cannot access path");
+        run("../x", "ls /v").code(125).stderr_has("must be a relative path within the volume");
+    });
+}
+
+#[test]
+fn volumes_come_from_other_containers() {
+    on_host(|host| {
+        let create = "create --name donor -v data:/named -v /anonymous --tmpfs /memory busybox";
+        host.docker(create).ok();
+        let write = "run --rm --volumes-from donor busybox sh -c 'echo it > /anonymous/file; ls -d /memory'";
+        host.docker(write).code(1).stderr_has("/memory: No such file");
+        host.docker("run --rm --volumes-from donor busybox cat /anonymous/file").stdout("it\n");
+        let read_only = "run --rm --volumes-from donor:ro busybox touch /named/file";
+        host.docker(read_only).code(1).stderr_has("Read-only file system");
+        host.docker("run --rm --volumes-from nobody busybox true").code(125).stderr_has("nobody");
+        host.docker("rm -v donor").code(0);
+        assert_eq!(listed(host, ""), ["data"]);
+    });
+}
+
+#[test]
+fn the_files_of_an_image_are_mounted_read_only() {
+    on_host(|host| {
+        let run = |options: &str, command: &str| {
+            let mount = format!("type=image,src=busybox,dst=/image{options}");
+            host.docker(&format!("run --rm --mount {mount} busybox {command}"))
+        };
+        run("", "/image/bin/busybox echo runs").code(0).stdout("runs\n");
+        run("", "touch /image/file").code(1).stderr_has("Read-only file system");
+        run(",image-subpath=etc", "grep -c root /image/passwd").code(0).stdout("1\n");
+        let missing = "run --rm --mount type=image,src=nothing:1,dst=/i busybox true";
+        host.docker(missing).code(125).stderr_has("nothing:1");
+    });
+}

@@ -9,8 +9,8 @@ use super::entry::Entry;
 use super::files::Files;
 use super::id::ContainerId;
 use super::membership::Membership;
-use super::mounting::Provided;
 use super::modes::{IpcMode, NetworkMode, PidMode};
+use super::mounting::Provided;
 use super::options::{Create, Created};
 use super::record::{Container, MountSource};
 use super::rootfs::Rootfs;
@@ -238,7 +238,9 @@ impl Containers {
                     let volume = used.iter().find(|volume| volume.name == *name)?;
                     Some((volume.clone(), point.target.clone()))
                 }
-                MountSource::Path(_) | MountSource::Tmpfs { .. } | MountSource::Image { .. } => None,
+                MountSource::Path(_) | MountSource::Tmpfs { .. } | MountSource::Image { .. } => {
+                    None
+                }
             })
             .collect();
         if to_fill.is_empty() && matches!(working_dir.as_str(), "" | "/") {
@@ -258,9 +260,8 @@ impl Containers {
                 })?;
                 if let Some(from) = from {
                     let mounted = volumes.mount_provided(id.as_str(), &volume);
-                    let filled = mounted.and_then(|()| {
-                        volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from))
-                    });
+                    let filled = mounted
+                        .and_then(|()| volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from)));
                     volumes.unmount(id.as_str())?;
                     match filled {
                         // Its device may come before the container is started.

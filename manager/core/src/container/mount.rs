@@ -192,12 +192,10 @@ impl FromStr for Bind {
             path if path.starts_with('/') => ("bind", BindSource::Path(path.to_owned())),
             name => ("volume", BindSource::Volume(name.to_owned())),
         };
-        check_target(target)
-            .and_then(|()| options.check(&source))
-            .map_err(|what| {
-                let what = format!("invalid mount config for type \"{kind}\": {what}");
-                Error::invalid(what).while_doing(format!("invalid volume specification: '{text}'"))
-            })?;
+        check_target(target).and_then(|()| options.check(&source)).map_err(|what| {
+            let what = format!("invalid mount config for type \"{kind}\": {what}");
+            Error::invalid(what).while_doing(format!("invalid volume specification: '{text}'"))
+        })?;
         if let BindSource::Volume(name) = &source {
             check_name(name)?;
         }
@@ -280,7 +278,9 @@ mod tests {
 
     #[test]
     fn what_is_no_bind_is_refused() {
-        for text in ["/a:ro", "/a:b", ":/b", "/a:/b:ro:x", "/a:/", "/a:/b:wx", "../a:/b", "a:/b", ""] {
+        for text in
+            ["/a:ro", "/a:b", ":/b", "/a:/b:ro:x", "/a:/", "/a:/b:wx", "../a:/b", "a:/b", ""]
+        {
             assert!(text.parse::<Bind>().is_err(), "{text}");
         }
         let refused = |text: &str| text.parse::<Bind>().unwrap_err().to_string();

@@ -20,7 +20,8 @@ impl Options {
         let wrong = || Error::invalid(format!("invalid mode: {mode}"));
         let mut options = Self::default();
         let [mut access, mut label, mut consistency] = [false; 3];
-        let once = |seen: &mut bool| if std::mem::replace(seen, true) { Err(wrong()) } else { Ok(()) };
+        let once =
+            |seen: &mut bool| if std::mem::replace(seen, true) { Err(wrong()) } else { Ok(()) };
         for option in mode.split(',').filter(|_| !mode.is_empty()) {
             match option {
                 "ro" | "rw" => {
@@ -55,7 +56,9 @@ impl Options {
     pub(super) fn check(&self, source: &BindSource) -> std::result::Result<(), String> {
         let misplaced = match source {
             BindSource::Path(_) if self.no_copy => "VolumeOptions",
-            BindSource::Volume(_) | BindSource::Anonymous if self.propagation.is_some() => "BindOptions",
+            BindSource::Volume(_) | BindSource::Anonymous if self.propagation.is_some() => {
+                "BindOptions"
+            }
             _ => return Ok(()),
         };
         Err(format!("field {misplaced} must not be specified"))
@@ -73,7 +76,10 @@ mod tests {
         assert_eq!(options.propagation, Some(Propagation::Rslave));
         assert_eq!(Options::parse("").unwrap(), Options::default());
         for wrong in ["ro,rw", "z,Z", "slave,rslave", "nocopy,nocopy", "x", "ro,"] {
-            assert_eq!(Options::parse(wrong).unwrap_err().to_string(), format!("invalid mode: {wrong}"));
+            assert_eq!(
+                Options::parse(wrong).unwrap_err().to_string(),
+                format!("invalid mode: {wrong}")
+            );
         }
     }
 

@@ -29,11 +29,19 @@ pub(super) struct Wish {
 
 #[derive(Debug, PartialEq)]
 enum WishedSource {
-    Path { path: PathBuf, create: bool },
+    Path {
+        path: PathBuf,
+        create: bool,
+    },
     Volume(VolumeMount),
     /// A volume of another container, which is there.
-    Shared { name: String },
-    Image { name: String, subpath: Option<String> },
+    Shared {
+        name: String,
+    },
+    Image {
+        name: String,
+        subpath: Option<String>,
+    },
     Tmpfs,
 }
 

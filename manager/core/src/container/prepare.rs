@@ -176,7 +176,11 @@ impl Containers {
     }
 
     /// Puts together what of its mounts is not taken from its own place.
-    async fn stage(&self, container: &Container, bundle: &Bundle) -> Result<BTreeMap<String, PathBuf>> {
+    async fn stage(
+        &self,
+        container: &Container,
+        bundle: &Bundle,
+    ) -> Result<BTreeMap<String, PathBuf>> {
         if !container.mounts.iter().any(|point| staging::is_staged(&point.source)) {
             return Ok(BTreeMap::new());
         }

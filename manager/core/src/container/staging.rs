@@ -45,7 +45,9 @@ pub(super) fn stage(
                 let root = Rootfs::mount_to_use(&snapshots.mounts(snapshot)?)?.into_handle();
                 (root, name.clone(), subpath.as_deref().unwrap_or_default())
             }
-            MountSource::Volume { .. } | MountSource::Path(_) | MountSource::Tmpfs { .. } => continue,
+            MountSource::Volume { .. } | MountSource::Path(_) | MountSource::Tmpfs { .. } => {
+                continue;
+            }
         };
         let found = below(&root, &shown, subpath)?;
         let place = bundle.place(number);
@@ -90,7 +92,11 @@ fn below(root: &OwnedFd, base: &str, subpath: &str) -> Result<OwnedFd> {
 fn put(found: &OwnedFd, place: &Path) -> std::io::Result<()> {
     let kind = FileType::from_raw_mode(rustix::fs::fstat(found)?.st_mode);
     std::fs::create_dir_all(place.parent().unwrap_or(place))?;
-    if kind == FileType::Directory { std::fs::create_dir(place)? } else { File::create(place).map(drop)? }
+    if kind == FileType::Directory {
+        std::fs::create_dir(place)?
+    } else {
+        File::create(place).map(drop)?
+    }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH
@@ -120,7 +126,11 @@ mod tests {
         }
         for path in ["out", "up", "a/../../x"] {
             let error = below(&handle, "volume", path).unwrap_err().to_string();
-            assert!(error.contains(&format!("escapes the base directory, base: volume, subpath: {path}")));
+            assert!(
+                error.contains(&format!(
+                    "escapes the base directory, base: volume, subpath: {path}"
+                ))
+            );
         }
         let error = below(&handle, "volume", "none").unwrap_err();
         assert!(error.to_string().starts_with("cannot access path volume/none"), "{error}");

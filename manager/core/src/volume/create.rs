@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{
-    DriverConfig, RECORDS, VolumeInfo, VolumeRecord, Volumes, blocking, name, random_name, remove_logged,
+    DriverConfig, RECORDS, VolumeInfo, VolumeRecord, Volumes, blocking, name, random_name,
+    remove_logged,
 };
 use crate::error::Result;
 

@@ -68,7 +68,11 @@ impl Volumes {
     /// The same for a volume that may have no record yet.
     pub(crate) fn mount_provided(&self, user: &str, volume: &Volume) -> Result<()> {
         let record = self.store.get(&RECORDS, &volume.name)?;
-        self.mount_one(user, &volume.name, record.as_ref().map_or(&volume.options, |it| &it.options))
+        self.mount_one(
+            user,
+            &volume.name,
+            record.as_ref().map_or(&volume.options, |it| &it.options),
+        )
     }
 
     fn mount_one(&self, user: &str, name: &str, options: &BTreeMap<String, String>) -> Result<()> {
@@ -132,14 +136,17 @@ fn detach(place: &Path) -> Result<()> {
         match unmount(place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => {}
             Err(Errno::INVAL | Errno::NOENT) => return Ok(()),
-            Err(error) => return Err(Error::io(format!("unmount {}", place.display()), error.into())),
+            Err(error) => {
+                return Err(Error::io(format!("unmount {}", place.display()), error.into()));
+            }
         }
     }
 }
 
 /// What options come to: flags, how mounts spread, and what is for the file system to read.
 fn parse(options: &str) -> (MountFlags, MountPropagationFlags, String) {
-    let (mut flags, mut spread, mut data) = (MountFlags::empty(), MountPropagationFlags::empty(), Vec::new());
+    let (mut flags, mut spread, mut data) =
+        (MountFlags::empty(), MountPropagationFlags::empty(), Vec::new());
     for option in options.split(',').filter(|option| !matches!(*option, "" | "defaults")) {
         if let Some((_, flag, set)) = FLAGS.iter().find(|(name, ..)| *name == option) {
             flags.set(*flag, *set);
@@ -166,7 +173,8 @@ fn attach(source: &Source, place: &Path) -> Result<()> {
         Error::io(what, error.into())
     };
     let data = CString::new(data).map_err(|_| failed(Errno::INVAL))?;
-    mount(source.device.as_str(), place, source.kind.as_str(), flags, data.as_c_str()).map_err(failed)?;
+    mount(source.device.as_str(), place, source.kind.as_str(), flags, data.as_c_str())
+        .map_err(failed)?;
     let settle = || -> rustix::io::Result<()> {
         if flags.contains(MountFlags::BIND) && flags.contains(MountFlags::RDONLY) {
             mount_remount(place, flags, c"")?;

@@ -22,9 +22,6 @@ impl Driver {
 
 impl From<Driver> for DriverConfig {
     fn from(driver: Driver) -> Self {
-        Self {
-            name: driver.name.unwrap_or_default(),
-            options: driver.options.unwrap_or_default(),
-        }
+        Self { name: driver.name.unwrap_or_default(), options: driver.options.unwrap_or_default() }
     }
 }

@@ -3,9 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tare_core::volume::VolumeInfo;
+use tare_core::volume::{LOCAL, VolumeInfo};
 
-use super::driver::LOCAL;
 use super::view::{VolumeView, labels};
 use crate::api::Api;
 use crate::error::Result;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tare_core::volume::{LOCAL, VolumeInfo};
 
-
 /// The label by which docker knows a volume that nobody gave a name.
 pub(super) const ANONYMOUS: &str = "com.docker.volume.anonymous";
 

@@ -25,8 +25,7 @@ impl Combined {
     /// Makes them.
     pub(super) fn apply(self, spec: &mut Spec) -> Result<()> {
         for edits in self.edits {
-            apply(edits, spec)
-                .map_err(|error| error.while_doing("CDI device injection failed"))?;
+            apply(edits, spec).map_err(|error| error.while_doing("CDI device injection failed"))?;
         }
         // What lies above is mounted first, or it would hide what lies below.
         spec.mounts.sort_by_key(|mount| mount.destination.matches('/').count());

@@ -60,11 +60,8 @@ impl Registry {
     /// once, before what is said of each.
     pub(super) fn edits(&self, names: &[String]) -> Result<Combined> {
         let known = |name: &String| self.devices.get(name).filter(|known| !known.is_ambiguous);
-        let missing: Vec<&str> = names
-            .iter()
-            .filter(|name| known(name).is_none())
-            .map(String::as_str)
-            .collect();
+        let missing: Vec<&str> =
+            names.iter().filter(|name| known(name).is_none()).map(String::as_str).collect();
         if !missing.is_empty() {
             return Err(Error::system(format!(
                 "CDI device injection failed: unresolvable CDI devices {}",

@@ -79,7 +79,9 @@ fn what_is_not_there_is_refused_in_dockers_words() {
     let files = directory("broken.json", "{");
     let refused = |request: DeviceRequest| {
         let mut spec = crate::container::spec::tests::spec();
-        add_from(&mut spec, &[request], &[files.path(), Path::new("/none")]).unwrap_err().to_string()
+        add_from(&mut spec, &[request], &[files.path(), Path::new("/none")])
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         refused(request("cdi", &["vendor.com/thing=one", "b.c/d=e"])),

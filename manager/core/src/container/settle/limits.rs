@@ -259,7 +259,9 @@ fn check_realtime(resources: &Resources, means: &Means) -> Result<()> {
         return Err(Error::invalid("kernel does not support CPU real-time scheduler"));
     }
     if period != 0 && runtime > period {
-        return Err(Error::invalid("cpu real-time runtime cannot be higher than cpu real-time period"));
+        return Err(Error::invalid(
+            "cpu real-time runtime cannot be higher than cpu real-time period",
+        ));
     }
     Ok(())
 }
@@ -335,11 +337,10 @@ fn check_set(name: &str, what: &str, text: &str, file: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());
     }
-    let wanted = number_set(text)
-        .ok_or_else(|| {
-            let what = format!("Invalid value {text} for cpuset {name}: invalid format: {text}");
-            Error::invalid(what)
-        })?;
+    let wanted = number_set(text).ok_or_else(|| {
+        let what = format!("Invalid value {text} for cpuset {name}: invalid format: {text}");
+        Error::invalid(what)
+    })?;
     // A host without such a list (no NUMA) has what the kernel always has: number 0.
     let online = std::fs::read_to_string(file).unwrap_or_else(|_| "0".to_owned());
     let online = online.trim();

@@ -98,7 +98,9 @@ impl Judge<'_> {
             }
             let bare = address.trim_start_matches('[').trim_end_matches(']');
             if bare != "host-gateway" && bare.parse::<IpAddr>().is_err() {
-                return Err(Error::invalid(format!("invalid IP address in add-host: \"{address}\"")));
+                return Err(Error::invalid(format!(
+                    "invalid IP address in add-host: \"{address}\""
+                )));
             }
         }
         if host.annotations.contains_key("") {

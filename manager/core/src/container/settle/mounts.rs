@@ -87,7 +87,8 @@ fn check_tmpfs_option(option: &[String]) -> std::result::Result<(), String> {
 
 /// How far read-only reaches is to be said of what is read-only, and in one way.
 fn check_reach(mount: &MountRequest) -> Result<()> {
-    let MountKind::Bind { read_only_non_recursive, read_only_force_recursive, .. } = mount.kind else {
+    let MountKind::Bind { read_only_non_recursive, read_only_force_recursive, .. } = mount.kind
+    else {
         return Ok(());
     };
     let conflict = match (mount.read_only, read_only_non_recursive, read_only_force_recursive) {
@@ -145,7 +146,10 @@ mod tests {
         };
         assert!(refused(volume(None, "a")).contains("must not set Subpath"));
         for path in ["/a", "../a", "a/../../b"] {
-            assert!(refused(volume(Some("data"), path)).contains("must be a relative path"), "{path}");
+            assert!(
+                refused(volume(Some("data"), path)).contains("must be a relative path"),
+                "{path}"
+            );
         }
         assert!(check_mounts(&[volume(Some("data"), "a/../b")]).is_ok());
         let image = MountKind::Image { image: "bb".to_owned(), subpath: Some("/".to_owned()) };

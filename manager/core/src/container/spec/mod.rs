@@ -16,7 +16,9 @@ pub(crate) mod user;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use document::{ConsoleSize, Hooks, Linux, Process, Resources, Rlimit, Root, Seccomp, Spec, VERSION};
+use document::{
+    ConsoleSize, Hooks, Linux, Process, Resources, Rlimit, Root, Seccomp, Spec, VERSION,
+};
 use namespaces::{NetworkSource, Sources};
 use security::{SeccompChoice, SecurityOptions};
 use user::Account;

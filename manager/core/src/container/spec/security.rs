@@ -72,7 +72,9 @@ impl SecurityOptions {
     /// What a user should know of confinements that this host has no means to enforce.
     pub(crate) fn without_effect(&self) -> Vec<String> {
         let label = self.labels.first().map(|label| {
-            format!("SELinux is not enabled on this host: --security-opt label={label} has no effect.")
+            format!(
+                "SELinux is not enabled on this host: --security-opt label={label} has no effect."
+            )
         });
         let profile = self.apparmor.as_ref().map(|profile| {
             format!("AppArmor is not enabled on this host: --security-opt apparmor={profile} has no effect.")
@@ -134,17 +136,15 @@ mod tests {
         assert_eq!(parse("nonsense").unwrap_err().kind(), Kind::Invalid);
         assert_eq!(parse("no-new-privileges=maybe").unwrap_err().kind(), Kind::Invalid);
         assert_eq!(parse("seccomp={").unwrap_err().kind(), Kind::Invalid);
-        assert!(parse("nonsense=1").unwrap_err().to_string().starts_with("invalid --security-opt 2:"));
+        assert!(
+            parse("nonsense=1").unwrap_err().to_string().starts_with("invalid --security-opt 2:")
+        );
     }
 
     #[test]
     fn a_confinement_is_refused_where_the_host_enforces_it() {
-        let host = |on| Security {
-            seccomp: true,
-            apparmor: on,
-            selinux: on,
-            cgroup_namespaces: true,
-        };
+        let host =
+            |on| Security { seccomp: true, apparmor: on, selinux: on, cgroup_namespaces: true };
         for option in ["apparmor=mine", "label=type:mine_t"] {
             let options = parse(option).unwrap();
             assert!(options.names_confinements());

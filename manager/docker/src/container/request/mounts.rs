@@ -78,9 +78,7 @@ impl MountBody {
         let read_only = self.read_only.unwrap_or_default();
         let domain = match kind.as_str() {
             "bind" => self.bind_options.unwrap_or_default().into_domain(source, version)?,
-            "volume" => {
-                self.volume_options.unwrap_or_default().into_domain(source, version)?
-            }
+            "volume" => self.volume_options.unwrap_or_default().into_domain(source, version)?,
             "tmpfs" if !source.is_empty() => {
                 return Err(wrong("field Source must not be specified"));
             }
@@ -206,7 +204,9 @@ mod tests {
             error(r#"{"Type":"tmpfs","Target":"/x","BindOptions":{}}"#),
             "BindOptions must not be specified on mount type \"tmpfs\""
         );
-        assert!(error(r#"{"Type":"bind","ImageOptions":{}}"#).contains("field ImageOptions must not"));
+        assert!(
+            error(r#"{"Type":"bind","ImageOptions":{}}"#).contains("field ImageOptions must not")
+        );
         let unknown = "invalid mount config for type \"x\": mount type unknown";
         assert_eq!(error(r#"{"Type":"x","Target":"/x"}"#), unknown);
         assert!(error(r#"{"Type":"npipe","Target":"/x"}"#).ends_with("mount type unknown"));

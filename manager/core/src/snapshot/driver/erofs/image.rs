@@ -26,7 +26,10 @@ pub(super) fn probe(directory: &Path) -> std::io::Result<()> {
     let layer = attached_nowhere(&image)?;
     let layers = format!("lowerdir=/proc/self/fd/{}:{}", layer.as_raw_fd(), directory.display());
     let overlay = "overlay".to_owned();
-    detached::mount(&Mount { kind: overlay.clone(), source: overlay, options: vec![layers] }, detached::Purpose::Look)?;
+    detached::mount(
+        &Mount { kind: overlay.clone(), source: overlay, options: vec![layers] },
+        detached::Purpose::Look,
+    )?;
     Ok(())
 }
 

@@ -209,8 +209,11 @@ fn driver(root: &Path) -> (Erofs, PathBuf) {
 fn overlay(layer: &Path, below: &Path) -> OwnedFd {
     let overlay = "overlay".to_owned();
     let layers = format!("lowerdir={}:{}", layer.display(), below.display());
-    detached::mount(&Mount { kind: overlay.clone(), source: overlay, options: vec![layers] }, detached::Purpose::Look)
-        .unwrap()
+    detached::mount(
+        &Mount { kind: overlay.clone(), source: overlay, options: vec![layers] },
+        detached::Purpose::Look,
+    )
+    .unwrap()
 }
 
 fn inside(mount: &OwnedFd, name: &str) -> PathBuf {

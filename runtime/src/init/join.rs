@@ -4,6 +4,7 @@ use super::channel::{Channel, Report};
 use super::container::join_session;
 use super::launch::Launch;
 use super::namespaces::Namespaces;
+use super::spawn::become_root;
 use crate::error::{Context, Result};
 use crate::process::null;
 use crate::process::schedule::apply_affinity;
@@ -49,6 +50,10 @@ impl JoinPlan<'_> {
             if !done.contains(namespace.kind) {
                 namespace.join()?;
             }
+        }
+        if self.namespaces.all().contains(CloneFlags::CLONE_NEWUSER) {
+            // Or a terminal would belong to the host's root, whom nobody there is.
+            become_root()?;
         }
         rustix::process::setsid().context(|| "setsid")?;
         if self.new_keyring {

@@ -280,7 +280,7 @@ fn write_oom_score(process: &str, score: Option<i32>) -> Result<()> {
 }
 
 /// Becomes root of the user namespace.
-fn become_root() -> Result<()> {
+pub(super) fn become_root() -> Result<()> {
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
     set_thread_res_gid(gid, gid, gid)
         .context(|| "become group root of the user namespace: gid 0 must be mapped")?;

@@ -253,10 +253,14 @@ impl Host {
         std::fs::read_to_string(&self.places.log).unwrap_or_default()
     }
 
-    /// Removes all containers, volumes and images.
+    /// Removes all containers, volumes, networks and images.
     #[track_caller]
     pub fn remove_everything(&self) {
-        for (list, remove) in [("ps -aq", "rm -f"), ("volume ls -q", "volume rm")] {
+        for (list, remove) in [
+            ("ps -aq", "rm -f"),
+            ("volume ls -q", "volume rm"),
+            ("network ls -q --filter type=custom", "network rm"),
+        ] {
             let ids = self.docker(list);
             let ids: BTreeSet<_> = ids.ok().lines().collect();
             if !ids.is_empty() {

@@ -94,7 +94,7 @@ impl Containers {
         for link in &mut host.links {
             let other = self.find(&link.target).map_err(|error| match error.kind() {
                 Kind::NotFound => {
-                    Error::invalid(format!("could not get container for {}", link.target))
+                    Error::invalid(format!("could not get container for {}: {error}", link.target))
                 }
                 _ => error,
             })?;

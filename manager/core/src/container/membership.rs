@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::modes::NetworkMode;
 use super::record::Container;
 use crate::error::{Error, Result};
-use crate::network::{NetworkInfo, Wish};
+use crate::network::{NetworkInfo, Wish, all_wrong};
 
 /// What a container wants of one network, by docker's `EndpointSettings`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,13 @@ impl Container {
         }
     }
 
+    /// The hardware address that it wants on the network that its mode names.
+    pub fn mac_address(&self) -> Option<&str> {
+        let main = self.host.network_mode.network()?;
+        let wanted = self.host.networks.get(main).and_then(|wanted| wanted.mac_address.as_ref());
+        wanted.or(self.host.mac_address.as_ref()).map(String::as_str)
+    }
+
     /// What it is called on a network that a user has made; that by which its address is known first.
     pub fn names_on(&self, membership: &Membership) -> Vec<String> {
         let own = [self.name.clone()];
@@ -53,8 +60,8 @@ impl Container {
     /// What it asks of the network `name`.
     pub(super) fn wish(&self, name: &str, membership: &Membership) -> Result<Wish> {
         let main = self.host.network_mode.network();
-        let container_wide = self.host.mac_address.as_ref().filter(|_| main == Some(name));
-        let mac = membership.mac_address.as_ref().or(container_wide);
+        let container_wide = self.mac_address().filter(|_| main == Some(name));
+        let mac = membership.mac_address.as_deref().or(container_wide);
         let link = |link: &String| {
             let (target, alias) = link.split_once(':').unwrap_or((link, link));
             (alias.to_owned(), target.trim_start_matches('/').to_owned())
@@ -99,27 +106,29 @@ impl NetworkMode {
 /// Refuses what can't be had on a network, in the words that docker has for it.
 pub(super) fn check(network: &NetworkInfo, wanted: &Membership) -> Result<()> {
     let mut wrong = Vec::new();
-    if network.predefined {
-        if wanted.address.is_some() {
-            wrong.push(
-                "user specified IP address is supported on user defined networks only".to_owned(),
-            );
-        }
-        if !wanted.aliases.is_empty() {
-            wrong.push(
-                "network-scoped alias is supported only for containers in user defined networks"
-                    .to_owned(),
-            );
-        }
-    } else if let (Some(address), Some(subnet)) = (wanted.address, network.subnet)
-        && !subnet.contains(address)
-    {
-        wrong.push(format!("no configured subnet contains IP address {address}"));
+    if network.predefined && wanted.address.is_some() {
+        wrong.push(
+            "user specified IP address is supported on user defined networks only".to_owned(),
+        );
     }
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Error::invalid(format!("invalid endpoint settings:\n{}", wrong.join("\n")))),
+    if network.predefined && !wanted.aliases.is_empty() {
+        wrong
+            .push("network-scoped aliases are only supported for user-defined networks".to_owned());
     }
+    let has_own_subnet = network.ipam.pool.as_ref().is_some_and(|pool| pool.subnet.is_some());
+    match (wanted.address, network.subnet) {
+        (None, _) => {}
+        (Some(_), _) if !has_own_subnet => wrong.push(
+            "user specified IP address is supported only when connecting to networks with user \
+             configured subnets"
+                .to_owned(),
+        ),
+        (Some(address), Some(subnet)) if subnet.contains(address) => {}
+        (Some(address), _) => {
+            wrong.push(format!("no configured subnet contains IP address {address}"));
+        }
+    }
+    all_wrong("invalid endpoint settings", &wrong)
 }
 
 /// Refuses networks that can't go together.

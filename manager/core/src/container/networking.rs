@@ -207,14 +207,18 @@ impl Containers {
         let Some(sandbox) = self.networks.sandbox(container.id.as_str()) else {
             return container.clone();
         };
+        if container.config.network_disabled {
+            return container.clone();
+        }
         let mut sandbox = Sandbox::clone(&sandbox);
         let mut real = container.clone();
         let is_on = |name: &str, sandbox: &Sandbox| {
             sandbox.endpoints.iter().any(|endpoint| endpoint.network == name)
         };
         real.host.networks.retain(|name, _| is_on(name, &sandbox));
+        let wanted = container.memberships();
         for endpoint in sandbox.endpoints.clone() {
-            if container.memberships().contains_key(&endpoint.network) {
+            if wanted.contains_key(&endpoint.network) || wanted.contains_key(&endpoint.network_id) {
                 continue;
             }
             match self.networks.leave(container.id.as_str(), &endpoint.network_id).await {

@@ -150,8 +150,6 @@ fn check_driver(driver: &str) -> Result<()> {
              to connect this node to swarm and try again.",
         )),
         "macvlan" | "ipvlan" => Err(Error::unsupported(format!("the network driver {driver}"))),
-        other => Err(Error::not_found(format!(
-            "could not find plugin {other} in v1 plugin registry: plugin \"{other}\" not found"
-        ))),
+        other => Err(Error::not_found(format!("plugin \"{other}\" not found"))),
     }
 }

@@ -8,8 +8,6 @@ use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::Endpoint;
-
 /// A network as lists and inspections show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkInfo {
@@ -35,15 +33,13 @@ pub struct NetworkInfo {
     pub attachable: bool,
     /// Whether it is one of those that are always there.
     pub predefined: bool,
-    /// What is connected to it, by container.
-    pub endpoints: BTreeMap<String, Endpoint>,
 }
 
 /// What a user says of a network's addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ipam {
-    /// Options of who gives out addresses; kept for clients.
-    pub options: BTreeMap<String, String>,
+    /// Options of who gives out addresses; kept for clients, which tell none from no word of them.
+    pub options: Option<BTreeMap<String, String>>,
     /// The addresses; none: they are chosen.
     pub pool: Option<Pool>,
 }

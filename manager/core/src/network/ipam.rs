@@ -85,9 +85,15 @@ fn check(pool: &Pool, net: Ipv4Net) -> Result<()> {
     if wrong.is_empty() && net.prefix_len() > 30 {
         wrong.push(format!("invalid subnet {net}: it has no room for the host and a container"));
     }
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Error::invalid(format!("invalid network config:\n{}", wrong.join("\n")))),
+    all_wrong("invalid network config", &wrong)
+}
+
+/// One error for all that is wrong with something, if anything is.
+pub(crate) fn all_wrong(what: &str, wrong: &[String]) -> Result<()> {
+    match wrong {
+        [] => Ok(()),
+        [one] => Err(Error::invalid(format!("{what}:\n{one}"))),
+        several => Err(Error::invalid(format!("{what}:\n* {}", several.join("\n* ")))),
     }
 }
 
@@ -114,10 +120,10 @@ mod tests {
         assert_eq!(
             text,
             "invalid network config:\n\
-             invalid subnet 10.1.0.5/24: it should be 10.1.0.0/24\n\
-             invalid ip-range 10.2.0.0/16: CIDR block is bigger than its parent subnet 10.1.0.5/24\n\
-             invalid ip-range 10.2.0.0/16: parent subnet 10.1.0.5/24 doesn't contain ip-range\n\
-             invalid gateway 10.3.0.1: parent subnet 10.1.0.5/24 doesn't contain this address"
+             * invalid subnet 10.1.0.5/24: it should be 10.1.0.0/24\n\
+             * invalid ip-range 10.2.0.0/16: CIDR block is bigger than its parent subnet 10.1.0.5/24\n\
+             * invalid ip-range 10.2.0.0/16: parent subnet 10.1.0.5/24 doesn't contain ip-range\n\
+             * invalid gateway 10.3.0.1: parent subnet 10.1.0.5/24 doesn't contain this address"
         );
         assert!(said(&pool("10.9.0.0/24", None, None)).contains("auxiliary address router"));
     }

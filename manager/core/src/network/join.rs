@@ -84,10 +84,12 @@ impl Networks {
         {
             tracing::warn!(container = held.container, %error, "undoing a failed connection");
         }
-        if let Err(error) = self.settle_on(held, &begun, Sandbox::clone(before)) {
-            tracing::warn!(container = held.container, %error, "undoing a failed connection");
+        match self.settle_on(held, &begun, Sandbox::clone(before)) {
+            Ok(()) => joined.iter().for_each(|endpoint| self.release(endpoint)),
+            Err(error) => {
+                tracing::warn!(container = held.container, %error, "undoing a failed connection");
+            }
         }
-        joined.iter().for_each(|endpoint| self.release(endpoint));
         if before.ports.is_empty() {
             self.ports.release(&held.container, &begun.ports);
             held.let_go();

@@ -39,6 +39,7 @@ pub use endpoint::{
     Sandbox, Wish,
 };
 pub use info::{Ipam, NetworkInfo, Pool, Subnet};
+pub(crate) use ipam::all_wrong;
 pub use mac::MacAddress;
 pub(crate) use names::ADDRESS as NAME_SERVER;
 pub use names::run_if_resolver;
@@ -282,12 +283,12 @@ impl Networks {
             internal: definition.is_some_and(network::Definition::is_internal),
             attachable: definition.is_some_and(|definition| definition.attachable),
             predefined: definition.is_none(),
-            endpoints: BTreeMap::new(),
         }
     }
 
-    /// What is connected to a network, by container.
-    fn endpoints_on(&self, network_id: &str) -> BTreeMap<String, Endpoint> {
+    /// What is connected to the network with this id, by container. This takes the longer, the more
+    /// containers run.
+    pub fn endpoints_on(&self, network_id: &str) -> BTreeMap<String, Endpoint> {
         let sandboxes: Vec<_> =
             self.sandboxes().values().filter(|held| !held.is_cut_off()).cloned().collect();
         let on_it = |held: &Arc<Held>| {

@@ -132,10 +132,7 @@ impl IpamBody {
             ));
         }
         let pool = pools.pop().map(PoolBody::into_domain).transpose()?;
-        Ok(Ipam {
-            options: self.options.unwrap_or_default(),
-            pool: pool.filter(|pool| *pool != Pool::default()),
-        })
+        Ok(Ipam { options: self.options, pool: pool.filter(|pool| *pool != Pool::default()) })
     }
 }
 
@@ -178,7 +175,9 @@ fn address(what: &str, text: &str) -> Result<Ipv4Addr> {
         Ok(IpAddr::V6(address)) => {
             Err(Error::unsupported(format_args!("the IPv6 {what} {address}")))
         }
-        Err(_) => Err(Error::invalid(format!("invalid {what} {text}: invalid address"))),
+        Err(_) => Err(Error::invalid(format!(
+            "invalid network config:\ninvalid {what} {text}: invalid address"
+        ))),
     }
 }
 

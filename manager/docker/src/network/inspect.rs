@@ -17,7 +17,7 @@ pub(super) async fn handle(
     query.text("verbose").map(verbose).transpose()?;
     let network = api.engine.networks.find(&name)?;
     match query.text("scope") {
-        None | Some("local") => Ok(Json(NetworkView::whole(network, &api.engine.containers))),
+        None | Some("local") => Ok(Json(NetworkView::whole(network, &api.engine))),
         Some(_) => {
             Err(Error::from(tare_core::Error::not_found(format!("network {name} not found"))))
         }

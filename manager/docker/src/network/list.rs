@@ -6,7 +6,7 @@ use tare_core::network::NetworkInfo;
 
 use super::view::NetworkView;
 use crate::api::Api;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::Filters;
 use crate::query::Query;
 
@@ -14,7 +14,12 @@ const FILTERS: [&str; 7] = ["dangling", "driver", "id", "label", "name", "scope"
 
 pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<Vec<NetworkView>>> {
     let filters = Filters::of(&query, &FILTERS)?;
+    let kinds = ["builtin", "custom"];
+    if let Some(unknown) = filters.values("type").find(|kind| !kinds.contains(kind)) {
+        return Err(Error::invalid(format!("invalid filter: 'type'='{unknown}'")));
+    }
     let dangling = filters.truth("dangling")?;
+    let is_unused = |id: &str| api.engine.networks.endpoints_on(id).is_empty();
     let passes = |network: &NetworkInfo| {
         let kind = if network.predefined { "builtin" } else { "custom" };
         filters.allows("driver", network.driver)
@@ -25,7 +30,7 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
             && filters.allows("type", kind)
             // Those that are always there never dangle.
             && dangling.is_none_or(|dangling| {
-                dangling == (!network.predefined && network.endpoints.is_empty())
+                dangling == (!network.predefined && is_unused(&network.id))
             })
     };
     let networks = api.engine.networks.list().into_iter().filter(passes);

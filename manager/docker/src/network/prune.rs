@@ -24,7 +24,7 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
     let mut deleted = Vec::new();
     for network in api.engine.networks.list() {
         let goes = !network.predefined
-            && network.endpoints.is_empty()
+            && api.engine.networks.endpoints_on(&network.id).is_empty()
             && prune.includes(Some(network.created), &network.labels);
         if !goes {
             continue;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tare_core::Engine;
 use tare_core::container::Containers;
 use tare_core::network::{Endpoint, NetworkInfo, Pool, Subnet};
 
@@ -88,7 +89,7 @@ impl NetworkView {
             enable_ipv6: false,
             ipam: Ipam {
                 driver: "default",
-                options: (!network.predefined).then_some(network.ipam.options),
+                options: network.ipam.options,
                 config: match (network.ipam.pool, network.subnet) {
                     (Some(pool), _) => vec![IpamConfig::from(pool)],
                     (None, subnet) => subnet.map(IpamConfig::from).into_iter().collect(),
@@ -106,11 +107,12 @@ impl NetworkView {
     }
 
     /// The network with its containers.
-    pub(super) fn whole(network: NetworkInfo, known: &Containers) -> Self {
-        let endpoints = network.endpoints.iter();
+    pub(super) fn whole(network: NetworkInfo, engine: &Engine) -> Self {
+        let endpoints = engine.networks.endpoints_on(&network.id);
         let containers = endpoints
+            .iter()
             .map(|(container, endpoint)| {
-                (container.clone(), EndpointView::of(container, endpoint, known))
+                (container.clone(), EndpointView::of(container, endpoint, &engine.containers))
             })
             .collect();
         Self { containers, ..Self::bare(network) }

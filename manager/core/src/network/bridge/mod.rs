@@ -61,9 +61,15 @@ impl Bridge {
             .map_err(|error| error.while_doing(format!("set up the bridge {}", self.settings.name)))
     }
 
-    /// Takes the bridge away.
+    /// Takes the bridge away, if it is one that we have made.
     pub(super) fn delete(&self) -> Result<()> {
-        device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &self.settings.name)
+        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
+        let name = &self.settings.name;
+        let found = netlink.link(name)?;
+        match found.is_some_and(|link| link.alias.as_deref() == Some(&self.mark.on_bridge())) {
+            true => device::delete(&netlink, name),
+            false => Ok(()),
+        }
     }
 
     /// What the packet filter has to know of it.

@@ -79,7 +79,8 @@ impl Settings {
                         Ok(mtu) => Some(mtu),
                         Err(_) => {
                             return Err(Error::invalid(format!(
-                                "failed to parse {key} value: {value:?}"
+                                "failed to parse {key} value: {value} (strconv.Atoi: parsing \
+                                 {value:?}: invalid syntax)"
                             )));
                         }
                     };
@@ -100,7 +101,10 @@ fn truth(key: &str, value: &str) -> Result<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Error::invalid(format!("failed to parse {key} value: {value:?}"))),
+        _ => Err(Error::invalid(format!(
+            "failed to parse {key} value: {value} (strconv.ParseBool: parsing {value:?}: invalid \
+             syntax)"
+        ))),
     }
 }
 

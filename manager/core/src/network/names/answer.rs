@@ -134,3 +134,113 @@ fn encode(message: &Message, query: &Query, records: Vec<Record>, way: Way) -> O
     reply.metadata.truncation = true;
     reply.to_vec().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::words::{Asker, Place};
+    use super::*;
+
+    /// `web` at 40 addresses and `db` at one, on one network.
+    fn book() -> Book {
+        let mut book = Book::default();
+        for last in 1..=41 {
+            let name = if last == 41 { "db" } else { "web" };
+            let place = Place {
+                network: "n".to_owned(),
+                network_name: "front".to_owned(),
+                address: Ipv4Addr::new(10, 0, 0, last),
+                names: vec![name.to_owned()],
+                links: [].into(),
+            };
+            let container = format!("c{last}");
+            book.put(Asker { container, places: vec![place], name_servers: Vec::new() });
+        }
+        book
+    }
+
+    fn question(name: &str, kind: RecordType) -> Message {
+        let mut message = Message::new(77, MessageType::Query, OpCode::Query);
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+        message
+    }
+
+    fn reply(message: &Message, way: Way) -> Message {
+        match answer(&book(), "c1", &message.to_vec().unwrap(), way) {
+            Outcome::Answer(bytes) => Message::from_vec(&bytes).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn addresses_and_names_are_told() {
+        let told = reply(&question("db.", RecordType::A), Way::Udp);
+        assert_eq!(told.metadata.id, 77);
+        assert!(told.metadata.recursion_available && told.metadata.recursion_desired);
+        let [record] = told.answers.as_slice() else { panic!("{told:?}") };
+        assert_eq!(record.data, RData::A(A(Ipv4Addr::new(10, 0, 0, 41))));
+        let told = reply(&question("41.0.0.10.in-addr.arpa.", RecordType::PTR), Way::Udp);
+        let [record] = told.answers.as_slice() else { panic!("{told:?}") };
+        assert_eq!(record.data, RData::PTR(PTR(Name::from_ascii("db.front.").unwrap())));
+        for kind in [RecordType::AAAA, RecordType::MX, RecordType::TXT] {
+            let told = reply(&question("db.", kind), Way::Udp);
+            assert_eq!(told.metadata.response_code, ResponseCode::NoError);
+            assert!(told.answers.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_nobody_is_called_is_for_others() {
+        for (name, kind) in [
+            ("nobody.", RecordType::A),
+            ("db.other.", RecordType::A),
+            ("99.0.0.10.in-addr.arpa.", RecordType::PTR),
+            ("0.0.10.in-addr.arpa.", RecordType::PTR),
+        ] {
+            let question = question(name, kind).to_vec().unwrap();
+            assert_eq!(answer(&book(), "c1", &question, Way::Udp), Outcome::Forward, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_off_and_told_on_a_connection() {
+        let plain = question("web.", RecordType::A);
+        let cut = reply(&plain, Way::Udp);
+        assert!(cut.metadata.truncation && cut.answers.is_empty());
+        assert_eq!(reply(&plain, Way::Tcp).answers.len(), 40);
+        let mut roomy = plain;
+        roomy.set_edns(Edns::new()).edns.as_mut().unwrap().set_max_payload(4096);
+        let whole = reply(&roomy, Way::Udp);
+        assert_eq!(whole.answers.len(), 40);
+        assert_eq!(whole.edns.unwrap().max_payload(), LARGEST_DATAGRAM);
+    }
+
+    #[test]
+    fn what_is_no_question_is_not_answered() {
+        let mut answered = question("db.", RecordType::A);
+        answered.metadata.message_type = MessageType::Response;
+        let bytes = answered.to_vec().unwrap();
+        assert_eq!(answer(&book(), "c1", &bytes, Way::Udp), Outcome::Ignore);
+        assert_eq!(answer(&book(), "c1", &[], Way::Udp), Outcome::Ignore);
+        let mut update = question("db.", RecordType::A);
+        update.metadata.op_code = OpCode::Update;
+        assert_eq!(reply(&update, Way::Udp).metadata.response_code, ResponseCode::NotImp);
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_any_bytes_are_answered_or_not(bytes: Vec<u8>, start in 0usize..24) {
+            let mut damaged = question("db.", RecordType::A).to_vec().unwrap();
+            damaged.truncate(start);
+            damaged.extend(&bytes);
+            for question in [bytes, damaged] {
+                if let Outcome::Answer(reply) = answer(&book(), "c1", &question, Way::Udp) {
+                    prop_assert!(Message::from_vec(&reply).is_ok());
+                    prop_assert_eq!(&reply[..2], &question[..2]);
+                }
+            }
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! ([`process`]). It is started by the manager and told by it who is called what ([`words`]), has no
 //! rights, and goes on when the manager is gone, so that names keep resolving; the next manager
 //! finds it by its socket. Should it die itself, the manager starts another and opens the sockets
-//! anew. It ends by itself when there is no manager and no container that needs it.
+//! anew. It ends by itself when there is no container any more that needs it.
 
 mod answer;
 mod book;
@@ -73,7 +73,7 @@ impl Names {
     fn known(&self) -> Option<HashSet<String>> {
         match self.tell_if_there(&Request::List)? {
             Reply::Known(containers) => Some(containers.into_iter().collect()),
-            Reply::Done => None,
+            Reply::Done | Reply::Leaving => None,
         }
     }
 
@@ -83,11 +83,13 @@ impl Names {
         if line.is_none() {
             *line = self.connect().ok();
         }
-        let reply = line.as_ref()?.ask(request, None);
-        if reply.is_err() {
+        let reply = line.as_ref().map(|line| line.ask(request, None));
+        if !matches!(reply, Some(Ok(Reply::Done | Reply::Known(_)))) {
             *line = None;
+            // Whoever comes next must not find what is ending.
+            let _ = std::fs::remove_file(&self.socket);
         }
-        reply.ok()
+        reply?.ok()
     }
 
     /// Tells the process, which is started if it isn't there.

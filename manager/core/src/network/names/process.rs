@@ -16,7 +16,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::book::Book;
 use super::fence;
 use super::forward::Forwarder;
 use super::line::{Line, listen_at};
@@ -36,6 +35,8 @@ pub fn run_if_resolver() -> Option<ExitCode> {
     }
     let run = || {
         let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+        // Where chance comes from is a file on some systems, which has to be open before the fence.
+        let _: u8 = rand::random();
         fence::close().map_err(io::Error::other)?;
         serve(listener)
     };
@@ -68,10 +69,9 @@ struct Answering {
     desk: Arc<Desk>,
     /// What answers at a container's sockets.
     tasks: Mutex<HashMap<String, [JoinHandle<()>; 2]>>,
-    managers: Mutex<usize>,
     handle: Handle,
     /// It may be time to end.
-    less: Notify,
+    ended: Notify,
 }
 
 /// Answers names until there is nobody who asks.
@@ -80,9 +80,8 @@ fn serve(listener: OwnedFd) -> io::Result<()> {
     let answering = Arc::new(Answering {
         desk: Arc::new(Desk { book: Mutex::default(), forwarder: Forwarder::new() }),
         tasks: Mutex::default(),
-        managers: Mutex::new(0),
         handle: runtime.handle().clone(),
-        less: Notify::new(),
+        ended: Notify::new(),
     });
     let accepting = Arc::clone(&answering);
     thread::Builder::new()
@@ -90,9 +89,9 @@ fn serve(listener: OwnedFd) -> io::Result<()> {
         .spawn(move || accept(&accepting, &listener))?;
     runtime.block_on(async {
         // A manager that dies right after the start never comes.
-        let _ = timeout(PATIENCE, answering.less.notified()).await;
+        let _ = timeout(PATIENCE, answering.ended.notified()).await;
         while !answering.is_idle() {
-            answering.less.notified().await;
+            answering.ended.notified().await;
         }
     });
     Ok(())
@@ -100,12 +99,10 @@ fn serve(listener: OwnedFd) -> io::Result<()> {
 
 fn accept(answering: &Arc<Answering>, listener: &OwnedFd) {
     while let Ok(line) = Line::accept(listener) {
-        *lock(&answering.managers) += 1;
         let answering = Arc::clone(answering);
         let listening = thread::Builder::new().name("manager".to_owned()).spawn(move || {
             answering.listen(&line);
-            *lock(&answering.managers) -= 1;
-            answering.less.notify_one();
+            answering.ended.notify_one();
         });
         if listening.is_err() {
             return;
@@ -156,15 +153,16 @@ impl Answering {
         Ok(())
     }
 
-    fn forget(&self, container: &str) {
-        lock(&self.desk.book).forget(container);
+    fn forget(&self, container: &str) -> Reply {
         let tasks = lock(&self.tasks).remove(container);
         tasks.iter().flatten().for_each(JoinHandle::abort);
-        self.less.notify_one();
+        let mut book = lock(&self.desk.book);
+        book.forget(container);
+        if book.is_empty() { Reply::Leaving } else { Reply::Done }
     }
 
     fn is_idle(&self) -> bool {
-        *lock(&self.managers) == 0 && lock::<Book>(&self.desk.book).is_empty()
+        lock(&self.desk.book).is_empty()
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) enum Request {
 pub(super) enum Reply {
     /// It is so from now on.
     Done,
+    /// It is, and as nobody asks any more, the process ends.
+    Leaving,
     /// These containers ask.
     Known(Vec<String>),
 }

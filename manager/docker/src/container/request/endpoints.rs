@@ -65,10 +65,11 @@ impl NetworkingBody {
     pub(super) fn into_domain(self) -> Result<BTreeMap<String, Membership>> {
         let endpoints = self.endpoints_config.unwrap_or_default();
         let one = |(name, endpoint): (String, Option<EndpointBody>)| {
+            let called = NetworkMode::from(name.clone()).network().unwrap_or(&name).to_owned();
             let endpoint = endpoint.unwrap_or_default().into_domain();
             let checked = endpoint.and_then(|wanted| check(&name, &wanted).map(|()| wanted));
             let wanted = checked.map_err(|error| {
-                error.while_doing(format_args!("invalid config for network {name}"))
+                error.while_doing(format_args!("invalid config for network {called}"))
             })?;
             Ok((name, wanted))
         };
@@ -100,18 +101,20 @@ fn check(name: &str, wanted: &Membership) -> Result<()> {
     if matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_)) {
         return Ok(());
     }
-    let mut wrong = Vec::new();
+    if !wanted.aliases.is_empty() && wanted.address.is_none() {
+        return Err(Error::invalid(
+            "invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined \
+             networks",
+        ));
+    }
     if wanted.address.is_some() {
-        wrong.push("user specified IP address is supported on user defined networks only");
+        return Err(Error::invalid(
+            "invalid endpoint settings:\n* user specified IP address is supported on user defined \
+             networks only\n* user specified IP address is supported only when connecting to \
+             networks with user configured subnets",
+        ));
     }
-    if !wanted.aliases.is_empty() {
-        wrong
-            .push("network-scoped alias is supported only for containers in user defined networks");
-    }
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => Err(Error::invalid(format!("invalid endpoint settings:\n{}", wrong.join("\n")))),
-    }
+    Ok(())
 }
 
 /// Refuses what is no hardware address.
@@ -159,7 +162,7 @@ mod tests {
         let fixed = r#"{"EndpointsConfig":{"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}"#;
         assert!(error(fixed).contains("on user defined networks only"));
         let named = r#"{"EndpointsConfig":{"bridge":{"Aliases":["x"]}}}"#;
-        assert!(error(named).contains("network-scoped alias is supported only"));
+        assert!(error(named).contains("network-scoped aliases are only supported"));
         let option = r#"{"EndpointsConfig":{"a":{"DriverOpts":{"k":"v"}}}}"#;
         assert!(error(option).contains("k=v"));
     }

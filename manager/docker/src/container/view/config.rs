@@ -71,7 +71,7 @@ impl From<&Container> for ConfigView {
             working_dir: config.working_dir,
             entrypoint: config.entrypoint,
             network_disabled: config.network_disabled,
-            mac_address: container.host.mac_address.clone(),
+            mac_address: container.mac_address().map(str::to_owned),
             on_build: config.on_build,
             labels: config.labels,
             stop_signal: config.stop_signal,

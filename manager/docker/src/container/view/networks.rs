@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::container::{Container, Membership, NetworkMode};
+use tare_core::container::{Container, Membership, NetworkMode, State};
 use tare_core::network::{Endpoint, Networks};
 
 use super::ports::{Bindings, present};
@@ -128,6 +128,7 @@ pub(in crate::container) fn network_name(mode: &NetworkMode) -> Option<&str> {
 impl EndpointView {
     /// What is known of an endpoint whether its container runs or not.
     fn wanted(container: &Container, name: &str, wanted: &Membership, known: &Networks) -> Self {
+        let has_run = !matches!(container.state, State::Created { .. });
         let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
         let is_named = matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_));
         Self {
@@ -137,12 +138,15 @@ impl EndpointView {
             links: listed(&wanted.links),
             aliases: listed(&wanted.aliases),
             gw_priority: wanted.gateway_priority,
-            network_id: known.id_of(name).unwrap_or_default(),
+            network_id: match has_run {
+                true => known.id_of(name).unwrap_or_default(),
+                false => String::new(),
+            },
             addresses: Addresses {
                 mac_address: wanted.mac_address.clone().unwrap_or_default(),
                 ..Addresses::default()
             },
-            dns_names: is_named.then(|| container.names_on(wanted)),
+            dns_names: (has_run && is_named).then(|| container.names_on(wanted)),
             ..Self::default()
         }
     }

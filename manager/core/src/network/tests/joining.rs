@@ -61,11 +61,11 @@ fn networks_are_apart_and_their_names_too() {
         for container in ["web", "both", "db"] {
             host.disconnect(&networks, container);
         }
-        assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
         assert!(!host.config.names_socket().exists(), "nobody needs names any more");
         for network in ["front", "back"] {
             host.wait(networks.remove(network)).unwrap();
         }
+        assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
         assert!(!output("ip -o link").contains("br-"));
         assert!(!output("nft list ruleset").contains("br-"));
     });

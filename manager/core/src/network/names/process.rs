@@ -121,15 +121,16 @@ impl Answering {
                     }
                     Reply::Done
                 }
-                Request::Forget(container) => {
-                    self.forget(&container);
-                    Reply::Done
-                }
+                Request::Forget(container) => self.forget(&container),
                 Request::List => {
                     Reply::Known(lock(&self.desk.book).containers().cloned().collect())
                 }
             };
-            if line.send(&reply, None).is_err() {
+            let told = line.send(&reply, None);
+            if let Reply::Leaving = reply {
+                self.ended.notify_one();
+            }
+            if told.is_err() {
                 return;
             }
         }

@@ -8,8 +8,8 @@ use super::endpoint::{Connect, Connected, Endpoint, Interface, PortRequest, Sand
 use super::held::Held;
 use super::kernel::netlink::{Batch, Netlink};
 use super::kernel::netns::{self, Inside};
+use super::known::Network;
 use super::names::{self, Sockets};
-use super::network::Network;
 use super::ports::{Reserved, Target};
 use super::{Networks, identity, records, to_the_end};
 use crate::error::{Error, Result};

@@ -10,7 +10,7 @@ use super::bridge::device;
 use super::bridge::settings::{Neighbours, Outside, Settings};
 use super::info::Ipam;
 use super::kernel::netlink::Netlink;
-use super::network::{DEFINITIONS, Definition, Network};
+use super::known::{DEFINITIONS, Definition, Network};
 use super::{Networks, identity, ipam, open};
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, EventType};

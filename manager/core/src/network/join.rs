@@ -9,8 +9,8 @@ use super::connect::{gateway_of, lead_out, netns_of, new_endpoint, sockets_for};
 use super::endpoint::{Sandbox, Wish};
 use super::held::Held;
 use super::kernel::netns;
+use super::known::Network;
 use super::names;
-use super::network::Network;
 use crate::error::{Error, Kind, Result};
 
 impl Networks {

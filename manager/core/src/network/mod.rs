@@ -18,9 +18,9 @@ mod info;
 mod ipam;
 mod join;
 mod kernel;
+mod known;
 mod mac;
 mod names;
-mod network;
 mod open;
 mod ports;
 mod records;
@@ -50,8 +50,8 @@ use crate::events::Events;
 use crate::store::Store;
 use firewall::{Firewall, Watch};
 use held::Held;
+use known::Network;
 use names::Names;
-use network::Network;
 use ports::HostPorts;
 use records::Records;
 
@@ -256,7 +256,7 @@ impl Networks {
             .filter(|network| !name_or_id.is_empty() && network.id.starts_with(name_or_id));
         match (matches.next(), matches.next()) {
             (Some(network), None) => Ok(Arc::clone(network)),
-            (None, _) => Err(network::not_found(name_or_id)),
+            (None, _) => Err(known::not_found(name_or_id)),
             (Some(_), Some(_)) => Err(Error::invalid(format!(
                 "network {name_or_id} is ambiguous ({} matches found based on ID prefix)",
                 2 + matches.count()
@@ -280,7 +280,7 @@ impl Networks {
             options: definition
                 .map_or_else(|| network.driver.options(), |definition| definition.options.clone()),
             labels: definition.map(|definition| definition.labels.clone()).unwrap_or_default(),
-            internal: definition.is_some_and(network::Definition::is_internal),
+            internal: definition.is_some_and(known::Definition::is_internal),
             attachable: definition.is_some_and(|definition| definition.attachable),
             predefined: definition.is_none(),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use super::network::DEFINITIONS;
+use super::known::DEFINITIONS;
 use super::{Networks, create};
 use crate::error::{Error, Kind, Result};
 

@@ -66,7 +66,7 @@ impl Socket {
     }
 
     /// What all messages up to the close say.
-    fn to_the_end(&mut self) -> String {
+    fn until_close(&mut self) -> String {
         let mut all = Vec::new();
         loop {
             match self.receive() {
@@ -93,7 +93,7 @@ fn input_and_output_go_over_a_websocket() {
         // In two parts, the first as text.
         socket.send(0x01, b"hel");
         socket.send(0x80, b"lo\n");
-        let said = socket.to_the_end();
+        let said = socket.until_close();
         assert!(said.contains("got hello\n") && said.contains("err\n"), "{said:?}");
         host.docker("wait c1").stdout("0\n");
     });

@@ -110,11 +110,11 @@ impl Containers {
         for (given, membership) in wanted {
             let given = NetworkMode::from(given);
             let name = given.network().unwrap_or_default();
-            let found = self.networks.find_without_endpoints(name);
+            let found = self.networks.find(name);
             host.networks.insert(found.map_or_else(|_| name.to_owned(), |n| n.name), membership);
         }
         let Some(name) = host.network_mode.network() else { return };
-        let Ok(found) = self.networks.find_without_endpoints(name) else {
+        let Ok(found) = self.networks.find(name) else {
             if host.networks.is_empty() {
                 host.networks.insert(name.to_owned(), Membership::default());
             }

@@ -40,7 +40,7 @@ impl Containers {
                      connected to any other network",
                 ));
             }
-            let info = containers.networks.find_without_endpoints(&network)?;
+            let info = containers.networks.find(&network)?;
             check(&info, &wanted)?;
             if info.name == "host" && container.host.network_mode != NetworkMode::Host {
                 return Err(Error::invalid(
@@ -120,7 +120,7 @@ impl Containers {
             let container = entry.container();
             containers.index.get(&container.id)?;
             check_removal(&container)?;
-            let found = containers.networks.find_without_endpoints(&network);
+            let found = containers.networks.find(&network);
             let name = found.as_ref().map_or(network.clone(), |info| info.name.clone());
             let info = match found {
                 Ok(info) if container.state.is_running() => info,

@@ -149,7 +149,7 @@ impl Containers {
     async fn connect_all(&self, container: &Container) -> Result<Connected> {
         let memberships = container.memberships();
         for (name, wanted) in &memberships {
-            membership::check(&self.networks.find_without_endpoints(name)?, wanted)?;
+            membership::check(&self.networks.find(name)?, wanted)?;
             membership::check_together(name, memberships.keys().map(String::as_str))?;
         }
         self.networks
@@ -216,8 +216,7 @@ impl Containers {
             return Ok(());
         }
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
-        let host =
-            self.networks.find_without_endpoints("bridge")?.subnet.map(|subnet| subnet.gateway);
+        let host = self.networks.find("bridge")?.subnet.map(|subnet| subnet.gateway);
         let (container, sandbox) = (container.clone(), sandbox.cloned());
         let linked = linked.to_vec();
         blocking(move || files.write(&container, sandbox.as_ref(), &linked, host, &config)).await

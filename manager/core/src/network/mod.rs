@@ -208,7 +208,7 @@ impl Networks {
     /// Every network, in the order of their names.
     pub fn list(&self) -> Vec<NetworkInfo> {
         let networks: Vec<_> = self.networks().values().cloned().collect();
-        let mut list: Vec<_> = networks.iter().map(|network| self.describe(network)).collect();
+        let mut list: Vec<_> = networks.iter().map(|network| Self::describe(network)).collect();
         list.sort_by(|one, other| one.name.cmp(&other.name));
         list
     }
@@ -218,15 +218,7 @@ impl Networks {
     /// # Errors
     /// `NotFound` if there is none, `Invalid` if there are several.
     pub fn find(&self, name_or_id: &str) -> Result<NetworkInfo> {
-        self.network(name_or_id).map(|network| self.describe(&network))
-    }
-
-    /// The same without its endpoints, which are as many as there are containers on it.
-    ///
-    /// # Errors
-    /// As [`Networks::find`].
-    pub(crate) fn find_without_endpoints(&self, name_or_id: &str) -> Result<NetworkInfo> {
-        self.network(name_or_id).map(|network| Self::outline(&network))
+        self.network(name_or_id).map(|network| Self::describe(&network))
     }
 
     /// The id of the network with this name, id or beginning of an id.
@@ -264,11 +256,7 @@ impl Networks {
         }
     }
 
-    fn describe(&self, network: &Network) -> NetworkInfo {
-        NetworkInfo { endpoints: self.endpoints_on(&network.id), ..Self::outline(network) }
-    }
-
-    fn outline(network: &Network) -> NetworkInfo {
+    fn describe(network: &Network) -> NetworkInfo {
         let definition = network.definition.as_ref();
         NetworkInfo {
             id: network.id.clone(),

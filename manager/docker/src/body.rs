@@ -1,4 +1,4 @@
-//! JSON bodies of requests: bounded, whole, and with no field that we don't know.
+//! JSON bodies of requests: bounded and whole.
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -18,16 +18,27 @@ pub(crate) struct Json<T>(pub(crate) T);
 /// A body that may be left out; then it is the default.
 pub(crate) struct OptionalJson<T>(pub(crate) T);
 
+/// A body that must be there and may have more than we know.
+pub(crate) struct Noticed<T> {
+    pub(crate) value: T,
+    /// The paths of its fields that nobody reads.
+    pub(crate) unknown: Vec<String>,
+}
+
 impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self> {
-        let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body).await?;
-        if bytes.is_empty() {
-            return Err(Error::invalid("invalid JSON: got EOF while reading request body"));
-        }
-        parse(&bytes).map(Self)
+        parse(&read_some(request).await?).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Noticed<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self> {
+        let (value, unknown) = parse_noticing(&read_some(request).await?)?;
+        Ok(Self { value, unknown })
     }
 }
 
@@ -39,6 +50,16 @@ impl<T: DeserializeOwned + Default, S: Sync> FromRequest<S> for OptionalJson<T> 
         let bytes = read(&parts.headers, body).await?;
         if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
     }
+}
+
+/// Reads a body that must be there.
+async fn read_some(request: Request) -> Result<Vec<u8>> {
+    let (parts, body) = request.into_parts();
+    let bytes = read(&parts.headers, body).await?;
+    if bytes.is_empty() {
+        return Err(Error::invalid("invalid JSON: got EOF while reading request body"));
+    }
+    Ok(bytes)
 }
 
 /// Reads all of the body. The client of one that is too large gets to send it, and to hear that.
@@ -76,18 +97,41 @@ fn check_type(headers: &HeaderMap) -> Result<()> {
 
 /// Reads JSON; an error names the field.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    parse_noticing(bytes).map(|(value, _)| value)
+}
+
+/// The same, with the paths of the fields that nobody reads.
+pub(crate) fn parse_noticing<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>)> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
+    let (mut track, mut unknown) = (serde_path_to_error::Track::new(), Vec::new());
+    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let value = serde_ignored::deserialize(tracked, |path| unknown.push(shown(&path)));
+    let value = value.map_err(|error: serde_json::Error| {
         if error.is_data() {
+            let path = track.path();
             Error::invalid(format!("invalid request body: {path}: {}", reason(&error)))
         } else {
             Error::invalid(format!("invalid JSON: {error}"))
         }
     })?;
     reader.end().map_err(|_| Error::invalid("unexpected content after JSON"))?;
-    Ok(value)
+    Ok((value, unknown))
+}
+
+/// The path as the JSON has it, without marks of where it leads through an option.
+fn shown(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", shown(parent)),
+        Path::Map { parent, key } => match shown(parent) {
+            above if above.is_empty() => key.clone(),
+            above => format!("{above}.{key}"),
+        },
+        Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => shown(parent),
+    }
 }
 
 /// What is wrong with a field, without all the fields that would be right, and without the place in

@@ -120,6 +120,7 @@ impl Blobs {
         }
         std::fs::rename(from, self.path(digest))
             .map_err(|error| Error::io(format_args!("store the blob {digest}"), error))?;
+        self.drop_aside(digest);
         Ok(true)
     }
 

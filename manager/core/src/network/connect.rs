@@ -144,7 +144,8 @@ impl Networks {
         let withdrawn = self.firewall.withdraw(&held.container);
         self.ports.release(&held.container, &sandbox.ports);
         held.let_go();
-        if names::are_on(&sandbox) {
+        // Also who has left all networks with names may still ask.
+        if sandbox.netns.is_some() {
             self.forget_names(&held.container);
         }
         withdrawn

@@ -27,16 +27,19 @@ pub(super) async fn handle(
     State(api): State<Api>,
     version: ApiVersion,
     query: Query,
-    body::Json(body): body::Json<CreateBody>,
+    body::Noticed { value, unknown }: body::Noticed<CreateBody>,
 ) -> Result<(StatusCode, Json<Created>)> {
     let platform = query.text("platform").map(Platform::parse).transpose()?;
-    let Wanted { config, host, warnings } = body.into_domain(version)?;
+    let Wanted { config, host, warnings } = value.into_domain(version)?;
     let name = query.text("name").map(|name| name.trim_start_matches('/').to_owned());
     let image = config.image.clone();
     let request = Create { name, config, host, platform: platform.clone() };
     let created = api.engine.containers.create(request).await;
     let created = created.map_err(|error| refused(&api, &image, platform.as_ref(), error))?;
-    let warnings = [created.warnings, warnings].concat();
+    let unknown = unknown
+        .iter()
+        .map(|path| format!("{path} is no setting that is known here. It was left out."));
+    let warnings = created.warnings.into_iter().chain(warnings).chain(unknown).collect();
     let created = Created { id: created.id.to_string(), warnings };
     Ok((StatusCode::CREATED, Json(created)))
 }

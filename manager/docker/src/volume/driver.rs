@@ -7,7 +7,7 @@ use tare_core::volume::DriverConfig;
 
 /// A driver that a request asks for.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(crate) struct Driver {
     pub(super) name: Option<String>,
     pub(super) options: Option<BTreeMap<String, String>>,

@@ -68,6 +68,14 @@ impl Blobs {
         Ok(())
     }
 
+    /// Deletes what lies aside of a blob that is there again.
+    pub(super) fn drop_aside(&self, digest: Digest) {
+        let path = self.aside.join(digest.hex());
+        if let Err(error) = delete::anything(&path) {
+            tracing::warn!(path = %path.display(), %error, "a damaged blob stays");
+        }
+    }
+
     /// Whether a blob that lies aside is of no use any more.
     pub(super) fn is_done_with(&self, aside: &Path) -> bool {
         digest_of(aside).is_none_or(|digest| !self.holds.is_held(&digest))

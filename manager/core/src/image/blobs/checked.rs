@@ -165,7 +165,10 @@ mod tests {
         let blobs = Blobs::open(directory.path(), None).unwrap();
         blobs.verify(&blob).unwrap();
         assert!(!aside.exists());
-        // What nobody wants is not kept.
+        // Nor is it kept when another one has come, or when nobody wants it.
+        std::fs::rename(&path, &aside).unwrap();
+        blobs.adopt(&blobs.add(&[7; 100_000]).unwrap()).unwrap();
+        assert!(!aside.exists() && path.exists());
         std::fs::rename(&path, &aside).unwrap();
         blobs.sweep().unwrap();
         assert!(!aside.exists());

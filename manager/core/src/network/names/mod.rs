@@ -177,7 +177,7 @@ impl Networks {
             held.iter().map(|held| held.sandbox()).filter(|sandbox| are_on(sandbox)).collect();
         let known = self.names.known();
         for left in known.iter().flatten() {
-            if !sandboxes.iter().any(|sandbox| sandbox.container == *left) {
+            if !held.iter().any(|held| held.container == *left) {
                 self.forget_names(left);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use tare_core::container::{Membership, NetworkMode};
 use tare_core::network::MacAddress;
 
@@ -13,14 +13,14 @@ use crate::error::{Error, Result};
 
 /// Its endpoints by the name or id of their network.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct NetworkingBody {
     endpoints_config: Option<BTreeMap<String, Option<EndpointBody>>>,
 }
 
 /// One endpoint. What only the server says (ids, addresses in use) is not read.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(crate) struct EndpointBody {
     #[serde(rename = "IPAMConfig")]
     ipam_config: Option<IpamBody>,
@@ -30,27 +30,27 @@ pub(crate) struct EndpointBody {
     driver_opts: Option<BTreeMap<String, String>>,
     gw_priority: Option<i64>,
     #[serde(rename = "NetworkID")]
-    _network_id: Option<IgnoredAny>,
+    _network_id: Option<Value>,
     #[serde(rename = "EndpointID")]
-    _endpoint_id: Option<IgnoredAny>,
+    _endpoint_id: Option<Value>,
     #[serde(rename = "Gateway")]
-    _gateway: Option<IgnoredAny>,
+    _gateway: Option<Value>,
     #[serde(rename = "IPAddress")]
-    _ip_address: Option<IgnoredAny>,
+    _ip_address: Option<Value>,
     #[serde(rename = "IPPrefixLen")]
-    _ip_prefix_len: Option<IgnoredAny>,
+    _ip_prefix_len: Option<Value>,
     #[serde(rename = "IPv6Gateway")]
-    _ipv6_gateway: Option<IgnoredAny>,
+    _ipv6_gateway: Option<Value>,
     #[serde(rename = "GlobalIPv6Address")]
-    _global_ipv6_address: Option<IgnoredAny>,
+    _global_ipv6_address: Option<Value>,
     #[serde(rename = "GlobalIPv6PrefixLen")]
-    _global_ipv6_prefix_len: Option<IgnoredAny>,
+    _global_ipv6_prefix_len: Option<Value>,
     #[serde(rename = "DNSNames")]
-    _dns_names: Option<IgnoredAny>,
+    _dns_names: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct IpamBody {
     #[serde(rename = "IPv4Address")]
     ipv4_address: Option<String>,

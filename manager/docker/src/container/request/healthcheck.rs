@@ -10,7 +10,7 @@ const START_INTERVAL_SINCE: ApiVersion = ApiVersion::new(1, 44);
 
 /// Docker's `HealthConfig`; times are in nanoseconds.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct HealthcheckBody {
     test: Option<Vec<String>>,
     interval: Option<i64>,

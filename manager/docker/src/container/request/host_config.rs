@@ -27,7 +27,7 @@ const VOLUME_DRIVER_IGNORED: &str = "WARNING: the container-wide volume-driver c
 
 /// All fields of `HostConfig`, past ones too.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct HostConfigBody {
     binds: Option<Vec<String>>,
     #[serde(rename = "ContainerIDFile")]
@@ -115,7 +115,7 @@ pub(super) struct HostConfigBody {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct LogBody {
     r#type: Option<String>,
     config: Option<BTreeMap<String, String>>,

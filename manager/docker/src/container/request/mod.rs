@@ -1,8 +1,9 @@
-//! The body of a create: docker's `Config`, `HostConfig` and `NetworkingConfig`, read strictly.
+//! The body of a create: docker's `Config`, `HostConfig` and `NetworkingConfig`.
 //!
 //! Every field of the API has its place here. One that is absent and one that is `null` are the
 //! same, as in Go. A field that this version has no use for is an [`Unset`]: clients send most of
 //! them with an empty value, and that is fine; any other value is refused, with the field's name.
+//! What is no field of the API is left out, as docker does, and the client is warned.
 
 mod endpoints;
 mod healthcheck;
@@ -16,7 +17,7 @@ mod update;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use tare_core::container::{ContainerConfig, HostConfig, IpcMode, UtsMode};
 
 pub(crate) use self::endpoints::EndpointBody;
@@ -29,11 +30,11 @@ use crate::error::{Error, Result};
 use crate::version::ApiVersion;
 
 /// A map that is only a set of keys.
-type Keys = BTreeMap<String, IgnoredAny>;
+type Keys = BTreeMap<String, Value>;
 
 /// The whole body. Its first part has the fields of `Config`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(crate) struct CreateBody {
     hostname: Option<String>,
     domainname: Option<String>,
@@ -241,12 +242,24 @@ mod tests {
                 )
             );
         }
-        let unknown = parse(&with_host("Memroy", 1.into())).unwrap_err().to_string();
-        assert_eq!(unknown, "invalid request body: HostConfig.Memroy: unknown field");
-        let top = parse(r#"{"Image":"bb","Imagine":1}"#).unwrap_err().to_string();
-        assert_eq!(top, "invalid request body: Imagine: unknown field");
-        let health = r#"{"Image":"bb","Healthcheck":{"Tset":["CMD-SHELL","true"]}}"#;
-        assert!(parse(health).unwrap_err().to_string().contains("Healthcheck.Tset: unknown field"));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_noticed() {
+        let json = r#"{"Image":"bb","Runtime":"runc","ExposedPorts":{"80/tcp":{}},
+            "Volumes":{"/v":{}},"HostConfig":{"Memroy":1},"Healthcheck":{"Tset":["NONE"]},
+            "NetworkingConfig":{"EndpointsConfig":{"bridge":{"NetworkID":"","Nmae":1}}}}"#;
+        let (body, unknown) = crate::body::parse_noticing::<CreateBody>(json.as_bytes()).unwrap();
+        assert_eq!(
+            unknown,
+            [
+                "Runtime",
+                "HostConfig.Memroy",
+                "Healthcheck.Tset",
+                "NetworkingConfig.EndpointsConfig.bridge.Nmae"
+            ]
+        );
+        body.into_domain(ApiVersion::NEWEST).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use tare_core::container::{MountKind, MountRequest, VolumeMount};
 use tare_core::volume::DriverConfig;
 
@@ -16,7 +16,7 @@ const EXCLUSIVE_SINCE: ApiVersion = ApiVersion::new(1, 42);
 
 /// One mount.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct MountBody {
     r#type: Option<String>,
     source: Option<String>,
@@ -27,11 +27,11 @@ pub(super) struct MountBody {
     volume_options: Option<VolumeOptions>,
     tmpfs_options: Option<TmpfsOptions>,
     image_options: Option<ImageOptions>,
-    cluster_options: Option<IgnoredAny>,
+    cluster_options: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct BindOptions {
     propagation: Option<String>,
     non_recursive: Option<bool>,
@@ -41,7 +41,7 @@ struct BindOptions {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct VolumeOptions {
     no_copy: Option<bool>,
     labels: Option<BTreeMap<String, String>>,
@@ -50,7 +50,7 @@ struct VolumeOptions {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct TmpfsOptions {
     size_bytes: Option<u64>,
     mode: Option<u32>,
@@ -58,7 +58,7 @@ struct TmpfsOptions {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct ImageOptions {
     subpath: Option<String>,
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// A device of the host inside the container.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct DeviceBody {
     path_on_host: Option<String>,
     path_in_container: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct DeviceBody {
 
 /// How block I/O with a device weighs.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct WeightBody {
     path: Option<String>,
     weight: Option<u16>,
@@ -29,7 +29,7 @@ pub(super) struct WeightBody {
 
 /// How much block I/O there is with a device.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct RateBody {
     path: Option<String>,
     rate: Option<u64>,
@@ -37,7 +37,7 @@ pub(super) struct RateBody {
 
 /// Devices that a driver is to find.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct DeviceRequestBody {
     driver: Option<String>,
     count: Option<i64>,
@@ -49,7 +49,7 @@ pub(super) struct DeviceRequestBody {
 
 /// A resource limit of its processes.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct UlimitBody {
     name: Option<String>,
     hard: Option<i64>,
@@ -58,7 +58,7 @@ pub(super) struct UlimitBody {
 
 /// One place on the host that leads to a port.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct PortBindingBody {
     host_ip: Option<String>,
     host_port: Option<String>,

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// Docker's `RestartPolicy`. An empty name means that nothing is said.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct RestartBody {
     name: Option<String>,
     maximum_retry_count: Option<i64>,

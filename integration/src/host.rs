@@ -42,7 +42,40 @@ pub fn on_host(test: impl FnOnce(&Host)) {
 /// [`on_host`] with more arguments for the daemon, and without an image.
 #[track_caller]
 pub fn on_host_with(arguments: &[&str], test: impl FnOnce(&Host)) {
-    let host = Host::start(arguments);
+    on(Host::start(arguments, |_, _| {}), test);
+}
+
+/// [`on_host`] with these arguments for the daemon, where containers' users are those of the account
+/// `dockremap`: [`FIRST_UID`] and [`FIRST_GID`] of the host are root of containers.
+#[track_caller]
+pub fn on_remapped_host(arguments: &[&str], test: impl FnOnce(&Host)) {
+    let arguments = [&["--userns-remap=default"], arguments].concat();
+    on(Host::start(&arguments, add_account), |host| {
+        host.docker_with_input("load", &images::busybox_archive()).ok();
+        test(host);
+    });
+}
+
+/// The user of the host that is root of containers on [`on_remapped_host`].
+pub const FIRST_UID: u32 = 3_000_000;
+/// Its group.
+pub const FIRST_GID: u32 = 4_000_000;
+
+/// Gives the machine accounts of its own, one more of them, and lets others than root pass through
+/// the scratch directory.
+fn add_account(namespaces: &Namespaces, scratch: &Path) {
+    let script = format!(
+        "set -e; mkdir \"$1/etc\"; cp -a /etc/. \"$1/etc\"; mount --bind \"$1/etc\" /etc; \
+         echo dockremap:x:991:991::/:/bin/false >> /etc/passwd; \
+         echo dockremap:x:991: >> /etc/group; \
+         echo dockremap:{FIRST_UID}:65536 >> /etc/subuid; \
+         echo dockremap:{FIRST_GID}:65536 >> /etc/subgid; chmod 711 \"$1\""
+    );
+    run(namespaces.command("sh").args(["-c", &script, "sh"]).arg(scratch)).ok();
+}
+
+#[track_caller]
+fn on(host: Host, test: impl FnOnce(&Host)) {
     match catch_unwind(AssertUnwindSafe(|| test(&host))) {
         Ok(()) => host.finish(),
         Err(failure) => {
@@ -58,10 +91,11 @@ pub fn on_host_with(arguments: &[&str], test: impl FnOnce(&Host)) {
 impl Host {
     /// Makes the namespaces and starts the daemon in them.
     #[track_caller]
-    fn start(arguments: &[&str]) -> Self {
+    fn start(arguments: &[&str], prepare: impl FnOnce(&Namespaces, &Path)) -> Self {
         let scratch = tempfile::Builder::new().prefix("tare-test-").tempdir();
         let scratch = scratch.expect("make a scratch directory");
         let namespaces = Namespaces::make(scratch.path());
+        prepare(&namespaces, scratch.path());
         let places = Places::within(scratch.path());
         let daemon = Daemon::start(&namespaces, &places, arguments);
         let at_first = Footprint::take(&namespaces, &places);

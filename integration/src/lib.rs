@@ -27,6 +27,6 @@ pub mod wait;
 
 pub use command::{Ran, Running};
 pub use containerd::{Containerd, on_containerd};
-pub use host::{Host, on_host, on_host_with};
+pub use host::{FIRST_GID, FIRST_UID, Host, on_host, on_host_with, on_remapped_host};
 pub use images::{BUSYBOX, NGINX};
 pub use wait::{until, until_true};

@@ -160,3 +160,60 @@ pub(crate) fn watch(descriptor: OwnedFd, interest: Interest) -> io::Result<Async
     // `AsyncFd` owns it.
     Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
 }
+
+/// Gives the calling thread mounts of its own, and a working directory.
+pub(crate) fn have_own_mounts() -> rustix::io::Result<()> {
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: neither a mount namespace nor a thread's own working directory is memory, nor do they
+    // change any descriptor.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS | UnshareFlags::FS) }
+}
+
+/// What the calling thread makes belongs to the user and group from here on. It loses rights by that.
+pub(crate) fn make_files_as(uid: u32, gid: u32) {
+    // SAFETY: the calls take numbers, and change the calling thread alone.
+    unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+    }
+}
+
+/// What mount_setattr(2) changes of a mount (`struct mount_attr`).
+#[repr(C)]
+struct MountChange {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    namespace: u64,
+}
+
+/// Maps the ids of what the mount shows that is open with its root, and attached nowhere, as the user
+/// namespace does; of those upon it too if `all`.
+pub(crate) fn map_mount(
+    mount: BorrowedFd<'_>,
+    user: BorrowedFd<'_>,
+    all: bool,
+) -> rustix::io::Result<()> {
+    /// MOUNT_ATTR_IDMAP.
+    const ID_MAP: u64 = 0x0010_0000;
+    let namespace = u64::try_from(user.as_raw_fd()).map_err(|_| rustix::io::Errno::BADF)?;
+    let change = MountChange { set: ID_MAP, clear: 0, propagation: 0, namespace };
+    let depth = if all { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the descriptors are open, the path is an empty string that ends with its NUL, and the
+    // kernel reads no more of `change` than the size that it is told.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | depth,
+            &raw const change,
+            size_of::<MountChange>(),
+        )
+    };
+    if outcome == 0 {
+        return Ok(());
+    }
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    Err(rustix::io::Errno::from_raw_os_error(errno))
+}

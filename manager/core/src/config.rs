@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::container::Ulimit;
+use crate::ids::IdMap;
 use crate::live::Live;
 use crate::registry::RegistrySettings;
 use crate::snapshot::{DriverName, Limits};
@@ -62,6 +63,8 @@ pub struct Config {
     /// The most bytes of the disk for what is only kept to save work: parts of layers whose pulls
     /// ended early. None: as much as there is.
     pub cache_limit: Option<u64>,
+    /// The ids of the host that containers' ids are, unless they have the host's. None: they all have.
+    pub id_map: Option<IdMap>,
 }
 
 /// An OCI runtime, called by runc's command line.
@@ -182,6 +185,7 @@ impl Config {
             name_server: None,
             layer_limits: Limits::default(),
             cache_limit: None,
+            id_map: None,
         }
     }
 }

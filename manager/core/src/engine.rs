@@ -9,6 +9,8 @@ use crate::container::{Containers, Parts};
 use crate::disk::sync_directory;
 use crate::error::{Error, Result};
 use crate::events::Events;
+use crate::host::System;
+use crate::ids;
 use crate::image::Images;
 use crate::network::Networks;
 use crate::store::Store;
@@ -43,6 +45,10 @@ impl Engine {
             make_root(root)?;
         }
         refuse_without_records(&config)?;
+        if let Some(id_map) = &config.id_map {
+            ids::probe(id_map, &config.data_root, System::read().kernel_version())?;
+            ids::passage::open(id_map, &config.exec_root)?;
+        }
         let store = Arc::new(Store::open(&config.store_file())?);
         let events = Events::new();
         let images = {

@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 mod given_up;
 pub mod host;
+pub mod ids;
 pub mod image;
 mod linux;
 pub mod live;

@@ -1,12 +1,16 @@
 //! The only unsafe code of `tared`: calls for which no safe wrapper exists, about quotas of
-//! projects, attributes of mounts, and when files are written to the disk.
+//! projects, attributes of mounts, when files are written to the disk, and processes that do nothing
+//! but make namespaces.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::sched::CloneFlags;
 use rustix::io::Errno;
 use rustix::ioctl::{Getter, Setter, ioctl, opcode};
 use rustix::mount::MountAttrFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
 
 /// What mount_setattr(2) changes of a mount (`struct mount_attr`).
 #[repr(C)]
@@ -177,7 +181,19 @@ pub(crate) fn add_mount_attributes(
     attributes: MountAttrFlags,
 ) -> rustix::io::Result<()> {
     let set = u64::from(attributes.bits());
-    let change = MountChange { set, clear: 0, propagation: 0, namespace: 0 };
+    change_mount(mount, &MountChange { set, clear: 0, propagation: 0, namespace: 0 })
+}
+
+/// Maps the ids of what the mount shows that is open with its root, and attached nowhere, as the user
+/// namespace does.
+pub(crate) fn map_mount(mount: BorrowedFd<'_>, user: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    /// MOUNT_ATTR_IDMAP.
+    const ID_MAP: u64 = 0x0010_0000;
+    let namespace = u64::try_from(user.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    change_mount(mount, &MountChange { set: ID_MAP, clear: 0, propagation: 0, namespace })
+}
+
+fn change_mount(mount: BorrowedFd<'_>, change: &MountChange) -> rustix::io::Result<()> {
     // SAFETY: the descriptor is open, the path is an empty string that ends with its NUL, and the
     // kernel reads no more of `change` than the size that it is told.
     let outcome = unsafe {
@@ -186,7 +202,7 @@ pub(crate) fn add_mount_attributes(
             mount.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
-            &raw const change,
+            std::ptr::from_ref(change),
             size_of::<MountChange>(),
         )
     };
@@ -199,4 +215,86 @@ fn result(outcome: libc::c_long) -> rustix::io::Result<()> {
     }
     let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
     Err(Errno::from_raw_os_error(errno))
+}
+
+/// A process that is in new namespaces and does nothing, until this is dropped.
+pub(crate) struct Keeper {
+    pid: libc::pid_t,
+    /// Ends the process when it is closed.
+    hold: Option<OwnedFd>,
+}
+
+impl Keeper {
+    /// Starts it: it joins the user namespace `user`, if there is one, and makes those of `kinds`.
+    ///
+    /// # Errors
+    /// Those of fork(2), setns(2) and unshare(2).
+    pub(crate) fn start(user: Option<BorrowedFd<'_>>, kinds: CloneFlags) -> io::Result<Self> {
+        let user = user.map_or(-1, |user| user.as_raw_fd());
+        let (told, tells) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (waits, hold) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (tells_at, waits_at) = (tells.as_raw_fd(), waits.as_raw_fd());
+        // SAFETY: the child has a copy of this thread alone. It calls `keep`, which only makes system
+        // calls, allocates nothing, takes no locks, and never returns.
+        let pid = match unsafe { libc::fork() } {
+            -1 => return Err(io::Error::last_os_error()),
+            // SAFETY: this is the child, and the descriptors are open in it as they are here.
+            0 => unsafe { keep(user, kinds.bits(), tells_at, waits_at) },
+            pid => pid,
+        };
+        drop(tells);
+        let keeper = Self { pid, hold: Some(hold) };
+        let mut answer = [0_u8; 4];
+        std::fs::File::from(told)
+            .read_exact(&mut answer)
+            .map_err(|error| io::Error::new(error.kind(), "the process has died"))?;
+        match i32::from_ne_bytes(answer) {
+            0 => Ok(keeper),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// Its id.
+    pub(crate) fn pid(&self) -> libc::pid_t {
+        self.pid
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.hold.take());
+        let mut status = 0;
+        // SAFETY: the kernel writes one integer there. The process is our child, and nobody else waits
+        // for it.
+        while unsafe { libc::waitpid(self.pid, &raw mut status, 0) } == -1
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+    }
+}
+
+/// What a keeper's process does: it says how its namespaces came out, and waits. It keeps nothing else
+/// open: two of them would wait for each other's end.
+///
+/// # Safety
+/// The caller is a child that has just been forked, and these are descriptors of its own.
+unsafe fn keep(user: i32, kinds: i32, tells: i32, waits: i32) -> ! {
+    // SAFETY: system calls about descriptors and namespaces, and `errno`, which is this thread's own;
+    // what is written and read are single integers on this stack.
+    unsafe {
+        let failed = (user != -1 && libc::setns(user, libc::CLONE_NEWUSER) == -1)
+            || libc::unshare(kinds) == -1;
+        let errno: i32 = if failed { *libc::__errno_location() } else { 0 };
+        let (first, second) = (tells.min(waits), tells.max(waits));
+        for (from, to) in [(0, first - 1), (first + 1, second - 1), (second + 1, i32::MAX)] {
+            if from <= to {
+                libc::syscall(libc::SYS_close_range, from, to, 0);
+            }
+        }
+        libc::write(tells, (&raw const errno).cast(), size_of::<i32>());
+        let mut byte = 0_u8;
+        while libc::read(waits, (&raw mut byte).cast(), 1) == -1
+            && *libc::__errno_location() == libc::EINTR
+        {}
+        libc::_exit(0)
+    }
 }

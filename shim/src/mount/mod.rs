@@ -1,6 +1,7 @@
 //! Puts a container's root file system together from the mounts that the manager names.
 
 mod held;
+mod mapped;
 mod plan;
 mod short;
 

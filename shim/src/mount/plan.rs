@@ -1,17 +1,18 @@
 //! One mount, in mount(8)'s words or the file system's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, mount_bind,
-    mount_bind_recursive, mount_change, mount_remount, move_mount,
+    OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
+    mount_bind, mount_bind_recursive, mount_change, mount_remount, move_mount,
 };
 use tare_proto::containerd::types::Mount;
 
 use super::held::hold;
+use super::mapped::{self, Overlay};
 use super::short::mount_shortened;
 use crate::error::{Context, Error, Result};
 
@@ -29,9 +30,14 @@ pub(super) struct Plan {
     bind: Option<Bind>,
     flags: MountFlags,
     propagation: Option<MountPropagationFlags>,
+    /// The file that holds the user namespace whose ids it is to show.
+    users: Option<PathBuf>,
     /// What the file system itself is to understand.
     data: Vec<String>,
 }
+
+/// The option of [`Plan::users`], which no file system knows.
+const USERS: &str = "X-tare.userns=";
 
 /// How much of a tree is bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +63,7 @@ impl Plan {
             bind: (mount.r#type == "bind").then_some(Bind::Single),
             flags: MountFlags::empty(),
             propagation: None,
+            users: None,
             data: Vec::new(),
         };
         for option in &mount.options {
@@ -66,6 +73,10 @@ impl Plan {
     }
 
     fn read_option(&mut self, option: &str) -> Result<()> {
+        if let Some(path) = option.strip_prefix(USERS) {
+            self.users = Some(PathBuf::from(path));
+            return Ok(());
+        }
         let (flag, set) = match option {
             "bind" => {
                 self.bind = Some(Bind::Single);
@@ -113,14 +124,45 @@ impl Plan {
 
     /// Mounts it on `target`.
     pub(super) fn apply(&self, target: &Path) -> Result<()> {
-        match self.bind {
-            Some(bind) => self.bind(bind, target)?,
-            None => self.mount(target)?,
+        match (self.bind, &self.users) {
+            (bind, Some(users)) => self.mount_mapped(bind, users, target)?,
+            (Some(bind), None) => self.bind(bind, target)?,
+            (None, None) => self.mount(target)?,
         }
         if let Some(flags) = self.propagation {
             mount_change(target, flags).context(|| self.what(target))?;
         }
         Ok(())
+    }
+
+    /// Mounts it with the ids of the user namespace that the file `users` holds.
+    fn mount_mapped(&self, bind: Option<Bind>, users: &Path, target: &Path) -> Result<()> {
+        let users = mapped::namespace(users)?;
+        let tree = match bind {
+            Some(bind) => {
+                let depth = match bind {
+                    Bind::Single => OpenTreeFlags::empty(),
+                    Bind::Recursive => OpenTreeFlags::AT_RECURSIVE,
+                };
+                mapped::tree(Path::new(&self.source), depth, &users)?
+            }
+            None if self.kind == "overlay" => {
+                let held = hold(&self.data)?;
+                let (source, flags) = (self.source.as_str(), self.flags);
+                let attributes = self.attributes();
+                Overlay { source, data: &held.data, flags, attributes }.mount(&users, target)?
+            }
+            None => {
+                let kind = &self.kind;
+                return Err(Error::unimplemented(format!("a {kind} mount with other ids")));
+            }
+        };
+        move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .context(|| self.what(target))?;
+        match bind {
+            Some(_) => self.restrict_bind(target),
+            None => Ok(()),
+        }
     }
 
     fn bind(&self, bind: Bind, target: &Path) -> Result<()> {
@@ -129,6 +171,10 @@ impl Plan {
             Bind::Recursive => mount_bind_recursive(&self.source, target),
         }
         .context(|| self.what(target))?;
+        self.restrict_bind(target)
+    }
+
+    fn restrict_bind(&self, target: &Path) -> Result<()> {
         if !self.flags.is_empty() {
             // A bind mount takes its flags in a second step.
             mount_remount(target, MountFlags::BIND | self.flags, "")

@@ -92,7 +92,7 @@ impl TaskOptions {
             state_directory,
             log: options.log,
             stdin_once: options.stdin_once,
-            owner: Owner::default(),
+            owner: Owner { uid: non_zero(options.io_uid), gid: non_zero(options.io_gid) },
             restart: options.restart.as_ref().map_or(Ok(RestartPolicy::Never), restart_policy)?,
             health: options.health.as_ref().map(HealthCheck::read).transpose()?,
             restarts: options.restarts,

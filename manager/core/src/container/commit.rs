@@ -95,7 +95,8 @@ impl Containers {
         let (looking, committed) = (self.looking(entry)?, Arc::clone(entry));
         let pack = move |to: &mut Layering| {
             let mut packer = Packer::new(to, Tree::Merged);
-            packer.pack(looking.rootfs()?.handle()?, None)?;
+            let rootfs = looking.rootfs()?;
+            packer.pack(rootfs.handle()?, None, rootfs.ids().clone())?;
             let members = packer.members();
             packer.finish()?;
             check_not_going(&committed.container(), "commit")?;
@@ -151,7 +152,7 @@ fn pack(upper: Upper, to: &mut Layering) -> Result<u64> {
         Written::Whole(own) => (own, Tree::Whole { made: &by_start_or_image, names: &names }),
     };
     let mut packer = Packer::new(to, tree);
-    packer.pack(own, None).map_err(|error| error.while_doing("commit"))?;
+    packer.pack(own, None, None).map_err(|error| error.while_doing("commit"))?;
     let members = packer.members();
     packer.finish()?;
     Ok(members)

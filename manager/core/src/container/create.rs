@@ -18,7 +18,9 @@ use super::state::State;
 use super::supervise::probe::Test;
 use super::undo::Undo;
 use super::work::{blocking, to_the_end};
-use super::{Containers, HostConfig, RECORDS, announce, merge, mounting, name, settle, storage};
+use super::{
+    Containers, HostConfig, RECORDS, announce, merge, mounting, name, remapped, settle, storage,
+};
 use crate::disk::sync_directory;
 use crate::error::{Error, Kind, Result};
 use crate::image::{Image, Platform};
@@ -248,6 +250,7 @@ impl Containers {
         }
         let mounts = self.images.snapshots().mounts(container.id.as_str())?;
         let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
+        let remapped = remapped::id_map_for(&self.config, &container.host).is_some();
         blocking(move || {
             let root = Rootfs::mount(&mounts)?;
             root.make_directory(&working_dir)
@@ -260,8 +263,11 @@ impl Containers {
                 })?;
                 if let Some(from) = from {
                     let mounted = volumes.mount_provided(id.as_str(), &volume);
-                    let filled = mounted
-                        .and_then(|()| volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from)));
+                    let filled = mounted.and_then(|is_foreign| match is_foreign && remapped {
+                        // It keeps the host's ids, and the image has the container's.
+                        true => Ok(()),
+                        false => volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from)),
+                    });
                     volumes.unmount(id.as_str())?;
                     match filled {
                         // Its device may come before the container is started.

@@ -34,7 +34,7 @@ impl Containers {
 
 fn pack(rootfs: &Rootfs, to: impl std::io::Write) -> Result<()> {
     let mut packer = Packer::new(to, Tree::Merged);
-    packer.pack(rootfs.handle()?, None)?;
+    packer.pack(rootfs.handle()?, None, rootfs.ids().clone())?;
     packer.finish().map(drop)
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::Link;
 use super::membership::Membership;
-use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UtsMode};
+use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UsernsMode, UtsMode};
 use super::mount::{Bind, MountRequest};
 use super::ports::{Port, PortBinding};
 use super::resources::Resources;
@@ -73,6 +73,8 @@ pub struct HostConfig {
     pub uts_mode: UtsMode,
     /// Whose cgroup tree it sees.
     pub cgroupns_mode: CgroupnsMode,
+    /// Whose users its users are.
+    pub userns_mode: UsernsMode,
     /// -1000 to 1000: how soon the kernel kills it when memory runs out.
     pub oom_score_adj: i32,
     /// All capabilities and devices, nothing masked, no seccomp.

@@ -7,7 +7,8 @@ use super::Containers;
 use super::bundle::Bundle;
 use super::entry::{Entry, lock};
 use super::record::Container;
-use super::rootfs::Rootfs;
+use super::remapped::id_map_for;
+use super::rootfs::{Ids, Rootfs};
 use super::view::{Access, View, Wanted, root_of_process};
 use crate::error::Result;
 use crate::snapshot::Mount;
@@ -19,6 +20,8 @@ pub(super) struct Looking {
     files: Vec<(&'static str, PathBuf)>,
     bundle: Bundle,
     mounts: Vec<Mount>,
+    /// Who its users are on the host if it is started now.
+    ids: Ids,
 }
 
 impl Containers {
@@ -29,7 +32,9 @@ impl Containers {
         let files = self.files_of(&container);
         let files = files.targets().map(|(target, source)| (target, source.to_owned()));
         let bundle = Bundle::of(&self.config, &container.id);
-        Ok(Looking { entry: Arc::clone(entry), container, files: files.into(), bundle, mounts })
+        let ids = id_map_for(&self.config, &container.host).cloned().map(Arc::new);
+        let entry = Arc::clone(entry);
+        Ok(Looking { entry, container, files: files.into(), bundle, mounts, ids })
     }
 }
 
@@ -37,7 +42,8 @@ impl Looking {
     /// The root file system: what the shim has mounted, or, if it doesn't run, what others who look
     /// into it have, as overlay allows one mount of a container's layer. Blocks.
     pub(super) fn rootfs(&self) -> Result<Arc<Rootfs>> {
-        if let Some(running) = Rootfs::of_bundle(&self.bundle.path.join("rootfs"))? {
+        let ids = self.bundle.id_map()?.map(Arc::new);
+        if let Some(running) = Rootfs::of_bundle(&self.bundle.path.join("rootfs"), ids)? {
             return Ok(Arc::new(running));
         }
         let mut shared = lock(&self.entry.rootfs);
@@ -57,7 +63,9 @@ impl Looking {
             Some(life) => root_of_process(life.pid, &rootfs.handle()?),
             None => None,
         };
-        let wanted = Wanted::of(container, &self.files, process.as_ref());
+        // What is the host's shows the host's ids.
+        let ids = if process.is_some() { rootfs.ids() } else { &self.ids };
+        let wanted = Wanted::of(container, &self.files, process.as_ref(), ids);
         let access = if container.host.readonly_rootfs { Access::ReadRoot } else { Access::Write };
         View::new(rootfs, access, wanted)
     }

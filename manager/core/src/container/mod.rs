@@ -50,6 +50,7 @@ mod networking;
 mod pause;
 mod prepare;
 mod publishing;
+mod remapped;
 mod remove;
 mod rename;
 pub(crate) mod rootfs;

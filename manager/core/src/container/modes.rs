@@ -79,6 +79,16 @@ pub enum CgroupnsMode {
     Host,
 }
 
+/// Whose users a container's are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UsernsMode {
+    /// The manager's default: those of a namespace of its own if it remaps users, or else the host's.
+    #[default]
+    Default,
+    /// The host's.
+    Host,
+}
+
 impl NetworkMode {
     /// Whether the container gets a network stack of its own.
     pub fn is_private(&self) -> bool {
@@ -235,6 +245,27 @@ impl fmt::Display for CgroupnsMode {
     }
 }
 
+impl FromStr for UsernsMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "" => Ok(Self::Default),
+            "host" => Ok(Self::Host),
+            _ => Err(Error::invalid(format!("invalid userns mode: {text}"))),
+        }
+    }
+}
+
+impl fmt::Display for UsernsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "",
+            Self::Host => "host",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,5 +289,6 @@ mod tests {
         assert!("hots".parse::<IpcMode>().is_err());
         assert!("x".parse::<UtsMode>().is_err());
         assert!("x".parse::<CgroupnsMode>().is_err());
+        assert!("private".parse::<UsernsMode>().is_err());
     }
 }

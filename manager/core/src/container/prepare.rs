@@ -2,7 +2,7 @@
 //! files of ours, and a shim that waits. Each step says how it is taken back.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +10,14 @@ use std::sync::Arc;
 use tare_proto::record::FILE_NAME;
 use tare_proto::tare::shim::v1::{Log, Options};
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Parts};
 use super::entry::restarting;
 use super::link::Linked;
 use super::log::{Place, attributes_of, tag_of};
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::mount::BindSource;
 use super::record::{Container, MountSource};
+use super::remapped::Users;
 use super::rootfs::Rootfs;
 use super::settle::clean;
 use super::spec::namespaces::NetworkSource;
@@ -36,6 +37,13 @@ pub(super) struct Prepared {
     pub(super) shim: Shim,
     pub(super) task: CreateTask,
     pub(super) sandbox: Option<Sandbox>,
+}
+
+/// A container as the runtime is told of it, and who runs it.
+struct Told<'a> {
+    container: &'a Container,
+    users: Option<&'a Users>,
+    account: &'a Account,
 }
 
 /// What a container joins of others.
@@ -58,24 +66,34 @@ impl Containers {
     pub(super) async fn prepare(&self, container: &Container, undo: &mut Undo) -> Result<Prepared> {
         let joined = self.joined(container)?;
         let linked = self.linked(container)?;
+        let users = self.users_for(container)?;
         check_sources(container).await?;
+        let bundle = self.make_bundle(container, users.as_ref(), undo).await?;
+        // A network stack belongs to the users that the bundle holds, if they aren't the host's.
+        let owner = users.is_some().then(|| bundle.users());
         // The network is the kernel's to make, who runs the program is in files of the image.
         let (connected, account) =
-            tokio::join!(self.connect(container, undo), self.account_of(container));
+            tokio::join!(self.connect(container, owner, undo), self.account_of(container));
         let (sandbox, reservations) = connected?;
         let account = account?;
-        self.mount_volumes(container, undo).await?;
-        let bundle = self.make_bundle(container, undo).await?;
+        let foreign = self.mount_volumes(container, undo).await?;
         self.write_files(container, sandbox.as_ref(), &linked).await?;
         let told = told_of(container, &linked);
-        self.write_spec(&told, sandbox.as_ref(), &joined, &account, &bundle).await?;
+        let told = Told { container: &told, users: users.as_ref(), account: &account };
+        self.write_spec(told, &foreign, sandbox.as_ref(), &joined, &bundle).await?;
         let shim = self.launch_shim(container, &bundle, reservations, undo).await?;
+        let mut rootfs = self.images.snapshots().mounts(container.id.as_str())?;
+        if users.is_some() {
+            // So that the shim shows each part of it with their ids.
+            let option = format!("X-tare.userns={}", bundle.users().display());
+            rootfs.iter_mut().for_each(|mount| mount.options.push(option.clone()));
+        }
         let task = CreateTask {
             bundle: bundle.path,
-            rootfs: self.images.snapshots().mounts(container.id.as_str())?,
+            rootfs,
             terminal: container.config.tty,
             open_stdin: container.config.open_stdin,
-            options: self.shim_options(container, &account)?,
+            options: self.shim_options(container, users.as_ref(), &account)?,
         };
         Ok(Prepared { shim, task, sandbox })
     }
@@ -129,13 +147,14 @@ impl Containers {
     async fn connect(
         &self,
         container: &Container,
+        user_namespace: Option<PathBuf>,
         undo: &mut Undo,
     ) -> Result<(Option<Sandbox>, Vec<OwnedFd>)> {
         if let NetworkMode::Container(_) = &container.host.network_mode {
             return Ok((None, Vec::new()));
         }
         let connected = self
-            .connect_all(container)
+            .connect_all(container, user_namespace)
             .await
             .map_err(|error| error.while_doing("failed to set up container networking"))?;
         let (networks, id) = (Arc::clone(&self.networks), container.id.to_string());
@@ -146,7 +165,11 @@ impl Containers {
         Ok((Some(connected.sandbox), connected.reservations))
     }
 
-    async fn connect_all(&self, container: &Container) -> Result<Connected> {
+    async fn connect_all(
+        &self,
+        container: &Container,
+        user_namespace: Option<PathBuf>,
+    ) -> Result<Connected> {
         let memberships = container.memberships();
         for (name, wanted) in &memberships {
             membership::check(&self.networks.find(name)?, wanted)?;
@@ -156,6 +179,7 @@ impl Containers {
             .connect(Connect {
                 container: container.id.to_string(),
                 name: container.name.clone(),
+                user_namespace,
                 wishes: container.wishes()?,
                 ports: publishing::requests(container)?,
                 name_servers: files::name_servers(container, &self.config),
@@ -163,11 +187,15 @@ impl Containers {
             .await
     }
 
-    /// Mounts those of its volumes that are something else than a directory of ours.
-    async fn mount_volumes(&self, container: &Container, undo: &mut Undo) -> Result<()> {
+    /// Mounts those of its volumes that are something else than a directory of ours; says which.
+    async fn mount_volumes(
+        &self,
+        container: &Container,
+        undo: &mut Undo,
+    ) -> Result<BTreeSet<String>> {
         let names: Vec<String> = container.volumes().map(|(_, name)| name.to_owned()).collect();
         if names.is_empty() {
-            return Ok(());
+            return Ok(BTreeSet::new());
         }
         let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
         undo.push("unmount the volumes", blocking(move || volumes.unmount(id.as_str())));
@@ -189,13 +217,23 @@ impl Containers {
         blocking(move || staging::stage(&points, &bundle, images.snapshots())).await
     }
 
-    async fn make_bundle(&self, container: &Container, undo: &mut Undo) -> Result<Bundle> {
+    async fn make_bundle(
+        &self,
+        container: &Container,
+        users: Option<&Users>,
+        undo: &mut Undo,
+    ) -> Result<Bundle> {
         let bundle = Bundle::of(&self.config, &container.id);
         let shared = container.host.ipc_mode == IpcMode::Shareable;
         let size = container.host.shm_size.unwrap_or_else(|| self.config.live().shm_size);
+        let parts = Parts {
+            shared_memory: shared.then_some(size),
+            id_map: users.map(|users| users.id_map.clone()),
+            joined_users: users.and_then(|users| users.joined.clone()),
+        };
         let (made, gone) = (bundle.clone(), bundle.clone());
         undo.push("take the bundle away", blocking(move || gone.remove()));
-        blocking(move || made.make(shared.then_some(size))).await?;
+        blocking(move || made.make(&parts)).await?;
         Ok(bundle)
     }
 
@@ -231,10 +269,10 @@ impl Containers {
 
     async fn write_spec(
         &self,
-        container: &Container,
+        Told { container, users, account }: Told<'_>,
+        foreign: &BTreeSet<String>,
         sandbox: Option<&Sandbox>,
         joined: &Joined,
-        account: &Account,
         bundle: &Bundle,
     ) -> Result<()> {
         let files = self.files_of(container);
@@ -247,6 +285,7 @@ impl Containers {
             IpcMode::Host => Some("/dev/shm".into()),
             IpcMode::Default | IpcMode::None | IpcMode::Private => None,
         };
+        let held_users = bundle.users();
         let netns = sandbox.and_then(|sandbox| sandbox.netns.as_deref());
         let staged = self.stage(container, bundle).await?;
         let mut spec = spec::generate(&Inputs {
@@ -254,6 +293,7 @@ impl Containers {
             host: &self.facts,
             account,
             cgroup: self.cgroup_of(container),
+            users: users.map(|users| (&users.id_map, held_users.as_path())),
             network: match (&joined.network, netns) {
                 (Some(JoinedNetwork::Held(path)), _) => NetworkSource::Held(path),
                 (None, Some(path)) => NetworkSource::Held(path),
@@ -265,6 +305,7 @@ impl Containers {
             limited: self.images.snapshots().is_limited(container.id.as_str())?,
             files: &files.targets(),
             staged: &staged,
+            foreign,
             init: spec::wants_init(container, self.config.init_by_default)
                 .then_some(self.config.init.as_path()),
         })?;
@@ -301,12 +342,18 @@ impl Containers {
         Ok(shim)
     }
 
-    fn shim_options(&self, container: &Container, account: &Account) -> Result<Options> {
+    fn shim_options(
+        &self,
+        container: &Container,
+        users: Option<&Users>,
+        account: &Account,
+    ) -> Result<Options> {
         let live = self.config.live();
         let runtime = live.runtimes.get(&container.host.runtime).ok_or_else(|| {
             Error::invalid(format!("unknown or invalid runtime name: {}", container.host.runtime))
         })?;
         let log = &container.host.log;
+        let (io_uid, io_gid) = users.map_or((0, 0), |users| users.id_map.root());
         Ok(Options {
             runtime: runtime.path.to_string_lossy().into_owned(),
             runtime_root: self.config.runtime_root().to_string_lossy().into_owned(),
@@ -328,6 +375,8 @@ impl Containers {
             restart: Some(restart_policy(policy::of_shim(container))),
             health: probe::check_of(container, account, &self.facts)?,
             restarts: container.restart_count,
+            io_uid,
+            io_gid,
         })
     }
 

@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, statx,
@@ -14,6 +15,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::spec::user::Accounts;
 use crate::error::{Error, Result};
+use crate::ids::IdMap;
 use crate::snapshot::detached::Purpose;
 use crate::snapshot::{Mount, detached};
 
@@ -27,7 +29,12 @@ const LARGEST_FILE: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Rootfs {
     root: OwnedFd,
+    /// Whose ids it shows; `None`: those that are on disk.
+    ids: Ids,
 }
+
+/// Who the users are on the host whose files are looked at; `None`: those whose ids are shown.
+pub(crate) type Ids = Option<Arc<IdMap>>;
 
 impl Rootfs {
     /// The file system that `mounts` make, mounted where nobody else sees it for as long as this
@@ -50,12 +57,13 @@ impl Rootfs {
             _ => detached::mount(mount, purpose),
         };
         let root = root.map_err(|error| Error::io("mount the root file system", error.into()))?;
-        Ok(Self { root })
+        Ok(Self { root, ids: None })
     }
 
-    /// What a shim has mounted at `path`, for as long as this lives, whatever becomes of the
-    /// container; none if nothing is mounted there. Mounts upon it are not seen.
-    pub(crate) fn of_bundle(path: &Path) -> Result<Option<Self>> {
+    /// What a shim has mounted at `path` for users who are `ids` on the host, for as long as this
+    /// lives, whatever becomes of the container; none if nothing is mounted there. Mounts upon it are
+    /// not seen.
+    pub(crate) fn of_bundle(path: &Path, ids: Ids) -> Result<Option<Self>> {
         let failed = |error: Errno| Error::io(format!("open {}", path.display()), error.into());
         let place = match open_tree_root(path) {
             Ok(place) => place,
@@ -70,7 +78,7 @@ impl Rootfs {
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH;
         match open_tree(&place, "", flags) {
-            Ok(root) => Ok(Some(Self { root })),
+            Ok(root) => Ok(Some(Self { root, ids })),
             // It has just been unmounted.
             Err(Errno::INVAL) => Ok(None),
             Err(error) => Err(failed(error)),
@@ -93,7 +101,12 @@ impl Rootfs {
         let path = format!("/proc/{pid}/root");
         let root = open_tree_root(Path::new(&path))
             .map_err(|error| Error::io(format!("open {path}"), error.into()))?;
-        Ok(Self { root })
+        Ok(Self { root, ids: None })
+    }
+
+    /// Whose ids it shows.
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
     }
 
     /// The account files.
@@ -218,7 +231,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn rootfs(directory: &Path) -> Rootfs {
-        Rootfs { root: open_tree_root(directory).unwrap() }
+        Rootfs { root: open_tree_root(directory).unwrap(), ids: None }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Connecting a container that is about to start, and taking all of that away again.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::bridge::{Bridge, device};
@@ -26,7 +27,10 @@ impl Networks {
         let held = Arc::new(Held::new(sandbox.clone()));
         self.sandboxes_mut().insert(request.container.clone(), Arc::clone(&held));
         drop(staying);
-        let made = self.records.put(&sandbox).and_then(|()| self.furnish(&sandbox, &on));
+        let made = self
+            .records
+            .put(&sandbox)
+            .and_then(|()| self.furnish(&sandbox, request.user_namespace.as_deref(), &on));
         if let Err(error) = made {
             if let Err(left) = self.take_away(&held) {
                 tracing::warn!(container = request.container, %left, "undoing a failed connection");
@@ -101,10 +105,11 @@ impl Networks {
         })
     }
 
-    /// Makes in the kernel what the sandbox says.
-    fn furnish(&self, sandbox: &Sandbox, on: &[Arc<Network>]) -> Result<()> {
+    /// Makes in the kernel what the sandbox says. The user namespace that the file `owner` holds, or
+    /// else the host's, owns the network namespace.
+    fn furnish(&self, sandbox: &Sandbox, owner: Option<&Path>, on: &[Arc<Network>]) -> Result<()> {
         let Some(path) = &sandbox.netns else { return Ok(()) };
-        let sockets = netns::create(path, |inside| {
+        let sockets = netns::create(path, owner, |inside| {
             let mut batch = Batch::default();
             batch.set_up("lo");
             inside.run(&batch)?;

@@ -19,6 +19,8 @@ pub struct Connect {
     pub container: String,
     /// The container's name, for what people read.
     pub name: String,
+    /// The file that holds the user namespace whose root rules its network stack; none: the host's.
+    pub user_namespace: Option<PathBuf>,
     /// Its networks, in the order of its interfaces; at least one.
     pub wishes: Vec<Wish>,
     /// The ports to publish.

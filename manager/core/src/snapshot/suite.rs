@@ -36,7 +36,7 @@ async fn check(driver: DriverName, layers: &[Vec<u8>]) {
     let mounts = stage.images.snapshots().mounts("box").unwrap();
     let rootfs = Rootfs::mount(&mounts).unwrap();
     let mut packer = Packer::new(Vec::new(), Tree::Merged);
-    packer.pack(rootfs.handle().unwrap(), Some(b"./")).unwrap();
+    packer.pack(rootfs.handle().unwrap(), Some(b"./"), None).unwrap();
     std::fs::create_dir(at("exported")).unwrap();
     extract(&packer.finish().unwrap(), &at("exported"));
     assert_eq!(told(&at("exported")), expected, "as it is exported");

@@ -1,7 +1,7 @@
 //! Volumes that are something else than a directory of ours: what their options name is mounted at
 //! their place while containers use it, and is the same for all of them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
 use std::path::Path;
 
@@ -55,24 +55,26 @@ const PROPAGATION: [(&str, MountPropagationFlags); 6] = [
 
 impl Volumes {
     /// Mounts the volumes `names` for the container `user`, as far as they are to be mounted and are
-    /// not yet. Blocks.
-    pub(crate) fn mount(&self, user: &str, names: &[String]) -> Result<()> {
+    /// not yet. Gives those that are something else than a directory of ours. Blocks.
+    pub(crate) fn mount(&self, user: &str, names: &[String]) -> Result<BTreeSet<String>> {
         for name in names {
             if let Some(record) = self.store.get(&RECORDS, name)? {
                 self.mount_one(user, name, &record.options)?;
             }
         }
-        Ok(())
+        Ok(names.iter().filter(|name| is_mounted(&self.content(name))).cloned().collect())
     }
 
-    /// The same for a volume that may have no record yet.
-    pub(crate) fn mount_provided(&self, user: &str, volume: &Volume) -> Result<()> {
+    /// The same for a volume that may have no record yet; says whether it is something else than a
+    /// directory of ours.
+    pub(crate) fn mount_provided(&self, user: &str, volume: &Volume) -> Result<bool> {
         let record = self.store.get(&RECORDS, &volume.name)?;
         self.mount_one(
             user,
             &volume.name,
             record.as_ref().map_or(&volume.options, |it| &it.options),
-        )
+        )?;
+        Ok(is_mounted(&volume.path))
     }
 
     fn mount_one(&self, user: &str, name: &str, options: &BTreeMap<String, String>) -> Result<()> {

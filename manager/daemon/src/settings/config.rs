@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tare_core::config::{Config, InterfaceAddress};
+use tare_core::ids::{self, IdMap};
 use tare_core::live::Live;
 
 use super::{Values, registry, size};
@@ -73,7 +74,22 @@ pub(super) fn config(mut values: Values, live: Live) -> Result<Config, Error> {
         let limit = size::bytes(&text).map_err(|e| Error::setting("max-cache-size", e))?;
         config.cache_limit = Some(limit);
     }
+    if let Some(setting) = values.userns_remap.filter(|setting| !setting.is_empty()) {
+        config.id_map = id_map(&setting)?;
+    }
     Ok(config)
+}
+
+/// Who containers' users are on the host.
+fn id_map(setting: &str) -> Result<Option<IdMap>, Error> {
+    let found = ids::of_setting(setting, &ids::Accounts::of_host())
+        .map_err(|error| Error::setting("userns-remap", error.to_string()))?;
+    if found.is_none() {
+        tracing::warn!(
+            "userns-remap: root can't stand for itself; containers have the host's users"
+        );
+    }
+    Ok(found)
 }
 
 /// A directory that does not depend on where the daemon was started.

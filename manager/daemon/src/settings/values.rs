@@ -140,6 +140,10 @@ pub(crate) struct Values {
     /// The cgroup above all containers' [default: /tare]
     #[arg(long, value_name = "CGROUP", global = true, help_heading = "Containers")]
     pub cgroup_parent: Option<String>,
+    /// Give containers other users than the host's: the subordinate ids of USER or UID; default: those
+    /// of dockremap. A container may do without by --userns=host
+    #[arg(long, value_name = "default|USER[:GROUP]", global = true, help_heading = "Containers")]
+    pub userns_remap: Option<String>,
     /// The size of containers' /dev/shm: bytes, or a number with k, m or g [default: 64m]
     #[arg(long, value_name = "SIZE", global = true, help_heading = "Containers")]
     pub default_shm_size: Option<String>,

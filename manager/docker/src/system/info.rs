@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
+use tare_core::config::Config;
 use tare_core::container::State as ContainerState;
 use tare_core::host::{Cgroups, Controller, Host, manager_id, program_version};
 
@@ -252,7 +253,7 @@ pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<
         containerd_commit: Commit::new("N/A".to_owned(), version),
         runc_commit: Commit::new(runtime_version(&api).await, version),
         init_commit: Commit::new(VERSION.to_owned(), version),
-        security_options: security_options(&host),
+        security_options: security_options(&host, &api.engine.config),
         firewall_backend: (version >= BACKEND_SINCE).then_some(Firewall { driver: "nftables" }),
         bridge_netfilter: (version < NETFILTER_UNTIL).then(BridgeNetfilter::default),
         cdi_spec_dirs: Vec::new(),
@@ -314,10 +315,13 @@ fn warnings(host: &Host, limits: &Limits) -> Vec<String> {
     .collect()
 }
 
-fn security_options(host: &Host) -> Vec<String> {
+fn security_options(host: &Host, config: &Config) -> Vec<String> {
     let mut options = Vec::new();
     if host.security.seccomp {
         options.push("name=seccomp,profile=builtin".to_owned());
+    }
+    if config.id_map.is_some() {
+        options.push("name=userns".to_owned());
     }
     if host.security.cgroup_namespaces && host.cgroups.is_unified() {
         options.push("name=cgroupns".to_owned());

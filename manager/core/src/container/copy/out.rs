@@ -54,6 +54,6 @@ fn pack(view: &View, found: &Found, path: &str, to: impl std::io::Write) -> Resu
     let mut packer = Packer::new(to, Tree::Seen(&mounted));
     let handle: OwnedFd =
         found.handle.try_clone().map_err(|error| Error::io("copy from a container", error))?;
-    packer.pack(handle, Some(base(path).as_bytes()))?;
+    packer.pack(handle, Some(base(path).as_bytes()), found.ids.clone())?;
     packer.finish().map(drop)
 }

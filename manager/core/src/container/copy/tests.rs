@@ -34,7 +34,7 @@ fn unpack(root: &Path, members: &[Member], replace: bool) -> Result<()> {
     let mounts = point.into_iter().collect();
     let container = Container { mounts, ..fixture::container() };
     let rootfs = Arc::new(Rootfs::mount(&[mount])?);
-    let view = View::new(rootfs, Access::Write, Wanted::of(&container, &[], None))?;
+    let view = View::new(rootfs, Access::Write, Wanted::of(&container, &[], None, &None))?;
     let place = view.find(b"/place", Last::Follow).unwrap();
     let mut within = Within::new(&view, &place, None, replace);
     let mut archive = Archive::new(Cursor::new(tar_of(members)));

@@ -11,9 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
+use super::super::rootfs::Ids;
 use super::super::view::{Found, Last, View};
 use super::words;
 use crate::error::{Error, Result};
+use crate::ids::Acting;
 use crate::image::archive::{Archive, Entry, EntryKind, path};
 use crate::snapshot::delete;
 use crate::snapshot::unpack::{file, metadata};
@@ -67,8 +69,10 @@ impl<'a> Within<'a> {
         let directory = parent.handle.as_fd();
         if !self.make_way(&parent, name, &plain, &entry)? {
             let found = self.find(&plain, Last::Keep)?;
-            return self.directory(&found, &entry, plain);
+            return self.directory(&found, &with_ids(entry, &found.ids)?, plain);
         }
+        let entry = with_ids(entry, &parent.ids)?;
+        let _acting = parent.ids.as_deref().map(Acting::as_root_of).transpose()?;
         match &entry.kind {
             EntryKind::File { size, segments } => {
                 let flags = OFlags::WRONLY
@@ -142,6 +146,7 @@ impl<'a> Within<'a> {
                 let (higher, name) = path::split(above);
                 let parent = self.parent(higher)?;
                 parent.access.check().map_err(|errno| refused("mkdir", above, errno))?;
+                let _acting = parent.ids.as_deref().map(Acting::as_root_of).transpose()?;
                 rustix::fs::mkdirat(&parent.handle, name, Mode::from_raw_mode(0o755))
                     .map_err(|errno| refused("mkdir", above, errno))?;
                 self.find(above, Last::Follow)?
@@ -250,6 +255,14 @@ fn inside(path: &[u8]) -> Result<Vec<u8>> {
         }
     }
     path::plain(path)
+}
+
+/// The same with the owner that it has on the host.
+fn with_ids(mut entry: Entry, ids: &Ids) -> Result<Entry> {
+    if let Some(ids) = ids {
+        (entry.uid, entry.gid) = ids.outside(entry.uid, entry.gid)?;
+    }
+    Ok(entry)
 }
 
 /// Sets owner, mode and attributes of an open file or directory; the owner goes first: changing it

@@ -11,6 +11,7 @@ use super::config::ContainerConfig;
 use super::host_config::{HostConfig, RestartPolicy};
 use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode};
 use super::mount::MountKind;
+use super::remapped;
 use super::resources::Resources;
 use super::signal::Signal;
 use super::spec::security::SecurityOptions;
@@ -70,6 +71,7 @@ impl Judge<'_> {
     pub(super) fn settle_host(&self, host: &mut HostConfig) -> Result<Vec<String>> {
         self.check_runtime(host)?;
         check_policy(host)?;
+        remapped::check(self.config, host)?;
         check_mounts(&host.mounts)?;
         check_tmpfs(&host.tmpfs)?;
         capabilities::of_container(

@@ -161,6 +161,7 @@ pub(crate) struct Namespace {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum NamespaceKind {
     Mount,
+    User,
     Network,
     Uts,
     Pid,

@@ -29,6 +29,7 @@ use super::options::ExecConfig;
 use super::record::Container;
 use super::resources::Ulimit;
 use crate::error::{Error, Result};
+use crate::ids::IdMap;
 
 /// What of the host decides a container's spec.
 #[derive(Debug, Clone)]
@@ -54,6 +55,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) account: &'a Account,
     /// The cgroup that it gets.
     pub(crate) cgroup: String,
+    /// Who its users are on the host, and the file that holds their namespace; `None`: the host's.
+    pub(crate) users: Option<(&'a IdMap, &'a Path)>,
     /// Its network stack.
     pub(crate) network: NetworkSource<'a>,
     /// The process whose pid namespace it joins.
@@ -68,6 +71,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) files: &'a [(&'static str, &'a Path)],
     /// Where its mounts are taken from that aren't taken from their own place, by target.
     pub(crate) staged: &'a BTreeMap<String, PathBuf>,
+    /// The volumes that are something else than a directory of this manager's.
+    pub(crate) foreign: &'a BTreeSet<String>,
     /// The init that runs before its program, if one does.
     pub(crate) init: Option<&'a Path>,
 }
@@ -78,9 +83,12 @@ const ROOTFS: &str = "rootfs";
 /// The first kernel with mount_setattr(2), which makes trees of mounts read-only.
 const RECURSIVE_READ_ONLY_SINCE: (u32, u32) = (5, 12);
 
-/// Lets programs ping and listen on low ports without any capability, in their own network only.
-const NETWORK_SYSCTLS: [(&str, &str); 2] =
-    [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
+/// Lets programs listen on low ports without any capability, in their own network only.
+const LOW_PORTS: (&str, &str) = ("net.ipv4.ip_unprivileged_port_start", "0");
+/// Lets them ping.
+const PING: &str = "net.ipv4.ping_group_range";
+/// The last group there can be.
+const LAST_GROUP: u32 = 2_147_483_647;
 
 /// The spec of a container.
 ///
@@ -101,6 +109,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
         points: &container.mounts,
         files: inputs.files,
         staged: inputs.staged,
+        foreign: inputs.foreign,
         init: inputs.init,
         ipc: &settings.ipc_mode,
         shared_memory: inputs.shared_memory,
@@ -109,8 +118,10 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
         writable_cgroups: security.writable_cgroups.unwrap_or(settings.privileged),
         readonly_rootfs: settings.readonly_rootfs,
         recursive_read_only: host.kernel >= RECURSIVE_READ_ONLY_SINCE,
+        remapped: inputs.users.is_some(),
     };
     let sources = Sources {
+        users: inputs.users.map(|(_, path)| path),
         network: inputs.network,
         pid: &settings.pid_mode,
         pid_of: inputs.pid_of,
@@ -141,7 +152,7 @@ pub(crate) fn generate(inputs: &Inputs<'_>) -> Result<Spec> {
                 pids: limits::pids(&settings.resources),
                 block_io: limits::block_io(&settings.resources)?,
             },
-            sysctl: sysctls(container),
+            sysctl: sysctls(container, inputs.users.map(|(map, _)| map)),
             seccomp: filter(inputs, &security, &capabilities)?,
             masked_paths: settings.masked_paths.clone().unwrap_or_default(),
             readonly_paths: settings.readonly_paths.clone().unwrap_or_default(),
@@ -255,10 +266,13 @@ fn filter(
     Ok(filter)
 }
 
-fn sysctls(container: &Container) -> BTreeMap<String, String> {
+fn sysctls(container: &Container, id_map: Option<&IdMap>) -> BTreeMap<String, String> {
     let mut sysctls = BTreeMap::new();
     if container.host.network_mode.is_private() {
-        sysctls.extend(NETWORK_SYSCTLS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        // There are no other groups in a user namespace than those that are mapped.
+        let last = id_map.map_or(LAST_GROUP, IdMap::last_group);
+        sysctls.insert(PING.to_owned(), format!("0 {last}"));
+        sysctls.insert(LOW_PORTS.0.to_owned(), LOW_PORTS.1.to_owned());
     }
     sysctls.extend(container.host.sysctls.clone());
     sysctls

@@ -17,6 +17,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) files: &'a [(&'static str, &'a Path)],
     /// Where points are taken from that aren't taken from their own place, by target.
     pub(crate) staged: &'a BTreeMap<String, PathBuf>,
+    /// The volumes that are something else than a directory of this manager's.
+    pub(crate) foreign: &'a BTreeSet<String>,
     /// The init, if one runs before the program.
     pub(crate) init: Option<&'a Path>,
     pub(crate) ipc: &'a IpcMode,
@@ -28,7 +30,14 @@ pub(crate) struct Wishes<'a> {
     pub(crate) readonly_rootfs: bool,
     /// Whether the kernel can make a whole tree of mounts read-only.
     pub(crate) recursive_read_only: bool,
+    /// Whether the container's users are others on the host. What is this manager's own, its files and
+    /// volumes, has the ids that the container sees; what is the host's has the host's.
+    pub(crate) remapped: bool,
 }
+
+/// Shows a mount with the ids of the container's user namespace, alone or with what is mounted upon it.
+const ID_MAP: &str = "idmap";
+const ID_MAP_ALL: &str = "ridmap";
 
 /// Where the init is seen inside.
 pub(crate) const INIT: &str = "/sbin/docker-init";
@@ -52,7 +61,8 @@ pub(crate) fn list(wishes: &Wishes<'_>) -> Vec<Mount> {
         .filter(|(target, _)| !own.contains(target))
         .map(|(target, source)| {
             let access = if wishes.readonly_rootfs { "ro" } else { "rw" };
-            bind(target, source, &["bind", access, "rprivate"])
+            let options = ["bind", access, "rprivate", ID_MAP];
+            bind(target, source, &options[..if wishes.remapped { 4 } else { 3 }])
         })
         .collect();
     chosen.extend(wishes.points.iter().filter_map(|point| of_point(point, wishes)));
@@ -131,6 +141,12 @@ fn of_point(point: &MountPoint, wishes: &Wishes<'_>) -> Option<Mount> {
     }
     let propagation = point.propagation.unwrap_or(Propagation::Rprivate).to_string();
     options.push(&propagation);
+    if let MountSource::Volume { name, .. } = &point.source
+        && wishes.remapped
+        && !wishes.foreign.contains(name)
+    {
+        options.push(if point.non_recursive { ID_MAP } else { ID_MAP_ALL });
+    }
     Some(bind(&point.target, path, &options))
 }
 
@@ -162,6 +178,7 @@ mod tests {
             points,
             files: &[],
             staged: const { &BTreeMap::new() },
+            foreign: const { &BTreeSet::new() },
             init: None,
             ipc: &IPC,
             shared_memory: None,
@@ -170,6 +187,7 @@ mod tests {
             writable_cgroups: false,
             readonly_rootfs: false,
             recursive_read_only: true,
+            remapped: false,
         }
     }
 
@@ -213,6 +231,26 @@ mod tests {
     fn a_read_only_bind_is_so_all_the_way_down() {
         let points = [MountPoint { writable: false, ..point("/a") }];
         assert_eq!(find(&list(&wishes(&points)), "/a").options, ["rbind", "rro", "rprivate"]);
+    }
+
+    #[test]
+    fn what_is_ours_has_the_containers_ids_and_what_is_the_hosts_does_not() {
+        let path = Path::new("/ours/hosts");
+        let (name, path_of_volume) = ("data".to_owned(), "/ours/data".into());
+        let volume =
+            MountSource::Volume { name, path: path_of_volume, anonymous: false, subpath: None };
+        let points = [point("/bind"), MountPoint { source: volume, ..point("/data") }];
+        let files = [("/etc/hosts", path)];
+        let wishes = Wishes { files: &files, remapped: true, ..wishes(&points) };
+        let mounts = list(&wishes);
+        assert_eq!(find(&mounts, "/etc/hosts").options, ["bind", "rw", "rprivate", "idmap"]);
+        assert_eq!(find(&mounts, "/data").options, ["rbind", "rprivate", "ridmap"]);
+        assert_eq!(find(&mounts, "/bind").options, ["rbind", "rprivate"]);
+        let foreign = ["data".to_owned()].into();
+        let by_options = list(&Wishes { foreign: &foreign, ..wishes.clone() });
+        assert_eq!(find(&by_options, "/data").options, ["rbind", "rprivate"]);
+        let as_host = list(&Wishes { remapped: false, ..wishes });
+        assert_eq!(find(&as_host, "/data").options, ["rbind", "rprivate"]);
     }
 
     #[test]

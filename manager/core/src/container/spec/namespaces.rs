@@ -9,6 +9,8 @@ use crate::container::modes::{CgroupnsMode, IpcMode, PidMode, UtsMode};
 /// what is joined of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources<'a> {
+    /// The file that holds its user namespace; `None`: it shares the host's.
+    pub(crate) users: Option<&'a Path>,
     pub(crate) network: NetworkSource<'a>,
     pub(crate) pid: &'a PidMode,
     pub(crate) pid_of: Option<u32>,
@@ -35,11 +37,11 @@ pub(crate) fn list(sources: &Sources<'_>) -> Vec<Namespace> {
         path: pid.map(|pid| format!("/proc/{pid}/ns/{file}")),
     };
     let mut namespaces = vec![make(NamespaceKind::Mount)];
+    let held =
+        |kind, path: &Path| Namespace { kind, path: Some(path.to_string_lossy().into_owned()) };
+    namespaces.extend(sources.users.map(|path| held(NamespaceKind::User, path)));
     match sources.network {
-        NetworkSource::Held(path) => namespaces.push(Namespace {
-            kind: NamespaceKind::Network,
-            path: Some(path.to_string_lossy().into_owned()),
-        }),
+        NetworkSource::Held(path) => namespaces.push(held(NamespaceKind::Network, path)),
         NetworkSource::Host => {}
     }
     match sources.uts {
@@ -73,6 +75,7 @@ mod tests {
 
     fn sources<'a>() -> Sources<'a> {
         Sources {
+            users: None,
             network: NetworkSource::Held(Path::new("/run/netns/x")),
             pid: &PidMode::Private,
             pid_of: None,
@@ -89,6 +92,14 @@ mod tests {
         assert_eq!(namespaces.len(), 6);
         let paths: Vec<_> = namespaces.iter().filter_map(|ns| ns.path.as_deref()).collect();
         assert_eq!(paths, ["/run/netns/x"]);
+    }
+
+    #[test]
+    fn a_user_namespace_is_joined_before_what_it_owns() {
+        let users = Some(Path::new("/run/users"));
+        let namespaces = list(&Sources { users, ..sources() });
+        assert_eq!(namespaces[1].kind, NamespaceKind::User);
+        assert_eq!(namespaces[1].path.as_deref(), Some("/run/users"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn spec_of(container: &Container) -> Spec {
         host: &facts(),
         account: &account,
         cgroup: "/tare/id".to_owned(),
+        users: None,
         network: NetworkSource::Held(Path::new("/run/netns/id")),
         pid_of: None,
         ipc_of: None,
@@ -26,6 +27,7 @@ fn spec_of(container: &Container) -> Spec {
         limited: false,
         files: &[("/etc/hosts", Path::new("/data/hosts"))],
         staged: const { &BTreeMap::new() },
+        foreign: const { &BTreeSet::new() },
         init: None,
     })
     .unwrap()

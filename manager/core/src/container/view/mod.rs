@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::rootfs::{Rootfs, plain_text};
+use super::rootfs::{Ids, Rootfs, plain_text};
 use super::spec::user::Accounts;
 use crate::error::Result;
 use crate::image::archive::path;
@@ -42,6 +42,8 @@ pub(super) struct View {
 struct Layer {
     handle: Arc<OwnedFd>,
     access: Access,
+    /// Whose ids are seen there.
+    ids: Ids,
 }
 
 /// What may be done in a part of a view.
@@ -83,7 +85,7 @@ impl View {
     /// there are made, as a start makes them. Blocks.
     pub(super) fn new(rootfs: Arc<Rootfs>, access: Access, wanted: Vec<Wanted>) -> Result<Self> {
         let handle = Arc::new(rootfs.handle()?);
-        let root = Layer { handle, access };
+        let root = Layer { handle, access, ids: rootfs.ids().clone() };
         let mut view = Self { root, mounts: Vec::new(), _rootfs: rootfs };
         for wanted in wanted {
             view.mount(wanted)?;
@@ -91,10 +93,10 @@ impl View {
         Ok(view)
     }
 
-    /// What is mounted over what `stat` is of.
-    pub(super) fn mounted(&self, stat: &Stat) -> Option<OwnedFd> {
+    /// What is mounted over what `stat` is of, and whose ids are seen there.
+    pub(super) fn mounted(&self, stat: &Stat) -> Option<(OwnedFd, Ids)> {
         let layer = self.layer_over(stat)?;
-        layer.handle.try_clone().ok()
+        Some((layer.handle.try_clone().ok()?, layer.ids.clone()))
     }
 
     /// The account files.

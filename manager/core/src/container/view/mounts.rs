@@ -10,8 +10,9 @@ use rustix::mount::OpenTreeFlags;
 
 use super::{Access, Identity, Last, Layer, Mounted, View};
 use crate::container::record::{Container, MountPoint, MountSource};
-use crate::container::rootfs::open_inside;
+use crate::container::rootfs::{Ids, open_inside};
 use crate::error::{Error, Result};
+use crate::ids::Acting;
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
@@ -22,24 +23,36 @@ pub(in crate::container) struct Wanted {
     /// What is seen there.
     source: OwnedFd,
     access: Access,
+    ids: Ids,
 }
 
 impl Wanted {
     /// What `container` has mounted, those above others first. `process`: the root that its first
-    /// process sees, if it runs. What isn't there (any more) is left out.
+    /// process sees, if it runs. `ids`: whose ids are seen in what isn't ours. What isn't there (any more) is left out.
     pub(in crate::container) fn of(
         container: &Container,
         files: &[(&str, PathBuf)],
         process: Option<&OwnedFd>,
+        ids: &Ids,
     ) -> Vec<Self> {
         let files = files.iter().filter_map(|(target, source)| {
             let source = rustix::fs::open(source, HANDLE, Mode::empty()).ok()?;
-            Some(Self { target: (*target).to_owned(), source, access: Access::Write })
+            Some(Self { target: (*target).to_owned(), source, access: Access::Write, ids: None })
         });
         let points = container.mounts.iter().filter_map(|point| {
             let access = if point.writable { Access::Write } else { Access::ReadMount };
             let source = source(point, process)?;
-            Some(Self { target: point.target.clone(), source, access })
+            let ids = match &point.source {
+                // What is on disk has the container's.
+                MountSource::Volume { subpath: None, .. } if !is_mount(&source) => None,
+                MountSource::Volume { subpath: Some(_), .. } if process.is_none() => None,
+                // As the container has it, or the host's.
+                MountSource::Volume { .. }
+                | MountSource::Path(_)
+                | MountSource::Tmpfs { .. }
+                | MountSource::Image { .. } => ids.clone(),
+            };
+            Some(Self { target: point.target.clone(), source, access, ids })
         });
         let mut wanted: Vec<Self> = files.chain(points).collect();
         wanted
@@ -71,12 +84,15 @@ fn source(point: &MountPoint, process: Option<&OwnedFd>) -> Option<OwnedFd> {
 /// mount is there by now, or a file system of the kernel's.
 fn mounted_in(root: &OwnedFd, target: &str) -> Option<OwnedFd> {
     let found = open_inside(root, target, HANDLE).ok()?;
-    let facts =
-        rustix::fs::statx(&found, "", rustix::fs::AtFlags::EMPTY_PATH, StatxFlags::empty()).ok()?;
     let of_kernel = [rustix::fs::PROC_SUPER_MAGIC, SYSFS_MAGIC, CGROUP_MAGIC, CGROUP2_MAGIC];
     let kind = rustix::fs::fstatfs(&found).ok()?.f_type;
-    let is_mount = facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
-    (is_mount && !of_kernel.contains(&kind)).then_some(found)
+    (is_mount(&found) && !of_kernel.contains(&kind)).then_some(found)
+}
+
+/// Whether it is the root of a mount.
+fn is_mount(handle: &OwnedFd) -> bool {
+    rustix::fs::statx(handle, "", rustix::fs::AtFlags::EMPTY_PATH, StatxFlags::empty())
+        .is_ok_and(|facts| facts.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
@@ -85,7 +101,7 @@ const CGROUP2_MAGIC: rustix::fs::FsWord = 0x6367_7270;
 
 impl View {
     pub(super) fn mount(&mut self, wanted: Wanted) -> Result<()> {
-        let Wanted { target, source, access } = wanted;
+        let Wanted { target, source, access, ids } = wanted;
         let failed = |errno: Errno| {
             Error::io(format_args!("find the place of the mount {target}"), errno.into())
         };
@@ -106,7 +122,7 @@ impl View {
             covered: Identity::of(&found.stat),
             _held: held,
             path: found.path,
-            layer: Layer { handle: Arc::new(source), access },
+            layer: Layer { handle: Arc::new(source), access, ids },
         });
         Ok(())
     }
@@ -117,6 +133,7 @@ impl View {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         for (position, name) in names.iter().enumerate() {
             let mode = Mode::from_raw_mode(0o755);
+            let _acting = acting(&here.ids)?;
             let made = if is_directory || position + 1 < names.len() {
                 rustix::fs::mkdirat(&*here.handle, *name, mode)
             } else {
@@ -133,6 +150,12 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// Whoever can make files where these ids are seen.
+fn acting(ids: &Ids) -> std::result::Result<Option<Acting>, Errno> {
+    let begun = ids.as_deref().map(Acting::as_root_of).transpose();
+    begun.map_err(|_| Errno::PERM)
 }
 
 /// The root that the process `pid` sees, if that is the root of the container whose files are at

@@ -28,7 +28,7 @@ fn view(root: &Path, mounts: Vec<MountPoint>) -> View {
         Mount { kind: "bind".to_owned(), source: root.display().to_string(), options: Vec::new() };
     let rootfs = Arc::new(Rootfs::mount(&[mount]).unwrap());
     let container = Container { mounts, ..fixture::container() };
-    View::new(rootfs, Access::Write, Wanted::of(&container, &[], None)).unwrap()
+    View::new(rootfs, Access::Write, Wanted::of(&container, &[], None, &None)).unwrap()
 }
 
 /// The path that `path` leads to, or why it doesn't.

@@ -9,6 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{Access, Layer, View};
+use crate::container::rootfs::Ids;
 use crate::image::archive::path;
 
 /// Symbolic links that one path may lead through, as in the kernel.
@@ -37,6 +38,8 @@ pub(in crate::container) struct Found {
     pub(in crate::container) stat: Stat,
     /// What may be done there.
     pub(in crate::container) access: Access,
+    /// Whose ids are seen there.
+    pub(in crate::container) ids: Ids,
     /// Its path from the root, with no link on the way.
     pub(in crate::container) path: Vec<u8>,
     /// It, or the directory that it is in, and all above.
@@ -146,7 +149,8 @@ impl<'a> Walk<'a> {
         let handle = rustix::fs::openat(&*from.handle, name, HANDLE, Mode::empty())?;
         let stat = rustix::fs::fstat(&handle)?;
         let Some(over) = self.view.layer_over(&stat) else {
-            return Ok((Layer { handle: Arc::new(handle), access: from.access }, stat));
+            let (access, ids) = (from.access, from.ids.clone());
+            return Ok((Layer { handle: Arc::new(handle), access, ids }, stat));
         };
         let stat = rustix::fs::fstat(&*over.handle)?;
         Ok((over.clone(), stat))
@@ -175,8 +179,8 @@ impl<'a> Walk<'a> {
         let path = self.path();
         match rustix::fs::fstat(&*layer.handle) {
             Ok(stat) => {
-                let Layer { handle, access } = layer;
-                Ok(Found { handle, stat, access, path, above: self.steps })
+                let Layer { handle, access, ids } = layer;
+                Ok(Found { handle, stat, access, ids, path, above: self.steps })
             }
             Err(errno) => Err(Stopped { errno, path }),
         }
@@ -184,9 +188,9 @@ impl<'a> Walk<'a> {
 
     /// What is no directory, in the directory that was entered last.
     fn at(self, layer: Layer, stat: Stat, name: &[u8]) -> Found {
-        let Layer { handle, access } = layer;
+        let Layer { handle, access, ids } = layer;
         let path = path::join(&self.path(), name);
-        Found { handle, stat, access, path, above: self.steps }
+        Found { handle, stat, access, ids, path, above: self.steps }
     }
 
     fn path(&self) -> Vec<u8> {

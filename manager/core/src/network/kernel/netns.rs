@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::thread;
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::netlink::{Batch, Netlink};
 use crate::error::{Error, Result};
+use crate::ids::namespace::{new_network, open};
 
 /// The calling thread's own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -47,16 +48,17 @@ impl Inside {
 }
 
 /// Makes a network namespace that the file `path` holds, in place of one that it may hold yet, and
-/// lets `furnish` work in it.
+/// lets `furnish` work in it. Root of the user namespace that the file `owner` holds rules it.
 ///
 /// All of that runs on a thread of its own, which ends with it: no other work can ever find
 /// itself in the container's namespace. After a failure, [`remove`] takes away what is left.
 pub(in crate::network) fn create<T: Send>(
     path: &Path,
+    owner: Option<&Path>,
     furnish: impl FnOnce(&Inside) -> Result<T> + Send,
 ) -> Result<T> {
     remove(path)?;
-    on_a_thread(|| furnish(&enter_new(path)?))
+    on_a_thread(|| furnish(&enter_new(path, owner)?))
 }
 
 /// Lets `work` be done in the namespace that the file `path` holds, on a thread of its own.
@@ -84,10 +86,17 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     })
 }
 
-fn enter_new(path: &Path) -> Result<Inside> {
+fn enter_new(path: &Path, owner: Option<&Path>) -> Result<Inside> {
     let host = Netlink::open(libc::NETLINK_ROUTE)?;
-    unshare(CloneFlags::CLONE_NEWNET)
-        .map_err(|errno| Error::io("make a network namespace", errno.into()))?;
+    match owner {
+        None => unshare(CloneFlags::CLONE_NEWNET),
+        Some(owner) => {
+            // A thread can't leave the others' user namespace, so a process has made it there.
+            let namespace = new_network(open(owner)?.as_fd())?;
+            setns(namespace, CloneFlags::CLONE_NEWNET)
+        }
+    }
+    .map_err(|errno| Error::io("make a network namespace", errno.into()))?;
     File::create(path).map_err(|error| Error::io(format!("make {}", path.display()), error))?;
     mount_bind(OWN, path).map_err(|errno| {
         Error::io(format!("hold a network namespace at {}", path.display()), errno.into())

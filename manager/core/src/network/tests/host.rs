@@ -87,7 +87,7 @@ impl Host {
     pub(super) fn neighbour_in(&self, number: u8) -> PathBuf {
         let path = self.neighbours().join(number.to_string());
         std::fs::create_dir_all(self.neighbours()).unwrap();
-        crate::network::kernel::netns::create(&path, |_| Ok(())).unwrap();
+        crate::network::kernel::netns::create(&path, None, |_| Ok(())).unwrap();
         run(&format!("ip link add cable{number} type veth peer name uplink"));
         run(&format!("ip address add 10.{number}.0.1/24 dev cable{number}"));
         run(&format!("ip link set cable{number} up"));
@@ -223,6 +223,7 @@ fn call_within(address: &str, patience: Duration) -> Option<String> {
 /// A wish to put a container on the bridge.
 pub(super) fn request(container: &str) -> Connect {
     Connect {
+        user_namespace: None,
         container: container.to_owned(),
         name: format!("name-of-{container}"),
         wishes: vec![wish(container, "bridge")],

@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::Stat;
 
+use crate::container::rootfs::Ids;
 use crate::error::Result;
 use crate::image::archive::{Entry, Writer, path};
 use crate::snapshot::lowers::Seen;
@@ -26,8 +27,9 @@ pub(crate) type NamesOfImage<'a> = dyn Fn(&[u8]) -> Result<BTreeSet<Vec<u8>>> + 
 
 /// What the tree is.
 pub(crate) enum Tree<'a> {
-    /// What is seen, with things mounted in it: given what is at a place, what is mounted there.
-    Seen(&'a dyn Fn(&Stat) -> Option<OwnedFd>),
+    /// What is seen, with things mounted in it: given what is at a place, what is mounted there and
+    /// whose ids are seen in it.
+    Seen(&'a dyn Fn(&Stat) -> Option<(OwnedFd, Ids)>),
     /// What is seen of one file system.
     Merged,
     /// Overlay's upper directory: its marks become those of an image's layer.

@@ -17,7 +17,7 @@ fn open(path: &Path) -> OwnedFd {
 /// The members of an archive of `directory`.
 fn packed(directory: &Path, tree: Tree<'_>, shown: Option<&str>) -> Vec<Entry> {
     let mut packer = Packer::new(Vec::new(), tree);
-    packer.pack(open(directory), shown.map(str::as_bytes)).unwrap();
+    packer.pack(open(directory), shown.map(str::as_bytes), None).unwrap();
     let mut archive = Archive::new(Cursor::new(packer.finish().unwrap()));
     std::iter::from_fn(|| archive.next().unwrap()).collect()
 }
@@ -91,7 +91,7 @@ fn marks_of_overlay_become_those_of_a_layer() {
     assert!(entries.iter().all(|entry| entry.attributes.is_empty()));
     write(root.join(".wh.evil"), "").unwrap();
     let mut packer = Packer::new(Vec::new(), Tree::Upper(&|_, _| Made::Container));
-    let error = packer.pack(open(root), None).unwrap_err().to_string();
+    let error = packer.pack(open(root), None, None).unwrap_err().to_string();
     assert!(error.starts_with("/.wh.evil can't be part of an image"), "{error}");
 }
 
@@ -104,7 +104,8 @@ fn what_is_mounted_is_packed_in_place() {
     write(at("other/deep/file"), "").unwrap();
     let covered = rustix::fs::stat(at("root/place")).unwrap();
     let mounted = |stat: &Stat| {
-        ((stat.st_dev, stat.st_ino) == (covered.st_dev, covered.st_ino)).then(|| open(&at("other")))
+        ((stat.st_dev, stat.st_ino) == (covered.st_dev, covered.st_ino))
+            .then(|| (open(&at("other")), None))
     };
     let entries = packed(&at("root"), Tree::Seen(&mounted), None);
     assert_eq!(paths(&entries), ["place/", "place/deep/", "place/deep/file"]);

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::{Packer, Tree, file};
+use crate::container::rootfs::Ids;
 use crate::error::{Error, Result};
 use crate::image::archive::path;
 use crate::snapshot::marks::Marks;
@@ -32,16 +33,18 @@ struct Ahead {
     depth: usize,
     /// Its path in the archive.
     shown: Vec<u8>,
+    /// Whose ids are seen there: the archive has those that they stand for.
+    ids: Ids,
 }
 
 impl<W: Write> Packer<'_, W> {
     /// Packs what `handle` is of, with all that is in it, as `shown` and below. `None`: what is in
-    /// the directory, without itself.
+    /// the directory, without itself. Files there show the ids that `ids` has on the host.
     ///
     /// # Errors
     /// Those of what is packed and of where it goes; invalid for what no archive can hold.
-    pub(crate) fn pack(&mut self, handle: OwnedFd, shown: Option<&[u8]>) -> Result<()> {
-        let stat = stat(&handle)?;
+    pub(crate) fn pack(&mut self, handle: OwnedFd, shown: Option<&[u8]>, ids: Ids) -> Result<()> {
+        let stat = with_ids(stat(&handle)?, &ids);
         let name = shown.unwrap_or_default();
         if shown.is_some() {
             self.member(&handle, &stat, name)?;
@@ -51,7 +54,7 @@ impl<W: Write> Packer<'_, W> {
         }
         let (base, start) = (Rc::new(handle), Vec::new());
         let mut ahead = Vec::new();
-        let top = Ahead { base, way: start, depth: 0, shown: name.to_vec() };
+        let top = Ahead { base, way: start, depth: 0, shown: name.to_vec(), ids };
         self.list(&top, &mut ahead)?;
         while let Some(next) = ahead.pop() {
             self.visit(next, &mut ahead)?;
@@ -73,11 +76,11 @@ impl<W: Write> Packer<'_, W> {
             Tree::Merged | Tree::Upper(_) | Tree::Whole { .. } => None,
         };
         let is_base = mounted.is_some() || next.depth >= DEEP;
-        if let Some(mounted) = mounted {
-            handle = mounted;
+        if let Some((mounted, ids)) = mounted {
+            (handle, next.ids) = (mounted, ids);
             stat = rustix::fs::fstat(&handle).map_err(|errno| failed(&next.shown, errno))?;
         }
-        self.member(&handle, &stat, &next.shown)?;
+        self.member(&handle, &with_ids(stat, &next.ids), &next.shown)?;
         if is_directory(&stat) {
             if is_base {
                 (next.base, next.way, next.depth) = (Rc::new(handle), Vec::new(), 0);
@@ -125,10 +128,19 @@ impl<W: Write> Packer<'_, W> {
                 )));
             }
             let way = path::join(&of.way, &name);
-            ahead.push(Ahead { base: Rc::clone(&of.base), way, depth: of.depth + 1, shown });
+            let (base, ids) = (Rc::clone(&of.base), of.ids.clone());
+            ahead.push(Ahead { base, way, depth: of.depth + 1, shown, ids });
         }
         Ok(())
     }
+}
+
+/// The same with the ids that a container sees.
+fn with_ids(mut stat: Stat, ids: &Ids) -> Stat {
+    if let Some(ids) = ids {
+        (stat.st_uid, stat.st_gid) = ids.inside(stat.st_uid, stat.st_gid);
+    }
+    stat
 }
 
 /// `directory/name`; a directory that is shown as `/` has one slash only.

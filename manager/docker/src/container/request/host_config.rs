@@ -7,7 +7,7 @@ use tare_core::container::{
     HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, TerminalSize,
 };
 
-use super::lenient::{Unset, check_mode};
+use super::lenient::Unset;
 use super::mounts::MountBody;
 use super::resources::{
     DeviceBody, DeviceRequestBody, PortBindingBody, RateBody, UlimitBody, WeightBody, ip,
@@ -147,7 +147,6 @@ impl HostConfigBody {
     }
 
     pub(super) fn into_domain(mut self, version: ApiVersion) -> Result<HostConfig> {
-        check_mode("UsernsMode", self.userns_mode.as_deref(), "host")?;
         if let Some(isolation) = self.isolation.as_deref()
             && !(isolation.is_empty() || isolation.eq_ignore_ascii_case("default"))
         {
@@ -215,6 +214,7 @@ impl HostConfigBody {
             pid_mode: mode(self.pid_mode).parse()?,
             uts_mode: mode(self.uts_mode).parse()?,
             cgroupns_mode: mode(self.cgroupns_mode).parse()?,
+            userns_mode: mode(self.userns_mode).parse()?,
             oom_score_adj: self.oom_score_adj.unwrap_or_default(),
             privileged: self.privileged.unwrap_or_default(),
             readonly_rootfs: self.readonly_rootfs.unwrap_or_default(),

@@ -4,8 +4,6 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::error::Error;
-
 /// What a field says that can't be honoured. The field's name is put before it.
 const REFUSED: &str = "not supported by this version of tared";
 
@@ -29,18 +27,6 @@ fn is_unset(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty(),
-    }
-}
-
-/// Refuses the mode in `field` of `HostConfig` unless it is the only one there is here, which has
-/// two names: `only`, and none at all.
-pub(super) fn check_mode(field: &str, mode: Option<&str>, only: &str) -> crate::error::Result<()> {
-    match mode {
-        None | Some("") => Ok(()),
-        Some(mode) if mode == only => Ok(()),
-        Some(_) => {
-            Err(Error::invalid(format!("invalid request body: HostConfig.{field}: {REFUSED}")))
-        }
     }
 }
 

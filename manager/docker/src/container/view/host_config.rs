@@ -60,7 +60,7 @@ pub(in crate::container) struct HostConfigView {
     tmpfs: BTreeMap<String, String>,
     #[serde(rename = "UTSMode")]
     uts_mode: String,
-    userns_mode: &'static str,
+    userns_mode: String,
     shm_size: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     sysctls: BTreeMap<String, String>,
@@ -188,7 +188,7 @@ impl From<&HostConfig> for HostConfigView {
             security_opt: host.security_options,
             tmpfs: host.tmpfs,
             uts_mode: host.uts_mode.to_string(),
-            userns_mode: "",
+            userns_mode: host.userns_mode.to_string(),
             shm_size: host.shm_size.unwrap_or_default(),
             sysctls: host.sysctls,
             runtime: host.runtime,

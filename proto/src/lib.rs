@@ -6,6 +6,7 @@
 
 pub mod log;
 pub mod record;
+pub mod ttrpc;
 
 /// containerd's API.
 pub mod containerd {

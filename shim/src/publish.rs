@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 use crate::diagnostics::warn;
 use crate::io::StdioRequest;
 use crate::reaper::Exit;
-use crate::ttrpc::Client;
+use tare_proto::ttrpc::Client;
 
 /// containerd's service that takes events from shims.
 const SERVICE: &str = "containerd.services.events.ttrpc.v1.Events";
@@ -123,7 +123,7 @@ async fn forward_one(socket: &Path, envelope: Envelope) -> Result<(), Status> {
         Status::unavailable(format!("connect to {}: {error}", socket.display()))
     })?;
     let request = ForwardRequest { envelope: Some(envelope) };
-    client.call(SERVICE, "Forward", &request).await
+    client.open(SERVICE, "Forward", &request).await?.only().await
 }
 
 /// Where the containerd at `address` takes shims' events: as it says, or where it does if nobody has

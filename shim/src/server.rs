@@ -94,12 +94,13 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
     let tasks = Arc::new(Tasks::new(Arc::new(environment), config.reservations));
     let shutdown = watch::Sender::new(false);
     let mut ending = Ending(shutdown.subscribe());
-    let service = TaskService::new(Arc::clone(&tasks), shutdown);
+    let task = TaskService::new(Arc::clone(&tasks), shutdown);
+    let supervision = SupervisionService::new(Arc::clone(&tasks));
     let services = Services {
-        task: TaskServer::new(service.clone()),
-        service,
-        streams: StreamsServer::new(StreamsService::new(Arc::clone(&tasks))),
-        supervision: SupervisionServer::new(SupervisionService::new(tasks)),
+        task: TaskServer::new(task.clone()),
+        streams: StreamsServer::new(StreamsService::new(tasks)),
+        supervision: SupervisionServer::new(supervision.clone()),
+        plain: ttrpc::Services { task, supervision },
         ending: ending.clone(),
     };
     let mut connections = JoinSet::new();
@@ -143,9 +144,9 @@ impl Ending {
 /// What a connection can call.
 #[derive(Clone)]
 struct Services {
-    /// For ttrpc.
-    service: TaskService,
-    /// The same, for gRPC.
+    /// By ttrpc.
+    plain: ttrpc::Services,
+    /// By gRPC, the same and streams.
     task: TaskServer<TaskService>,
     streams: StreamsServer<StreamsService>,
     supervision: SupervisionServer<SupervisionService>,
@@ -162,7 +163,7 @@ impl Services {
         };
         match first {
             Ok(Some(byte)) if ttrpc::is_spoken(byte) => {
-                ttrpc::serve(stream, self.service, self.ending).await;
+                ttrpc::serve(stream, self.plain, self.ending).await;
             }
             Ok(Some(_)) => self.serve_grpc(stream).await,
             // Someone only looked whether we are here.

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod image;
 mod linux;
 pub mod live;
+pub mod memory;
 pub mod network;
 mod pieces;
 pub mod registry;

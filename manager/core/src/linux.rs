@@ -1,6 +1,6 @@
 //! The only unsafe code of `tared`: calls for which no safe wrapper exists, about quotas of
-//! projects, attributes of mounts, when files are written to the disk, and processes that do nothing
-//! but make namespaces.
+//! projects, attributes of mounts, when files are written to the disk, memory that is free, and
+//! processes that do nothing but make namespaces.
 #![allow(unsafe_code)]
 
 use std::io::{self, Read};
@@ -53,6 +53,12 @@ pub(crate) struct Quota {
     pub(crate) files: u64,
     /// In bytes; 0: anything.
     pub(crate) limit: u64,
+}
+
+/// Gives the pages that the allocator keeps, but that nothing is in, back to the kernel.
+pub(crate) fn give_back_memory() {
+    // SAFETY: only pages that nothing is in are given back, under the allocator's own locks.
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// The project that the open file or directory belongs to.

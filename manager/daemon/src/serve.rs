@@ -73,6 +73,7 @@ async fn work(
         tracing::info!("numbers are served on {}", endpoint.place);
     }
     drop(stopping);
+    tokio::spawn(tare_core::memory::give_back());
     notify::tell(State::Ready);
 
     loop {

@@ -1,22 +1,34 @@
-//! From a ttrpc request to a method of the Task API.
+//! From a ttrpc request to a method with one answer.
 
 use std::future::Future;
 
 use prost::Message;
 use tare_proto::containerd::task::v3::task_server::Task;
+use tare_proto::tare::shim::v1::supervision_server::{SERVICE_NAME as SUPERVISION, Supervision};
+use tare_proto::ttrpc::Request;
 use tonic::{Response, Status};
 
-use super::frame::Request;
+use super::Services;
 use crate::service::TaskService;
 
 /// The Task API's names: containerd 2 has version 3, before it was 2, with the same messages.
 const SERVICES: [&str; 2] = ["containerd.task.v3.Task", "containerd.task.v2.Task"];
 
 /// Calls the method that `request` names; returns its encoded result.
-pub(super) async fn dispatch(task: &TaskService, request: &Request) -> Result<Vec<u8>, Status> {
-    if !SERVICES.contains(&request.service.as_str()) {
-        return Err(Status::unimplemented(format!("unknown service {}", request.service)));
+pub(super) async fn dispatch(services: &Services, request: &Request) -> Result<Vec<u8>, Status> {
+    let payload = request.payload.as_slice();
+    match (request.service.as_str(), request.method.as_str()) {
+        (SUPERVISION, "SetRestartPolicy") => {
+            let supervision = &services.supervision;
+            unary(payload, |argument| supervision.set_restart_policy(argument)).await
+        }
+        (service, _) if SERVICES.contains(&service) => dispatch_task(&services.task, request).await,
+        (SUPERVISION, other) => Err(unknown_method(other)),
+        (other, _) => Err(Status::unimplemented(format!("unknown service {other}"))),
     }
+}
+
+async fn dispatch_task(task: &TaskService, request: &Request) -> Result<Vec<u8>, Status> {
     let payload = request.payload.as_slice();
     match request.method.as_str() {
         "State" => unary(payload, |argument| task.state(argument)).await,
@@ -36,8 +48,12 @@ pub(super) async fn dispatch(task: &TaskService, request: &Request) -> Result<Ve
         "Stats" => unary(payload, |argument| task.stats(argument)).await,
         "Connect" => unary(payload, |argument| task.connect(argument)).await,
         "Shutdown" => unary(payload, |argument| task.shutdown(argument)).await,
-        other => Err(Status::unimplemented(format!("unknown method {other}"))),
+        other => Err(unknown_method(other)),
     }
+}
+
+fn unknown_method(name: &str) -> Status {
+    Status::unimplemented(format!("unknown method {name}"))
 }
 
 async fn unary<Argument, Value, Call>(
@@ -49,7 +65,12 @@ where
     Value: Message,
     Call: Future<Output = Result<Response<Value>, Status>>,
 {
-    let argument = Argument::decode(payload)
-        .map_err(|error| Status::invalid_argument(format!("the argument: {error}")))?;
+    let argument = argument(payload)?;
     Ok(call(tonic::Request::new(argument)).await?.into_inner().encode_to_vec())
+}
+
+/// What a call is told.
+pub(super) fn argument<Argument: Message + Default>(payload: &[u8]) -> Result<Argument, Status> {
+    Argument::decode(payload)
+        .map_err(|error| Status::invalid_argument(format!("the argument: {error}")))
 }

@@ -139,25 +139,21 @@ impl Containers {
     async fn reach(&self, entry: &Entry, container: &Container) -> Result<Found> {
         let bundle = Bundle::of(&self.config, &container.id);
         let Ok(address) = Address::load(&bundle.path) else { return Ok(Found::Ended(None)) };
-        let asked = async {
-            let shim = Shim::connect(container.id.as_str(), &address).await?;
-            // Whoever wants to kill it needs this, whether it answers us or not.
-            entry.set_shim(Some(shim.clone()));
-            let followed = shim.follow().await;
-            Ok((shim, followed))
-        };
-        let outcome = match asked.await {
+        let shim = Shim::at(container.id.as_str(), &address);
+        // Whoever wants to kill it needs this, whether it answers us or not.
+        entry.set_shim(Some(shim.clone()));
+        let outcome = match shim.follow().await {
             // A start was broken off.
-            Ok((shim, Ok((Condition { phase: Phase::Created, .. }, _)))) => {
+            Ok((Condition { phase: Phase::Created, .. }, _)) => {
                 return Ok(Found::Ended(Some(shim)));
             }
-            Ok((shim, Ok((condition, conditions)))) => {
+            Ok((condition, conditions)) => {
                 return Ok(Found::There(shim, Box::new(condition), conditions));
             }
-            Ok((shim, Err(error))) if error.kind() == Kind::NotFound => {
+            Err(error) if error.kind() == Kind::NotFound => {
                 return Ok(Found::Ended(Some(shim)));
             }
-            Ok((_, Err(error))) | Err(error) => error,
+            Err(error) => error,
         };
         if is_gone(&address).await {
             tracing::warn!(container = %container.id, error = %outcome, "the shim has gone");
@@ -231,11 +227,9 @@ impl Containers {
         let bundle = Bundle { path: self.config.bundle_directory(&name) };
         let sockets = self.config.socket_directory();
         let ending = async {
-            if let Ok(address) = Address::load(&bundle.path)
-                && let Ok(shim) = Shim::connect(&name, &address).await
-            {
+            if let Ok(address) = Address::load(&bundle.path) {
                 // What it can't do, the clean-up does.
-                let _ = shim.end().await;
+                let _ = Shim::at(&name, &address).end().await;
             }
         };
         if tokio::time::timeout(PATIENCE, ending).await.is_err() {

@@ -37,7 +37,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) reservations: Vec<OwnedFd>,
 }
 
-/// Starts a shim, keeps its address in the bundle, and connects to it.
+/// Starts a shim, and keeps its address in the bundle.
 pub(crate) async fn launch(launch: Launch<'_>) -> Result<Shim> {
     let Launch { program, id, bundle, sockets, reservations } = launch;
     let mut command = command(program, id, bundle, sockets);
@@ -48,7 +48,7 @@ pub(crate) async fn launch(launch: Launch<'_>) -> Result<Shim> {
     // The command owns the reservations; they are the shim's alone from here on.
     let address = Address::parse(&String::from_utf8_lossy(&output.stdout))?;
     address.save(bundle)?;
-    Shim::connect(id, &address).await
+    Ok(Shim::at(id, &address))
 }
 
 /// Gives these descriptors to the program, the first as number 3. Where there are none, it is started

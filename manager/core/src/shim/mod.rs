@@ -1,4 +1,5 @@
-//! The shims, seen from here: one program beside each running container, spoken to over gRPC.
+//! The shims, seen from here: one program beside each running container. They are called by ttrpc, with
+//! a connection for each call; streams of clients go by gRPC, which knows when a reader is slow.
 //!
 //! A shim outlives this manager. What it must know again after a restart stands in the container's
 //! bundle: the answer that the shim gave when it was launched.

@@ -5,12 +5,11 @@ use std::time::Duration;
 use tare_proto::tare::shim::v1 as api;
 use tare_proto::tare::shim::v1::condition::Phase as Told;
 use tare_proto::tare::shim::v1::restart_policy::When;
-use tare_proto::tare::shim::v1::supervision_client::SupervisionClient;
+use tare_proto::tare::shim::v1::supervision_server::SERVICE_NAME as SUPERVISION;
+use tare_proto::ttrpc::Replies;
 use tokio::time::timeout;
-use tonic::Streaming;
-use tonic::transport::Channel;
 
-use super::task::{Shim, failed, time, within};
+use super::task::{Shim, failed, time};
 use crate::container::RestartPolicy;
 use crate::container::failure;
 use crate::container::health::{Health, HealthStatus, Probe};
@@ -60,7 +59,7 @@ pub(crate) struct Ended {
 
 /// Follows a container; ends when the shim has nothing more to tell of it.
 pub(crate) struct Conditions {
-    responses: Box<Streaming<api::Condition>>,
+    replies: Replies<api::Condition>,
 }
 
 impl Conditions {
@@ -69,7 +68,7 @@ impl Conditions {
     /// # Errors
     /// Not found when the container has been deleted, [`Kind::Unavailable`] if the shim has gone.
     pub(crate) async fn next(&mut self) -> Result<Condition> {
-        match self.responses.message().await.map_err(failed)? {
+        match self.replies.next().await.map_err(failed)? {
             Some(condition) => read(condition),
             None => Err(Error::not_found("the container has been deleted")),
         }
@@ -84,8 +83,8 @@ impl Shim {
     pub(crate) async fn follow(&self) -> Result<(Condition, Conditions)> {
         let request = api::WatchRequest { id: self.id().to_owned() };
         let opened = timeout(SOON, async {
-            let responses = self.supervision().watch(request).await.map_err(failed)?.into_inner();
-            let mut conditions = Conditions { responses: Box::new(responses) };
+            let replies = self.open(SUPERVISION, "Watch", &request).await?;
+            let mut conditions = Conditions { replies };
             Ok((conditions.next().await?, conditions))
         });
         opened.await.unwrap_or_else(|_| {
@@ -97,12 +96,7 @@ impl Shim {
     pub(crate) async fn set_restart_policy(&self, policy: RestartPolicy) -> Result<Condition> {
         let (id, policy) = (self.id().to_owned(), Some(restart_policy(policy)));
         let request = api::SetRestartPolicyRequest { id, policy };
-        let response = self.supervision().set_restart_policy(within(SOON, request)).await;
-        read(response.map_err(failed)?.into_inner())
-    }
-
-    fn supervision(&self) -> SupervisionClient<Channel> {
-        SupervisionClient::new(self.channel()).max_decoding_message_size(usize::MAX)
+        read(self.call(SUPERVISION, "SetRestartPolicy", SOON, &request).await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One container's shim as a client of containerd's Task API sees it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use prost::Message;
 use tare_proto::containerd::task::v3 as api;
-use tare_proto::containerd::task::v3::task_client::TaskClient;
+use tare_proto::containerd::task::v3::task_server::SERVICE_NAME as TASK;
 use tare_proto::containerd::types::Mount;
 use tare_proto::tare::shim::v1::Options;
 use tare_proto::tare::shim::v1::streams_client::StreamsClient;
+use tare_proto::ttrpc::{Client, Replies};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use super::Target;
 use super::{address::Address, process};
@@ -26,6 +28,8 @@ use crate::error::{Error, Kind, Result};
 const SOON: Duration = Duration::from_secs(10);
 /// How long it may take for what the runtime does for it.
 const LATER: Duration = Duration::from_secs(120);
+/// How long to wait where too many want to connect at once.
+const TURN: Duration = Duration::from_millis(5);
 /// Bytes of a stream that may be on their way; the default of 64 KiB slows fast output down.
 const WINDOW: u32 = 1 << 20;
 
@@ -34,13 +38,12 @@ const OPTIONS_TYPE: &str = "tare.shim.v1.Options";
 const PROCESS_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 const RESOURCES_TYPE: &str = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 
-/// A connection to a shim. Clones share it.
+/// The shim of a container. Each call has a connection of its own: what is kept open of a thousand
+/// shims would be most of the manager's memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Shim {
     id: Arc<str>,
-    socket: PathBuf,
-    channel: Channel,
-    tasks: TaskClient<Channel>,
+    socket: Arc<Path>,
 }
 
 /// A container to make.
@@ -83,12 +86,9 @@ fn stream(held: bool) -> String {
 }
 
 impl Shim {
-    /// Connects to the shim of the container `id`.
-    pub(crate) async fn connect(id: &str, address: &Address) -> Result<Self> {
-        let socket = address.socket();
-        let channel = dial(&socket).await?;
-        let tasks = TaskClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
-        Ok(Self { id: id.into(), socket, channel, tasks })
+    /// The shim of the container `id`, which listens at `address`.
+    pub(crate) fn at(id: &str, address: &Address) -> Self {
+        Self { id: id.into(), socket: address.socket().into() }
     }
 
     /// A way to the streams of its processes, on a connection of its own: what a client doesn't
@@ -98,14 +98,9 @@ impl Shim {
         Ok(StreamsClient::new(channel).max_decoding_message_size(usize::MAX))
     }
 
-    /// Whether `other` is a clone of this connection.
+    /// Whether `other` is a clone of this.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.id, &other.id)
-    }
-
-    /// What other services of the shim are reached by.
-    pub(super) fn channel(&self) -> Channel {
-        self.channel.clone()
     }
 
     /// The container's id.
@@ -136,15 +131,15 @@ impl Shim {
             }),
             ..api::CreateTaskRequest::default()
         };
-        let response = self.tasks.clone().create(within(LATER, request)).await;
-        Ok(response.map_err(failed)?.into_inner().pid)
+        let response: api::CreateTaskResponse = self.task("Create", LATER, &request).await?;
+        Ok(response.pid)
     }
 
     /// Lets a process go; gives its pid.
     pub(crate) async fn start(&self, target: Target<'_>) -> Result<u32> {
         let request = api::StartRequest { id: self.id.to_string(), exec_id: target.exec_id() };
-        let response = self.tasks.clone().start(within(LATER, request)).await;
-        Ok(response.map_err(failed)?.into_inner().pid)
+        let response: api::StartResponse = self.task("Start", LATER, &request).await?;
+        Ok(response.pid)
     }
 
     /// Makes an exec instance ready to be started.
@@ -158,7 +153,7 @@ impl Shim {
             stderr: stream(task.output && !task.terminal),
             spec: Some(prost_types::Any { type_url: PROCESS_TYPE.to_owned(), value: task.process }),
         };
-        self.tasks.clone().exec(within(LATER, request)).await.map_err(failed).map(drop)
+        self.task("Exec", LATER, &request).await
     }
 
     /// Waits for a process's end, for as long as it takes.
@@ -167,15 +162,15 @@ impl Shim {
     /// [`Kind::Unavailable`] if the shim has gone.
     pub(crate) async fn wait(&self, target: Target<'_>) -> Result<TaskExit> {
         let request = api::WaitRequest { id: self.id.to_string(), exec_id: target.exec_id() };
-        let response = self.tasks.clone().wait(request).await.map_err(failed)?.into_inner();
+        let replies = self.open(TASK, "Wait", &request).await?;
+        let response: api::WaitResponse = replies.only().await.map_err(failed)?;
         Ok(TaskExit { status: response.exit_status, at: time(response.exited_at) })
     }
 
     /// Takes a process that has ended away.
     pub(crate) async fn delete(&self, target: Target<'_>) -> Result<TaskExit> {
         let request = api::DeleteRequest { id: self.id.to_string(), exec_id: target.exec_id() };
-        let response = self.tasks.clone().delete(within(LATER, request)).await;
-        let response = response.map_err(failed)?.into_inner();
+        let response: api::DeleteResponse = self.task("Delete", LATER, &request).await?;
         Ok(TaskExit { status: response.exit_status, at: time(response.exited_at) })
     }
 
@@ -183,41 +178,41 @@ impl Shim {
     pub(crate) async fn kill(&self, target: Target<'_>, signal: u32, all: bool) -> Result<()> {
         let exec_id = target.exec_id();
         let request = api::KillRequest { id: self.id.to_string(), exec_id, signal, all };
-        self.tasks.clone().kill(within(SOON, request)).await.map_err(failed).map(drop)
+        self.task("Kill", SOON, &request).await
     }
 
     /// Freezes the container's processes.
     pub(crate) async fn pause(&self) -> Result<()> {
         let request = api::PauseRequest { id: self.id.to_string() };
-        self.tasks.clone().pause(within(LATER, request)).await.map_err(failed).map(drop)
+        self.task("Pause", LATER, &request).await
     }
 
     /// Lets them go on.
     pub(crate) async fn resume(&self) -> Result<()> {
         let request = api::ResumeRequest { id: self.id.to_string() };
-        self.tasks.clone().resume(within(LATER, request)).await.map_err(failed).map(drop)
+        self.task("Resume", LATER, &request).await
     }
 
     /// Tells a process's terminal its size.
     pub(crate) async fn resize(&self, target: Target<'_>, height: u32, width: u32) -> Result<()> {
         let exec_id = target.exec_id();
         let request = api::ResizePtyRequest { id: self.id.to_string(), exec_id, width, height };
-        self.tasks.clone().resize_pty(within(SOON, request)).await.map_err(failed).map(drop)
+        self.task("ResizePty", SOON, &request).await
     }
 
     /// The pids of the container's processes.
     pub(crate) async fn pids(&self) -> Result<Vec<u32>> {
         let request = api::PidsRequest { id: self.id.to_string() };
-        let response = self.tasks.clone().pids(within(LATER, request)).await.map_err(failed)?;
-        Ok(response.into_inner().processes.into_iter().map(|process| process.pid).collect())
+        let response: api::PidsResponse = self.task("Pids", LATER, &request).await?;
+        Ok(response.processes.into_iter().map(|process| process.pid).collect())
     }
 
     /// What the container's cgroup counts: containerd's `Metrics` of the version that the host has.
     pub(crate) async fn stats(&self) -> Result<prost_types::Any> {
         let request = api::StatsRequest { id: self.id.to_string() };
-        let response = self.tasks.clone().stats(within(SOON, request)).await.map_err(failed)?;
+        let response: api::StatsResponse = self.task("Stats", SOON, &request).await?;
         let missing = || Error::system("the shim tells nothing of what its container uses");
-        response.into_inner().stats.ok_or_else(missing)
+        response.stats.ok_or_else(missing)
     }
 
     /// Sets the container's limits.
@@ -227,7 +222,7 @@ impl Shim {
         let resources = Some(prost_types::Any { type_url: RESOURCES_TYPE.to_owned(), value });
         let request =
             api::UpdateTaskRequest { id: self.id.to_string(), resources, ..Default::default() };
-        self.tasks.clone().update(within(LATER, request)).await.map_err(failed).map(drop)
+        self.task("Update", LATER, &request).await
     }
 
     /// Kills what runs, takes it away, and ends the shim: what is left of a failed start.
@@ -250,12 +245,12 @@ impl Shim {
     /// same place. A shim that has gone already has nothing to say to it.
     pub(crate) async fn shut_down(&self) -> Result<()> {
         let connect = api::ConnectRequest { id: self.id.to_string() };
-        let server = match self.tasks.clone().connect(within(SOON, connect)).await {
-            Ok(response) => process::open(response.into_inner().shim_pid),
+        let server = match self.task::<api::ConnectResponse>("Connect", SOON, &connect).await {
+            Ok(response) => process::open(response.shim_pid),
             Err(_) => None,
         };
         let request = api::ShutdownRequest { id: self.id.to_string(), now: true };
-        let asked = self.tasks.clone().shutdown(within(SOON, request)).await.map_err(failed);
+        let asked: Result<()> = self.task("Shutdown", SOON, &request).await;
         if let Some(server) = server {
             process::wait(server, SOON).await?;
         }
@@ -264,9 +259,71 @@ impl Shim {
             _ => Ok(()),
         }
     }
+
+    /// Calls a method of the Task API.
+    async fn task<Reply: Message + Default>(
+        &self,
+        method: &str,
+        limit: Duration,
+        argument: &impl Message,
+    ) -> Result<Reply> {
+        self.call(TASK, method, limit, argument).await
+    }
+
+    /// Calls a method that has one answer, which must come within `limit`.
+    ///
+    /// # Errors
+    /// The shim's own, and [`Kind::Unavailable`] if it doesn't answer.
+    pub(super) async fn call<Reply: Message + Default>(
+        &self,
+        service: &str,
+        method: &str,
+        limit: Duration,
+        argument: &impl Message,
+    ) -> Result<Reply> {
+        let answer = async {
+            let replies = self.open(service, method, argument).await?;
+            replies.only().await.map_err(failed)
+        };
+        let late = || self.unreachable(format_args!("{method} is not answered within {limit:?}"));
+        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Calls a method, whose answers can be waited for.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] if nobody listens.
+    pub(super) async fn open<Reply: Message + Default>(
+        &self,
+        service: &str,
+        method: &str,
+        argument: &impl Message,
+    ) -> Result<Replies<Reply>> {
+        let connected = tokio::time::timeout(SOON, connect(&self.socket)).await;
+        let client = connected
+            .map_err(|_| self.unreachable("no answer"))?
+            .map_err(|error| self.unreachable(error))?;
+        client.open(service, method, argument).await.map_err(failed)
+    }
+
+    fn unreachable(&self, why: impl std::fmt::Display) -> Error {
+        unreachable(&self.socket, why)
+    }
 }
 
-/// Connects to the shim that listens at `socket`.
+/// Connects to the shim that listens at `socket`, in turn where many want to.
+async fn connect(socket: &Path) -> io::Result<Client> {
+    loop {
+        match Client::connect(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(TURN).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// Connects to the shim that listens at `socket`, for streams.
 async fn dial(socket: &Path) -> Result<Channel> {
     // The connector knows the socket; this address is only what HTTP/2 wants to see.
     let endpoint = Endpoint::from_static("http://shim")
@@ -280,16 +337,10 @@ async fn dial(socket: &Path) -> Result<Channel> {
     tokio::time::timeout(SOON, endpoint.connect_with_connector(connector))
         .await
         .map_err(|_| unreachable(socket, "no answer"))?
-        .map_err(|error| unreachable(socket, &error.to_string()))
+        .map_err(|error| unreachable(socket, error))
 }
 
-pub(super) fn within<T>(limit: Duration, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    request.set_timeout(limit);
-    request
-}
-
-fn unreachable(socket: &Path, why: &str) -> Error {
+fn unreachable(socket: &Path, why: impl std::fmt::Display) -> Error {
     let socket = socket.display();
     Error::new(Kind::Unavailable, format!("connect to the shim at {socket}: {why}"))
 }

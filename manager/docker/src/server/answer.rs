@@ -35,6 +35,7 @@ pub(super) async fn answer(
         response.headers_mut().insert(name, value);
     }
     tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
+    tare_core::memory::is_spare();
     Ok(response)
 }
 

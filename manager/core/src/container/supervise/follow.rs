@@ -10,6 +10,7 @@ use crate::container::record::Container;
 use crate::container::state::{Exit, Life, State};
 use crate::container::{Containers, announce};
 use crate::error::Kind;
+use crate::memory;
 use crate::shim::{Condition, Conditions, Ended, Shim};
 
 /// Whether there is more to follow.
@@ -31,7 +32,7 @@ impl Containers {
         let containers = Arc::clone(self);
         tokio::spawn(async move {
             containers.follow_to_the_end(&entry, &shim, condition, conditions).await;
-            containers.remove_if_wished(&entry).await;
+            Box::pin(containers.remove_if_wished(&entry)).await;
         });
     }
 
@@ -43,7 +44,9 @@ impl Containers {
         mut conditions: Conditions,
     ) {
         let ending = loop {
-            if self.take_in(entry, shim, condition).await == Goes::Nowhere {
+            // What is done about a condition is set aside: it takes more memory than all that waits for
+            // the next, which is there for each container that runs.
+            if Box::pin(self.take_in(entry, shim, condition)).await == Goes::Nowhere {
                 return;
             }
             condition = match conditions.next().await {
@@ -57,8 +60,9 @@ impl Containers {
         let _doing = entry.doing.lock().await;
         // It may have been given up on meanwhile, and been started again since.
         if entry.has_shim(shim) {
-            self.settle_exit(entry, ending).await;
+            Box::pin(self.settle_exit(entry, ending)).await;
         }
+        memory::is_spare();
     }
 
     /// Takes in how a container is now.

@@ -13,6 +13,7 @@ pub mod archive;
 pub mod command;
 pub mod containerd;
 pub mod daemon;
+pub mod dns;
 pub mod footprint;
 pub mod host;
 pub mod hostile;

@@ -2,17 +2,20 @@
 //! its hosts file and its environment, as it starts.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Containers;
+use super::files::Files;
 use super::host_config::HostConfig;
 use super::modes::NetworkMode;
 use super::ports::{Port, Protocol};
 use super::record::Container;
+use super::work::blocking;
 use crate::error::{Error, Kind, Result};
+use crate::network::Sandbox;
 
 /// Variables that say nothing about what a container serves.
 const PRIVATE: [&str; 2] = ["HOME", "PATH"];
@@ -32,7 +35,8 @@ pub(super) struct Linked {
     alias: String,
     name: String,
     hostname: String,
-    address: Ipv4Addr,
+    /// At least one.
+    addresses: Vec<IpAddr>,
     ports: Vec<Port>,
     env: Vec<String>,
 }
@@ -114,6 +118,30 @@ impl Containers {
         container.host.links.iter().map(|link| self.linked_one(container, link)).collect()
     }
 
+    /// Tells those that run and are linked to a container where it is from now on.
+    pub(super) async fn tell_linked(&self, container: &Container, sandbox: &Sandbox) -> Result<()> {
+        let addresses = on_bridge(sandbox);
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let others = self.list().into_iter().filter(|other| other.state.is_running());
+        let told: Vec<_> = others
+            .flat_map(|other| {
+                let links = other.host.links.iter();
+                let here = links.filter(|link| link.target == container.id.as_str());
+                let files = Files::in_directory(&other.directory);
+                here.map(|link| (files.clone(), link.alias.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        blocking(move || {
+            told.iter().try_for_each(|(files, alias)| files.move_linked(alias, &addresses))
+        })
+        .await
+    }
+
     fn linked_one(&self, container: &Container, link: &Link) -> Result<Linked> {
         let other = self.find(&link.target)?;
         let sandbox = other.network.as_ref().filter(|_| other.state.is_running());
@@ -123,32 +151,39 @@ impl Containers {
                 other.name, container.name, link.alias
             )));
         };
-        let on_bridge = sandbox.endpoints.iter().find(|endpoint| endpoint.network == "bridge");
-        let Some(interface) = on_bridge.and_then(|endpoint| endpoint.interface.as_ref()) else {
+        let addresses = on_bridge(sandbox);
+        if addresses.is_empty() {
             return Err(Error::system(format!(
                 "container {} not attached to default bridge network",
                 other.id
             )));
-        };
+        }
         Ok(Linked {
             alias: link.alias.clone(),
             name: other.name.clone(),
             hostname: other.config.hostname.clone(),
-            address: interface.address,
+            addresses,
             ports: other.config.exposed_ports.iter().copied().collect(),
             env: other.config.env.clone(),
         })
     }
 }
 
+/// Where a container is on the default bridge.
+fn on_bridge(sandbox: &Sandbox) -> Vec<IpAddr> {
+    let endpoint = sandbox.endpoints.iter().find(|endpoint| endpoint.network == "bridge");
+    let interface = endpoint.and_then(|endpoint| endpoint.interface.as_ref());
+    interface.map(|interface| interface.addresses().collect()).unwrap_or_default()
+}
+
 impl Linked {
-    /// Its line in the hosts file.
-    pub(super) fn hosts_line(&self) -> String {
+    /// What its lines in the hosts file say.
+    pub(super) fn hosts_lines(&self) -> Vec<(IpAddr, String)> {
         let mut names = vec![self.alias.as_str(), &self.hostname];
         if self.alias != self.name {
             names.push(&self.name);
         }
-        format!("{}\t{}\n", self.address, names.join(" "))
+        self.addresses.iter().map(|address| (*address, names.join(" "))).collect()
     }
 
     /// What the environment of the container `parent` says of it.
@@ -156,7 +191,7 @@ impl Linked {
         let alias = self.alias.to_uppercase().replace('-', "_");
         let mut ports = self.ports.clone();
         ports.sort_by_key(|port| (port.protocol != Protocol::Tcp, port.protocol, port.number));
-        let address = self.address;
+        let Some(address) = self.addresses.first() else { return Vec::new() };
         let place = |port: &Port| format!("{}://{address}:{}", port.protocol, port.number);
         let mut lines: Vec<String> =
             ports.first().map(|port| format!("{alias}_PORT={}", place(port))).into_iter().collect();
@@ -200,11 +235,12 @@ mod tests {
             alias: "my-db".to_owned(),
             name: "db".to_owned(),
             hostname: "box".to_owned(),
-            address: Ipv4Addr::new(172, 17, 0, 2),
+            addresses: vec![[172, 17, 0, 2].into()],
             ports: vec!["53/udp".parse().unwrap(), "80/tcp".parse().unwrap()],
             env: vec!["PATH=/bin".to_owned(), "A=b".to_owned()],
         };
-        assert_eq!(linked.hosts_line(), "172.17.0.2\tmy-db box db\n");
+        let place = IpAddr::from([172, 17, 0, 2]);
+        assert_eq!(linked.hosts_lines(), [(place, "my-db box db".to_owned())]);
         assert_eq!(
             linked.variables("web"),
             [

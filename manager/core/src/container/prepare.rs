@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -183,6 +184,7 @@ impl Containers {
                 wishes: container.wishes()?,
                 ports: publishing::requests(container)?,
                 name_servers: files::name_servers(container, &self.config),
+                forwarding: files::forwarding(container, &self.config),
             })
             .await
     }
@@ -254,10 +256,14 @@ impl Containers {
             return Ok(());
         }
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
-        let host = self.networks.find("bridge")?.subnet.map(|subnet| subnet.gateway);
+        if let Some(sandbox) = sandbox {
+            self.tell_linked(container, sandbox).await?;
+        }
+        let bridge = self.networks.find("bridge")?;
+        let host: Vec<IpAddr> = bridge.subnet.iter().map(|subnet| subnet.gateway.into()).collect();
         let (container, sandbox) = (container.clone(), sandbox.cloned());
         let linked = linked.to_vec();
-        blocking(move || files.write(&container, sandbox.as_ref(), &linked, host, &config)).await
+        blocking(move || files.write(&container, sandbox.as_ref(), &linked, &host, &config)).await
     }
 
     /// Who runs the container's program.

@@ -54,6 +54,7 @@ impl Networks {
             ports: Vec::new(),
             wanted_ports: request.ports.clone(),
             name_servers: request.name_servers.clone(),
+            forwarding: request.forwarding,
         };
         let outcome = request
             .wishes

@@ -27,6 +27,29 @@ pub struct Connect {
     pub ports: Vec<PortRequest>,
     /// Who is asked for names that no container has.
     pub name_servers: Vec<IpAddr>,
+    /// How they are asked.
+    pub forwarding: Forwarding,
+}
+
+/// How others are asked for names that no container has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarding {
+    /// From where.
+    pub standpoint: Standpoint,
+    /// Whether names of a single word are not asked for, as the container tries its search domains
+    /// first.
+    pub keeps_single_words: bool,
+}
+
+/// From where names are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standpoint {
+    /// From the host's network: its own servers may be on its loopback.
+    #[default]
+    Host,
+    /// From the container's networks, where its user means the servers that he names.
+    Container,
 }
 
 /// What a container wants of one network.
@@ -156,6 +179,9 @@ pub struct Sandbox {
     pub wanted_ports: Vec<PortRequest>,
     /// Who is asked for names that no container has.
     pub name_servers: Vec<IpAddr>,
+    /// How they are asked.
+    #[serde(default)]
+    pub forwarding: Forwarding,
 }
 
 impl Sandbox {
@@ -216,6 +242,13 @@ pub struct Interface {
     pub gateway: Option<Ipv4Addr>,
     /// Its hardware address.
     pub mac: MacAddress,
+}
+
+impl Interface {
+    /// Its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        [IpAddr::V4(self.address)].into_iter()
+    }
 }
 
 /// A container that has just been connected.

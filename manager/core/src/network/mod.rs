@@ -35,8 +35,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 pub use create::NewNetwork;
 pub use endpoint::{
-    Connect, Connected, Endpoint, Interface, PortChoice, PortRequest, Protocol, PublishedPort,
-    Sandbox, Wish,
+    Connect, Connected, Endpoint, Forwarding, Interface, PortChoice, PortRequest, Protocol,
+    PublishedPort, Sandbox, Standpoint, Wish,
 };
 pub use info::{Ipam, NetworkInfo, Pool, Subnet};
 pub(crate) use ipam::all_wrong;

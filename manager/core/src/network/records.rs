@@ -105,6 +105,7 @@ mod tests {
             ports: Vec::new(),
             wanted_ports: Vec::new(),
             name_servers: Vec::new(),
+            forwarding: crate::network::Forwarding::default(),
         };
         records.put(&sandbox).unwrap();
         fs::write(records.path("c2"), "{\"container\": \"c").unwrap();

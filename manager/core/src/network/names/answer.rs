@@ -1,15 +1,20 @@
 //! What is replied to a question for a name, as far as the book knows.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, PTR};
+use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use serde::{Deserialize, Serialize};
 
 use super::book::Book;
 
 /// Seconds for which an answer holds.
 const LIFETIME: u32 = 600;
+/// Bytes of an address's record, whose name stands in the question; the longer ones, of IPv6.
+const LARGEST_RECORD: usize = 28;
+/// Bytes of the longest answer in a datagram: the kernel takes no more.
+const LONGEST_ANSWER: u16 = 65000;
 /// What we say that we take by UDP.
 const LARGEST_DATAGRAM: u16 = 1232;
 
@@ -18,14 +23,14 @@ const LARGEST_DATAGRAM: u16 = 1232;
 pub(super) enum Outcome {
     /// This is the answer.
     Answer(Vec<u8>),
-    /// Others may know.
-    Forward,
+    /// Others may know. If none of them has heard of the name, this is the answer.
+    Forward(Option<Vec<u8>>),
     /// It is no question.
     Ignore,
 }
 
 /// How a question came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Way {
     /// In a datagram; so goes the answer, and it has to fit in.
     Udp,
@@ -46,10 +51,13 @@ pub(super) fn answer(book: &Book, container: &str, question: &[u8], way: Way) ->
         return refuse(ResponseCode::NotImp);
     }
     let [query] = message.queries.as_slice() else { return refuse(ResponseCode::FormErr) };
-    match records(book, container, query) {
-        Some(records) => encode(&message, query, records, way)
-            .map_or_else(|| refuse(ResponseCode::ServFail), Outcome::Answer),
-        None => Outcome::Forward,
+    let encoded = |records| encode(&message, query, records, way);
+    match known(book, container, query) {
+        Known::All(records) => {
+            encoded(records).map_or_else(|| refuse(ResponseCode::ServFail), Outcome::Answer)
+        }
+        Known::Name => Outcome::Forward(encoded(Vec::new())),
+        Known::Nothing => Outcome::Forward(None),
     }
 }
 
@@ -68,45 +76,65 @@ pub(super) fn refusal(question: &[u8], code: ResponseCode) -> Option<Vec<u8>> {
     reply.to_vec().ok()
 }
 
-/// The records that answer a question; none if it is about nobody in the book.
-fn records(book: &Book, container: &str, query: &Query) -> Option<Vec<Record>> {
+/// What the book has on a question.
+enum Known {
+    /// The answer.
+    All(Vec<Record>),
+    /// That the name is there. Of what is asked, others may know.
+    Name,
+    Nothing,
+}
+
+fn known(book: &Book, container: &str, query: &Query) -> Known {
     if query.query_class != DNSClass::IN {
-        return None;
+        return Known::Nothing;
     }
     let name = &query.name;
+    let record = |data| Record::from_rdata(name.clone(), LIFETIME, data);
     if query.query_type == RecordType::PTR {
-        let who = book.name_of(container, reversed(name)?)?;
-        let who = Name::from_ascii(format!("{who}.")).ok()?;
-        let record = Record::from_rdata(name.clone(), LIFETIME, RData::PTR(PTR(who)));
-        return Some(vec![record]);
+        let who = reversed(name).and_then(|address| book.name_of(container, address));
+        let who = who.and_then(|who| Name::from_ascii(format!("{who}.")).ok());
+        return who.map_or(Known::Nothing, |who| Known::All(vec![record(RData::PTR(PTR(who)))]));
     }
     let text = name.to_ascii();
-    let addresses = book.addresses(container, text.trim_end_matches('.'))?;
+    let text = text.strip_suffix('.').unwrap_or(&text);
+    let wants_address = matches!(query.query_type, RecordType::A | RecordType::AAAA);
+    let Some(addresses) = book.addresses(container, text) else {
+        let keeps = book.asker(container).is_some_and(|asker| asker.keeps_single_words);
+        // An answer that says nothing makes who asks go on with the search domains.
+        let is_kept = wants_address && keeps && !text.contains('.');
+        return if is_kept { Known::All(Vec::new()) } else { Known::Nothing };
+    };
     match query.query_type {
-        RecordType::A | RecordType::ANY => {
-            let record = |address| Record::from_rdata(name.clone(), LIFETIME, RData::A(A(address)));
-            Some(in_turns(addresses).into_iter().map(record).collect())
+        RecordType::A | RecordType::AAAA => {
+            let wanted = |address| match (query.query_type, address) {
+                (RecordType::A, IpAddr::V4(address)) => Some(RData::A(A(address))),
+                (RecordType::AAAA, IpAddr::V6(address)) => Some(RData::AAAA(AAAA(address))),
+                _ => None,
+            };
+            let data = addresses.into_iter().filter_map(wanted).collect();
+            Known::All(in_turns(data).into_iter().map(record).collect())
         }
-        // It is somebody, but of that there is nothing to say.
-        _ => Some(Vec::new()),
+        // Mail goes to the address itself then.
+        RecordType::MX => Known::All(Vec::new()),
+        _ => Known::Name,
     }
 }
 
 /// The address that a name for looking names up stands for.
-fn reversed(name: &Name) -> Option<Ipv4Addr> {
-    match name.parse_arpa_name().ok()?.addr() {
-        IpAddr::V4(address) if name.num_labels() == 6 => Some(address),
-        _ => None,
-    }
+fn reversed(name: &Name) -> Option<IpAddr> {
+    let address = name.parse_arpa_name().ok()?.addr();
+    let labels = if address.is_ipv4() { 4 } else { 32 };
+    (name.num_labels() == labels + 2).then_some(address)
 }
 
-/// The addresses, another first each time, so that each gets its share.
-fn in_turns(mut addresses: Vec<Ipv4Addr>) -> Vec<Ipv4Addr> {
-    if addresses.len() > 1 {
-        let first = rand::random_range(0..addresses.len());
-        addresses.rotate_left(first);
+/// Another first each time, so that each gets its share.
+fn in_turns<T>(mut all: Vec<T>) -> Vec<T> {
+    if all.len() > 1 {
+        let first = rand::random_range(0..all.len());
+        all.rotate_left(first);
     }
-    addresses
+    all
 }
 
 fn respond(message: &Message) -> Message {
@@ -122,25 +150,34 @@ fn respond(message: &Message) -> Message {
     reply
 }
 
+/// The answer; in a datagram, as much of it as fits.
 fn encode(message: &Message, query: &Query, records: Vec<Record>, way: Way) -> Option<Vec<u8>> {
     let mut reply = respond(message);
     reply.queries = vec![query.clone()];
+    let most = match way {
+        Way::Tcp => u16::MAX,
+        Way::Udp => message.max_payload().min(LONGEST_ANSWER),
+    };
+    let room = usize::from(most).saturating_sub(reply.to_vec().ok()?.len());
     reply.add_answers(records);
     let bytes = reply.to_vec().ok()?;
-    if way == Way::Tcp || bytes.len() <= usize::from(message.max_payload()) {
+    if bytes.len() <= usize::from(most) {
         return Some(bytes);
     }
-    reply.answers.clear();
+    reply.answers.truncate(room / LARGEST_RECORD);
     reply.metadata.truncation = true;
     reply.to_vec().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use proptest::prelude::*;
 
     use super::super::words::{Asker, Place};
     use super::*;
+    use crate::network::endpoint::Standpoint;
 
     /// `web` at 40 addresses and `db` at one, on one network.
     fn book() -> Book {
@@ -150,12 +187,20 @@ mod tests {
             let place = Place {
                 network: "n".to_owned(),
                 network_name: "front".to_owned(),
-                address: Ipv4Addr::new(10, 0, 0, last),
+                addresses: vec![
+                    [10, 0, 0, last].into(),
+                    [0xfd00, 0, 0, 0, 0, 0, 0, last.into()].into(),
+                ],
                 names: vec![name.to_owned()],
                 links: [].into(),
             };
-            let container = format!("c{last}");
-            book.put(Asker { container, places: vec![place], name_servers: Vec::new() });
+            book.put(Asker {
+                container: format!("c{last}"),
+                places: vec![place],
+                name_servers: Vec::new(),
+                standpoint: Standpoint::Host,
+                keeps_single_words: last == 2,
+            });
         }
         book
     }
@@ -184,11 +229,41 @@ mod tests {
         let told = reply(&question("41.0.0.10.in-addr.arpa.", RecordType::PTR), Way::Udp);
         let [record] = told.answers.as_slice() else { panic!("{told:?}") };
         assert_eq!(record.data, RData::PTR(PTR(Name::from_ascii("db.front.").unwrap())));
-        for kind in [RecordType::AAAA, RecordType::MX, RecordType::TXT] {
-            let told = reply(&question("db.", kind), Way::Udp);
-            assert_eq!(told.metadata.response_code, ResponseCode::NoError);
-            assert!(told.answers.is_empty());
+        let six = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 41);
+        let told = reply(&question("DB.Front.", RecordType::AAAA), Way::Udp);
+        let [record] = told.answers.as_slice() else { panic!("{told:?}") };
+        assert_eq!(record.data, RData::AAAA(AAAA(six)));
+        assert_eq!(record.name.to_ascii(), "DB.Front.", "as it was asked");
+        let reversed = Name::from(IpAddr::V6(six));
+        let told = reply(&question(&reversed.to_ascii(), RecordType::PTR), Way::Udp);
+        assert_eq!(told.answers[0].data, RData::PTR(PTR(Name::from_ascii("db.front.").unwrap())));
+        let told = reply(&question("db.", RecordType::MX), Way::Udp);
+        assert_eq!(told.metadata.response_code, ResponseCode::NoError);
+        assert!(told.answers.is_empty());
+    }
+
+    #[test]
+    fn of_who_is_known_others_may_know_more() {
+        for kind in [RecordType::TXT, RecordType::SRV, RecordType::ANY, RecordType::HTTPS] {
+            let question = question("db.", kind).to_vec().unwrap();
+            let outcome = answer(&book(), "c1", &question, Way::Udp);
+            let Outcome::Forward(Some(empty)) = outcome else { panic!("{outcome:?}") };
+            let empty = Message::from_vec(&empty).unwrap();
+            assert_eq!(empty.metadata.response_code, ResponseCode::NoError);
+            assert!(empty.answers.is_empty());
         }
+    }
+
+    #[test]
+    fn single_words_stay_where_search_domains_come_first() {
+        let ask = |container, name, kind| {
+            let question = question(name, kind).to_vec().unwrap();
+            answer(&book(), container, &question, Way::Udp)
+        };
+        assert!(matches!(ask("c2", "nobody.", RecordType::A), Outcome::Answer(_)));
+        assert!(matches!(ask("c2", "nobody.org.", RecordType::A), Outcome::Forward(None)));
+        assert!(matches!(ask("c2", "nobody.", RecordType::NS), Outcome::Forward(None)));
+        assert!(matches!(ask("c1", "nobody.", RecordType::A), Outcome::Forward(None)));
     }
 
     #[test]
@@ -200,7 +275,11 @@ mod tests {
             ("0.0.10.in-addr.arpa.", RecordType::PTR),
         ] {
             let question = question(name, kind).to_vec().unwrap();
-            assert_eq!(answer(&book(), "c1", &question, Way::Udp), Outcome::Forward, "{name}");
+            assert_eq!(
+                answer(&book(), "c1", &question, Way::Udp),
+                Outcome::Forward(None),
+                "{name}"
+            );
         }
     }
 
@@ -208,7 +287,7 @@ mod tests {
     fn what_does_not_fit_is_cut_off_and_told_on_a_connection() {
         let plain = question("web.", RecordType::A);
         let cut = reply(&plain, Way::Udp);
-        assert!(cut.metadata.truncation && cut.answers.is_empty());
+        assert!(cut.metadata.truncation && !cut.answers.is_empty() && cut.answers.len() < 40);
         assert_eq!(reply(&plain, Way::Tcp).answers.len(), 40);
         let mut roomy = plain;
         roomy.set_edns(Edns::new()).edns.as_mut().unwrap().set_max_payload(4096);

@@ -1,7 +1,8 @@
 //! Who is called what where.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound;
 
 use super::words::{Asker, Place};
 
@@ -9,11 +10,11 @@ use super::words::{Asker, Place};
 #[derive(Debug, Default)]
 pub(super) struct Book {
     /// By id.
-    askers: HashMap<String, Asker>,
-    /// By network and name in lower case.
-    called: HashMap<(String, String), BTreeSet<(Ipv4Addr, String)>>,
+    askers: BTreeMap<String, Asker>,
+    /// By network and name in lower case: who is called so, and where that is.
+    called: HashMap<(String, String), BTreeSet<(String, Vec<IpAddr>)>>,
     /// By network and address: what who has it is called first.
-    first: HashMap<(String, Ipv4Addr), String>,
+    first: HashMap<(String, IpAddr), String>,
 }
 
 impl Book {
@@ -23,12 +24,13 @@ impl Book {
         for place in &asker.places {
             for name in &place.names {
                 let key = (place.network.clone(), name.to_lowercase());
-                let entry = (place.address, asker.container.clone());
+                let entry = (asker.container.clone(), place.addresses.clone());
                 self.called.entry(key).or_default().insert(entry);
             }
-            if let Some(first) = place.names.first() {
+            let Some(first) = place.names.first() else { continue };
+            for address in &place.addresses {
                 let name = format!("{first}.{}", place.network_name);
-                self.first.insert((place.network.clone(), place.address), name);
+                self.first.insert((place.network.clone(), *address), name);
             }
         }
         self.askers.insert(asker.container.clone(), asker);
@@ -41,73 +43,90 @@ impl Book {
             for name in &place.names {
                 let key = (place.network.clone(), name.to_lowercase());
                 if let Some(who) = self.called.get_mut(&key) {
-                    who.remove(&(place.address, container.to_owned()));
+                    who.remove(&(container.to_owned(), place.addresses.clone()));
                     if who.is_empty() {
                         self.called.remove(&key);
                     }
                 }
             }
-            self.first.remove(&(place.network, place.address));
+            for address in place.addresses {
+                self.first.remove(&(place.network.clone(), address));
+            }
         }
     }
 
-    /// The containers that are in the book.
-    pub(super) fn containers(&self) -> impl Iterator<Item = &String> {
-        self.askers.keys()
+    /// The containers that are in the book, in the order of their ids, after this one.
+    pub(super) fn containers_after(&self, id: &str) -> impl Iterator<Item = &String> {
+        let range = (Bound::Excluded(id), Bound::Unbounded);
+        self.askers.range::<str, _>(range).map(|(id, _)| id)
     }
 
-    /// Whether nobody is.
-    pub(super) fn is_empty(&self) -> bool {
-        self.askers.is_empty()
-    }
-
-    /// Who is asked for what nobody in the book is called.
-    pub(super) fn name_servers(&self, container: &str) -> Vec<IpAddr> {
-        self.askers.get(container).map(|asker| asker.name_servers.clone()).unwrap_or_default()
+    /// What a container has said of itself.
+    pub(super) fn asker(&self, container: &str) -> Option<&Asker> {
+        self.askers.get(container)
     }
 
     /// The addresses of what `container` calls `name`, which has no dot at its end; none if it
-    /// calls nobody so. A network's name may follow.
-    pub(super) fn addresses(&self, container: &str, name: &str) -> Option<Vec<Ipv4Addr>> {
+    /// calls nobody so.
+    ///
+    /// A network's name may follow. Both may have dots in them, so there are several ways to read a
+    /// name; the longest name of a container counts.
+    pub(super) fn addresses(&self, container: &str, name: &str) -> Option<Vec<IpAddr>> {
         let name = name.to_lowercase();
-        let asker = self.askers.get(container)?;
-        let qualified = name.rsplit_once('.');
-        asker.places.iter().find_map(|place| {
-            self.called_on(place, &name).or_else(|| match qualified {
-                Some((name, network)) if network == place.network_name.to_lowercase() => {
-                    self.called_on(place, name)
-                }
-                _ => None,
-            })
+        let places = &self.askers.get(container)?.places;
+        let dots = name.rmatch_indices('.');
+        let split = |at: usize| (&name[..at], Some(&name[at + 1..]));
+        let mut readings = [(name.as_str(), None)].into_iter().chain(dots.map(|(at, _)| split(at)));
+        readings.find_map(|(name, network)| {
+            let meant = |place: &&Place| {
+                network.is_none_or(|network| network == place.network_name.to_lowercase())
+            };
+            let own = || places.iter().filter(meant).filter_map(|place| linked(place, name));
+            own()
+                .find_map(|(place, target)| self.called_on(place, target))
+                .or_else(|| places.iter().filter(meant).find_map(|p| self.called_on(p, name)))
         })
     }
 
-    fn called_on(&self, place: &Place, name: &str) -> Option<Vec<Ipv4Addr>> {
-        let linked = place.links.iter().find(|(word, _)| word.to_lowercase() == name);
-        let name = linked.map_or_else(|| name.to_owned(), |(_, target)| target.to_lowercase());
-        let who = self.called.get(&(place.network.clone(), name))?;
-        let mut addresses: Vec<_> = who.iter().map(|(address, _)| *address).collect();
-        addresses.dedup();
-        Some(addresses)
+    fn called_on(&self, place: &Place, name: &str) -> Option<Vec<IpAddr>> {
+        let who = self.called.get(&(place.network.clone(), name.to_lowercase()))?;
+        let addresses: BTreeSet<_> = who.iter().flat_map(|(_, addresses)| addresses).collect();
+        Some(addresses.into_iter().copied().collect())
     }
 
     /// What who has this address on one of the container's networks is called.
-    pub(super) fn name_of(&self, container: &str, address: Ipv4Addr) -> Option<&str> {
+    pub(super) fn name_of(&self, container: &str, address: IpAddr) -> Option<&str> {
         let places = &self.askers.get(container)?.places;
         let name = |place: &Place| self.first.get(&(place.network.clone(), address));
         places.iter().find_map(name).map(String::as_str)
     }
 }
 
+/// The target that is called `name` by a link, and where.
+fn linked<'a>(place: &'a Place, name: &str) -> Option<(&'a Place, &'a str)> {
+    let mut links = place.links.iter();
+    let (_, target) = links.find(|(word, _)| word.to_lowercase() == name)?;
+    Some((place, target))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::endpoint::Standpoint;
+
+    fn v4(last: u8) -> IpAddr {
+        [10, 0, 0, last].into()
+    }
+
+    fn v6(last: u8) -> IpAddr {
+        [0xfd00, 0, 0, 0, 0, 0, 0, last.into()].into()
+    }
 
     fn place(network: &str, last: u8, names: &[&str]) -> Place {
         Place {
             network: format!("id-of-{network}"),
             network_name: network.to_owned(),
-            address: Ipv4Addr::new(10, 0, 0, last),
+            addresses: vec![v4(last), v6(last)],
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             links: [("store".to_owned(), "db".to_owned())].into(),
         }
@@ -115,7 +134,9 @@ mod tests {
 
     fn asker(container: &str, places: Vec<Place>) -> Asker {
         let name_servers = vec!["9.9.9.9".parse().unwrap()];
-        Asker { container: container.to_owned(), places, name_servers }
+        let container = container.to_owned();
+        let standpoint = Standpoint::Host;
+        Asker { container, places, name_servers, standpoint, keeps_single_words: false }
     }
 
     fn book() -> Book {
@@ -131,7 +152,11 @@ mod tests {
 
     fn ends(book: &Book, container: &str, name: &str) -> Option<Vec<u8>> {
         let addresses = book.addresses(container, name)?;
-        Some(addresses.iter().map(|address| address.octets()[3]).collect())
+        let last = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some(address.octets()[3]),
+            IpAddr::V6(_) => None,
+        };
+        Some(addresses.iter().filter_map(last).collect())
     }
 
     #[test]
@@ -147,8 +172,36 @@ mod tests {
         assert_eq!(ends(&book, "c3", "store"), Some(vec![13]));
         assert_eq!(ends(&book, "c1", "store"), None);
         assert_eq!(ends(&book, "stranger", "web"), None);
-        assert_eq!(book.name_of("c1", Ipv4Addr::new(10, 0, 0, 2)), Some("api.front"));
-        assert_eq!(book.name_of("c1", Ipv4Addr::new(10, 0, 0, 13)), None);
+        for address in [v4(2), v6(2)] {
+            assert_eq!(book.name_of("c1", address), Some("api.front"));
+        }
+        assert_eq!(book.name_of("c1", v4(13)), None);
+        assert_eq!(book.addresses("c2", "db"), Some(vec![v4(13), v6(13)]));
+    }
+
+    #[test]
+    fn a_name_with_dots_is_read_in_all_ways() {
+        let mut book = book();
+        book.put(asker("c4", vec![place("front", 4, &["www.example.org", "a"])]));
+        let mut dotted = place("lan", 5, &["a.b"]);
+        dotted.network_name = "c.lan".to_owned();
+        book.put(asker("c5", vec![dotted, place("front", 55, &["e"])]));
+        assert_eq!(ends(&book, "c1", "www.Example.org"), Some(vec![4]));
+        assert_eq!(ends(&book, "c1", "www.example.org.front"), Some(vec![4]));
+        assert_eq!(ends(&book, "c5", "a.b.c.lan"), Some(vec![5]));
+        assert_eq!(ends(&book, "c5", "b.c.lan"), None);
+        assert_eq!(ends(&book, "c5", ".front"), None);
+        assert_eq!(ends(&book, "c5", "..."), None);
+    }
+
+    #[test]
+    fn what_two_are_called_is_where_both_are() {
+        let mut book = book();
+        // Two of the same address are there for a moment while one takes the other's place.
+        book.put(asker("c6", vec![place("front", 2, &["api"])]));
+        assert_eq!(ends(&book, "c1", "api"), Some(vec![2]));
+        book.forget("c6");
+        assert_eq!(ends(&book, "c1", "api"), Some(vec![2]));
     }
 
     #[test]
@@ -163,6 +216,6 @@ mod tests {
         assert_eq!(ends(&book, "c1", "other"), Some(vec![1]));
         book.forget("c1");
         book.forget("c3");
-        assert!(book.is_empty() && book.called.is_empty() && book.first.is_empty());
+        assert!(book.askers.is_empty() && book.called.is_empty() && book.first.is_empty());
     }
 }

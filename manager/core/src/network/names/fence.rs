@@ -1,5 +1,5 @@
 //! The process that answers names reads what containers and strangers send: it gives up what it does
-//! not need before it does.
+//! not need before it does. So does the one beside it, which needs more.
 
 use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -7,16 +7,29 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new
 
 use crate::error::{Error, Result};
 
-/// Leaves everything but the sockets that are open, and those that it will be given.
-pub(super) fn close() -> Result<()> {
+/// What a process needs beside the descriptors that it has, and those that it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Nothing.
+    None,
+    /// To enter network namespaces.
+    Namespaces,
+}
+
+/// Leaves everything else.
+pub(super) fn close(needs: Rights) -> Result<()> {
     let failed = |errno: rustix::io::Errno| Error::io("give up rights", errno.into());
     // Two sockets of each container.
     let most = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
     set_no_new_privs(true).map_err(failed)?;
     no_files().map_err(|error| Error::system(format!("give up files: Landlock: {error}")))?;
+    let kept = match needs {
+        Rights::None => CapabilitySet::empty(),
+        Rights::Namespaces => CapabilitySet::SYS_ADMIN,
+    };
     let nothing = CapabilitySet::empty();
-    let sets = CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: nothing };
     set_capabilities(None, sets).map_err(failed)
 }
 

@@ -1,9 +1,9 @@
 //! The connection between the manager and the process that answers names: one message each way at a
-//! time, with the sockets that go with it.
+//! time, with the descriptors that go with it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,12 +11,11 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType,
-    accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with,
+    accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::sockets::Sockets;
 use super::words::{Reply, Request};
 
 /// Bytes of the longest message.
@@ -36,10 +35,7 @@ impl Line {
     pub(super) fn connect(path: &Path) -> io::Result<Self> {
         let socket = new_socket()?;
         connect(&socket, &SocketAddrUnix::new(path)?)?;
-        for timeout in [Timeout::Recv, Timeout::Send] {
-            set_socket_timeout(&socket, timeout, Some(PATIENCE))?;
-        }
-        Ok(Self { socket })
+        Self { socket }.impatient()
     }
 
     /// The next connection to a process that listens.
@@ -47,13 +43,27 @@ impl Line {
         Ok(Self { socket: accept_with(listener, SocketFlags::CLOEXEC)? })
     }
 
-    /// Says something and waits for the reply.
-    pub(super) fn ask(&self, request: &Request, sockets: Option<&Sockets>) -> io::Result<Reply> {
-        self.send(request, sockets)?;
-        match self.receive()? {
-            Some((reply, _)) => Ok(reply),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
+    /// One of the [`ends`].
+    pub(super) fn of(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
+    /// Waits for the other side no longer than [`PATIENCE`] from now on.
+    pub(super) fn impatient(self) -> io::Result<Self> {
+        for timeout in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&self.socket, timeout, Some(PATIENCE))?;
         }
+        Ok(self)
+    }
+
+    /// Says something and waits for the reply, and what comes with it.
+    pub(super) fn ask(
+        &self,
+        request: &Request,
+        with: &[BorrowedFd<'_>],
+    ) -> io::Result<(Reply, Vec<OwnedFd>)> {
+        self.send(request, with)?;
+        self.receive()?.ok_or(io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Another handle to the same connection, by which its end is seen.
@@ -61,33 +71,25 @@ impl Line {
         self.socket.try_clone()
     }
 
-    /// Sends a message.
-    pub(super) fn send(
-        &self,
-        message: &impl Serialize,
-        sockets: Option<&Sockets>,
-    ) -> io::Result<()> {
+    /// Sends a message, and these descriptors with it.
+    pub(super) fn send(&self, message: &impl Serialize, with: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > LONGEST {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many names at once"));
         }
-        let descriptors: Vec<_> = sockets
-            .into_iter()
-            .flat_map(|sockets| [sockets.udp.as_fd(), sockets.tcp.as_fd()])
-            .collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() {
-            ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        if !with.is_empty() {
+            ancillary.push(SendAncillaryMessage::ScmRights(with));
         }
         sendmsg(&self.socket, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
-    /// The next message, with the sockets that came with it; none if the other side is gone.
+    /// The next message, with the descriptors that came with it; none if the other side is gone.
     pub(super) fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let mut bytes = vec![0; LONGEST];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = recvmsg(
             &self.socket,
@@ -127,6 +129,12 @@ pub(super) fn listen_at(path: &Path) -> io::Result<OwnedFd> {
     bind(&socket, &SocketAddrUnix::new(path)?)?;
     listen(&socket, BACKLOG)?;
     Ok(socket)
+}
+
+/// Two ends of a connection that nobody else can reach.
+pub(super) fn ends() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(socketpair(family, kind, SocketFlags::CLOEXEC, None)?)
 }
 
 fn new_socket() -> io::Result<OwnedFd> {

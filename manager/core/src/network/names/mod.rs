@@ -4,22 +4,27 @@
 //! network namespace, opened by the manager. One process on the host answers at all of them
 //! ([`process`]). It is started by the manager and told by it who is called what ([`words`]), has no
 //! rights, and goes on when the manager is gone, so that names keep resolving; the next manager
-//! finds it by its socket. Should it die itself, the manager starts another and opens the sockets
-//! anew. It ends by itself when there is no container any more that needs it.
+//! finds it by its socket, and if it is an older program, puts a new one in its place, which goes on
+//! with the same sockets. Should it die, the manager starts another and opens the sockets anew. It
+//! ends by itself when there is no container any more that needs it.
 
 mod answer;
 mod book;
+mod exchange;
 mod fence;
 mod forward;
 mod line;
+mod opener;
 mod process;
 mod serve;
 mod sockets;
 mod words;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
@@ -45,6 +50,8 @@ pub(super) struct Names {
     /// By which it is found.
     socket: PathBuf,
     line: Mutex<Option<Line>>,
+    /// Held by who looks after all containers.
+    looking_after: Mutex<()>,
     /// What is to be done when it dies.
     when_lost: OnceLock<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -60,6 +67,7 @@ impl Names {
             program: config.name_server.clone(),
             socket: config.names_socket(),
             line: Mutex::new(None),
+            looking_after: Mutex::new(()),
             when_lost: OnceLock::new(),
         }
     }
@@ -69,12 +77,17 @@ impl Names {
         let _ = self.when_lost.set(Arc::new(act));
     }
 
-    /// The containers that a process from before answers; none if there is no such process.
+    /// The containers that the process answers which is there; none if there is none.
     fn known(&self) -> Option<HashSet<String>> {
-        match self.tell_if_there(&Request::List)? {
-            Reply::Known(containers) => Some(containers.into_iter().collect()),
-            Reply::Done | Reply::Leaving => None,
+        let mut line = self.line();
+        if line.is_none() {
+            *line = self.connect().ok();
         }
+        let known = known_to(line.as_ref()?);
+        if known.is_none() {
+            *line = None;
+        }
+        known
     }
 
     /// Tells the process, if it is there, and gives its reply.
@@ -83,27 +96,31 @@ impl Names {
         if line.is_none() {
             *line = self.connect().ok();
         }
-        let reply = line.as_ref().map(|line| line.ask(request, None));
-        if !matches!(reply, Some(Ok(Reply::Done | Reply::Known(_)))) {
+        let reply = line.as_ref()?.ask(request, &[]).ok().map(|(reply, _)| reply);
+        if !matches!(reply, Some(Reply::Done)) {
             *line = None;
             // Whoever comes next must not find what is ending.
             let _ = std::fs::remove_file(&self.socket);
         }
-        reply?.ok()
+        reply
     }
 
-    /// Tells the process, which is started if it isn't there.
-    fn tell(&self, request: &Request, sockets: Option<&Sockets>) -> Result<()> {
+    /// Says what is true of a container, with what it asks by if that is new. The process is started
+    /// if it isn't there.
+    fn put(&self, sandbox: &Sandbox, sockets: Option<&Sockets>) -> Result<()> {
+        let told = |error| Error::io("tell the process that answers names", error);
+        let namespace = sockets.and(sandbox.netns.as_ref()).map(File::open);
+        let namespace = namespace.transpose().map_err(told)?;
+        let sockets = sockets.iter().flat_map(|sockets| sockets.in_order());
+        let with: Vec<_> = sockets.chain(namespace.as_ref().map(AsFd::as_fd)).collect();
         let mut line = self.line();
         let there = match line.take() {
             Some(there) => there,
             None => self.reach()?,
         };
-        let told = there.ask(request, sockets);
-        if told.is_ok() {
-            *line = Some(there);
-        }
-        told.map(drop).map_err(|error| Error::io("tell the process that answers names", error))
+        there.ask(&Request::Put(Asker::of(sandbox)), &with).map_err(told)?;
+        *line = Some(there);
+        Ok(())
     }
 
     /// The process from before, or a new one.
@@ -114,6 +131,24 @@ impl Names {
         let failed = |error| Error::io("start the process that answers names", error);
         process::start(self.program.as_deref(), &self.socket).map_err(failed)?;
         self.connect().map_err(failed)
+    }
+
+    /// Whether the process that is there runs another program than it would if it were started now.
+    /// Then it is set aside: it is found at the path that is given.
+    fn set_aside_outdated(&self) -> Option<PathBuf> {
+        let mut line = self.line();
+        if line.is_none() {
+            *line = self.connect().ok();
+        }
+        let reply = line.as_ref()?.ask(&Request::Hello, &[]);
+        let ours = process::identity(self.program.as_deref()).ok()?;
+        if matches!(reply, Ok((Reply::Me(program), _)) if program == ours) {
+            return None;
+        }
+        *line = None;
+        let aside = self.socket.with_extension("old");
+        std::fs::rename(&self.socket, &aside).ok()?;
+        Some(aside)
     }
 
     /// Connects to the process that is there, and watches over it.
@@ -132,6 +167,20 @@ impl Names {
 
     fn line(&self) -> MutexGuard<'_, Option<Line>> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The containers that the process at the other end answers; none if it does not say.
+fn known_to(line: &Line) -> Option<HashSet<String>> {
+    let mut all = HashSet::new();
+    let mut last = String::new();
+    loop {
+        let Ok((Reply::Known(more), _)) = line.ask(&Request::List(last), &[]) else { return None };
+        match more.last() {
+            Some(id) => last = id.clone(),
+            None => return Some(all),
+        }
+        all.extend(more);
     }
 }
 
@@ -156,8 +205,7 @@ impl Networks {
     /// Says what a container is called, and what it may ask; with the sockets by which it asks if
     /// they are new.
     pub(super) fn tell_names(&self, sandbox: &Sandbox, sockets: Option<Sockets>) -> Result<()> {
-        let request = Request::Put(Asker::of(sandbox));
-        if self.names.tell(&request, sockets.as_ref()).is_ok() {
+        if self.names.put(sandbox, sockets.as_ref()).is_ok() {
             return Ok(());
         }
         // It has died: whoever comes next begins with nothing.
@@ -172,9 +220,13 @@ impl Networks {
 
     /// Has all containers answered that have names, be it by a process from before or by a new one.
     pub(super) fn answer_names(&self) -> Result<()> {
+        let _turn = self.names.looking_after.lock().unwrap_or_else(PoisonError::into_inner);
         let held: Vec<_> = self.sandboxes().values().filter(|h| !h.is_cut_off()).cloned().collect();
         let sandboxes: Vec<_> =
             held.iter().map(|held| held.sandbox()).filter(|sandbox| are_on(sandbox)).collect();
+        if let Some(older) = self.names.set_aside_outdated() {
+            return self.take_over(&older, &sandboxes);
+        }
         let known = self.names.known();
         for left in known.iter().flatten() {
             if !held.iter().any(|held| held.container == *left) {
@@ -182,13 +234,50 @@ impl Networks {
             }
         }
         let is_known = |container: &str| known.as_ref().is_some_and(|all| all.contains(container));
-        super::to_the_end(sandboxes.iter().map(|sandbox| {
-            let Some(path) = &sandbox.netns else { return Ok(()) };
-            let sockets = match is_known(&sandbox.container) {
-                true => None,
-                false => Some(netns::enter(path, |_| Sockets::open())?),
-            };
-            self.names.tell(&Request::Put(Asker::of(sandbox)), sockets.as_ref())
+        super::to_the_end(sandboxes.iter().map(|sandbox| match is_known(&sandbox.container) {
+            true => self.names.put(sandbox, None),
+            false => self.answer_anew(sandbox),
         }))
+    }
+
+    /// Has a new process answer all containers, which goes on with what the older one has read from:
+    /// what is asked meanwhile waits there. The older one ends when it has answered the rest.
+    fn take_over(&self, older: &Path, sandboxes: &[Arc<Sandbox>]) -> Result<()> {
+        tracing::info!("another program answers names; a new process takes over from it");
+        let line = Line::connect(older).ok();
+        let mut left = Vec::new();
+        let all = super::to_the_end(sandboxes.iter().map(|sandbox| {
+            let request = Request::HandOver(sandbox.container.clone());
+            let reply = line.as_ref().and_then(|line| line.ask(&request, &[]).ok());
+            match reply.and_then(|(_, sockets)| Sockets::taken_over(sockets)) {
+                Some(sockets) => self.names.put(sandbox, Some(&sockets)),
+                None => {
+                    left.push(sandbox.container.clone());
+                    self.answer_anew(sandbox)
+                }
+            }
+        }));
+        drop(line);
+        // What it could not hand over, it is to let go.
+        if let Ok(line) = Line::connect(older) {
+            for container in left {
+                let _ = line.ask(&Request::Forget(container), &[]);
+            }
+            for container in known_to(&line).into_iter().flatten() {
+                let is_handed = sandboxes.iter().any(|sandbox| sandbox.container == container);
+                if !is_handed {
+                    let _ = line.ask(&Request::Forget(container), &[]);
+                }
+            }
+        }
+        let _ = std::fs::remove_file(older);
+        all
+    }
+
+    /// Has a container answered at new sockets.
+    fn answer_anew(&self, sandbox: &Sandbox) -> Result<()> {
+        let Some(path) = &sandbox.netns else { return Ok(()) };
+        let sockets = netns::enter(path, |_| Sockets::open())?;
+        self.names.put(sandbox, Some(&sockets))
     }
 }

@@ -1,8 +1,10 @@
 //! The process that answers names, from its start to its end.
 
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -16,70 +18,118 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::fence;
-use super::forward::Forwarder;
-use super::line::{Line, listen_at};
-use super::serve::{Desk, by_connection, by_datagram};
+use super::fence::{self, Rights};
+use super::forward::{Forwarder, Upstream};
+use super::line::{Line, ends, listen_at};
+use super::opener::{self, Opener};
+use super::serve::{Client, Desk, by_connection, by_datagram};
 use super::words::{Asker, Reply, Request};
 
 /// How the process is called, by which it knows what it is.
 const NAME: &str = "tared-names";
+/// How the one beside it is called, which opens sockets for it.
+const OPENER_NAME: &str = "tared-sockets";
 /// How long it waits for its first manager.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long questions may take that are open when another process takes over.
+const LAST_ANSWERS: Duration = Duration::from_secs(15);
+/// How long to wait after a failure, which may last.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// How many containers are listed at once.
+const PAGE: usize = 1000;
 
 /// If this process was started to answer names, does that, and says how to end; a program that is to
 /// be [`Config::name_server`](crate::config::Config::name_server) asks for this before all else.
 pub fn run_if_resolver() -> Option<ExitCode> {
-    if std::env::args().next()? != NAME {
-        return None;
-    }
-    let run = || {
-        let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
-        // Where chance comes from is a file on some systems, which has to be open before the fence.
-        let _: u8 = rand::random();
-        fence::close().map_err(io::Error::other)?;
-        serve(listener)
+    let mut arguments = std::env::args();
+    let run = match arguments.next()?.as_str() {
+        NAME => run_names(arguments.next().unwrap_or_default()),
+        OPENER_NAME => run_opener(),
+        _ => return None,
     };
-    Some(if run().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Some(if run.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_names(program: String) -> io::Result<()> {
+    let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let opener = std::io::stdout().as_fd().try_clone_to_owned()?;
+    // Where chance comes from is a file on some systems, which has to be open before the fence.
+    let _: u8 = rand::random();
+    fence::close(Rights::None).map_err(io::Error::other)?;
+    serve(listener, opener, program)
+}
+
+fn run_opener() -> io::Result<()> {
+    let line = std::io::stdin().as_fd().try_clone_to_owned()?;
+    fence::close(Rights::Namespaces).map_err(io::Error::other)?;
+    opener::serve(&Line::of(line));
+    Ok(())
+}
+
+/// Says which program this is: another one has another name, also at the same place.
+pub(super) fn identity(program: Option<&Path>) -> io::Result<String> {
+    let Some(program) = program else { return Ok(String::new()) };
+    let said =
+        |it: Metadata| format!("{}:{}:{}:{}", it.dev(), it.ino(), it.mtime(), it.mtime_nsec());
+    std::fs::metadata(program).map(said)
 }
 
 /// Starts it, as `program` or as a thread of this process. It can be reached at `socket` then.
 pub(super) fn start(program: Option<&Path>, socket: &Path) -> io::Result<()> {
+    let identity = identity(program)?;
+    let (asking, opening) = ends()?;
     let listener = listen_at(socket)?;
+    let named = |name: &str| thread::Builder::new().name(name.to_owned());
     let Some(program) = program else {
-        thread::Builder::new().name("names".to_owned()).spawn(move || serve(listener))?;
+        named("names").spawn(move || serve(listener, asking, identity))?;
+        named("sockets").spawn(move || opener::serve(&Line::of(opening)))?;
         return Ok(());
     };
-    let mut child = Command::new(program)
-        .arg0(NAME)
-        .env_clear()
-        .current_dir("/")
-        .process_group(0)
-        .stdin(listener)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    // Whoever starts a process has to hear of its end.
-    thread::Builder::new().name("names".to_owned()).spawn(move || child.wait())?;
-    Ok(())
+    let start = |name: &str, argument: &[String], input: OwnedFd, output: Stdio| {
+        let mut child = Command::new(program)
+            .arg0(name)
+            .args(argument)
+            .env_clear()
+            .current_dir("/")
+            .process_group(0)
+            .stdin(input)
+            .stdout(output)
+            .stderr(Stdio::null())
+            .spawn()?;
+        // Whoever starts a process has to hear of its end.
+        named("names").spawn(move || child.wait()).map(drop)
+    };
+    start(OPENER_NAME, &[], opening, Stdio::null())?;
+    start(NAME, &[identity], listener, asking.into())
 }
 
 /// What it knows and does.
 struct Answering {
+    /// The program that this is.
+    program: String,
     desk: Arc<Desk>,
-    /// What answers at a container's sockets.
-    tasks: Mutex<HashMap<String, [JoinHandle<()>; 2]>>,
+    /// By container.
+    served: Mutex<HashMap<String, Served>>,
     handle: Handle,
     /// It may be time to end.
     ended: Notify,
 }
 
+/// What answers at a container's sockets.
+struct Served {
+    udp: Arc<UdpSocket>,
+    tcp: Arc<TcpListener>,
+    tasks: [JoinHandle<()>; 2],
+}
+
 /// Answers names until there is nobody who asks.
-fn serve(listener: OwnedFd) -> io::Result<()> {
+fn serve(listener: OwnedFd, opener: OwnedFd, program: String) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    let forwarder = Forwarder::new(Opener::new(Line::of(opener).impatient()?));
     let answering = Arc::new(Answering {
-        desk: Arc::new(Desk { book: Mutex::default(), forwarder: Forwarder::new() }),
-        tasks: Mutex::default(),
+        program,
+        desk: Arc::new(Desk { book: Mutex::default(), forwarder }),
+        served: Mutex::default(),
         handle: runtime.handle().clone(),
         ended: Notify::new(),
     });
@@ -93,40 +143,33 @@ fn serve(listener: OwnedFd) -> io::Result<()> {
         while !answering.is_idle() {
             answering.ended.notified().await;
         }
+        answering.desk.forwarder.finish(LAST_ANSWERS).await;
     });
     Ok(())
 }
 
 fn accept(answering: &Arc<Answering>, listener: &OwnedFd) {
-    while let Ok(line) = Line::accept(listener) {
+    loop {
+        let Ok(line) = Line::accept(listener) else {
+            thread::sleep(AFTER_FAILURE);
+            continue;
+        };
         let answering = Arc::clone(answering);
-        let listening = thread::Builder::new().name("manager".to_owned()).spawn(move || {
+        // A manager whose line is dropped comes again.
+        let _ = thread::Builder::new().name("manager".to_owned()).spawn(move || {
             answering.listen(&line);
             answering.ended.notify_one();
         });
-        if listening.is_err() {
-            return;
-        }
     }
 }
 
 impl Answering {
     /// Does what a manager says, until it is gone.
     fn listen(&self, line: &Line) {
-        while let Ok(Some((request, sockets))) = line.receive::<Request>() {
-            let reply = match request {
-                Request::Put(asker) => {
-                    if self.put(asker, sockets).is_err() {
-                        return;
-                    }
-                    Reply::Done
-                }
-                Request::Forget(container) => self.forget(&container),
-                Request::List => {
-                    Reply::Known(lock(&self.desk.book).containers().cloned().collect())
-                }
-            };
-            let told = line.send(&reply, None);
+        while let Ok(Some((request, with))) = line.receive::<Request>() {
+            let Ok((reply, sockets)) = self.act(request, with) else { return };
+            let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+            let told = line.send(&reply, &sockets);
             if let Reply::Leaving = reply {
                 self.ended.notify_one();
             }
@@ -136,34 +179,75 @@ impl Answering {
         }
     }
 
-    fn put(&self, asker: Asker, sockets: Vec<OwnedFd>) -> io::Result<()> {
-        let container: Arc<str> = asker.container.as_str().into();
+    fn act(&self, request: Request, with: Vec<OwnedFd>) -> io::Result<(Reply, Vec<OwnedFd>)> {
+        let reply = match request {
+            Request::Hello => Reply::Me(self.program.clone()),
+            Request::Put(asker) => {
+                self.put(asker, with)?;
+                Reply::Done
+            }
+            Request::Forget(container) => self.forget(&container),
+            Request::HandOver(container) => {
+                return Ok((Reply::Handed, self.hand_over(&container)?));
+            }
+            Request::List(after) => {
+                let book = lock(&self.desk.book);
+                Reply::Known(book.containers_after(&after).take(PAGE).cloned().collect())
+            }
+        };
+        Ok((reply, Vec::new()))
+    }
+
+    fn put(&self, asker: Asker, with: Vec<OwnedFd>) -> io::Result<()> {
+        let container = asker.container.clone();
         lock(&self.desk.book).put(asker);
-        let Ok([udp, tcp]) = <[OwnedFd; 2]>::try_from(sockets) else { return Ok(()) };
-        let _in_runtime = self.handle.enter();
+        let mut with = with.into_iter();
+        let (Some(udp), Some(tcp)) = (with.next(), with.next()) else { return Ok(()) };
         let (udp, tcp) = (std::net::UdpSocket::from(udp), std::net::TcpListener::from(tcp));
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
-        let (udp, tcp) = (UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?);
-        let (desk, name) = (Arc::clone(&self.desk), Arc::clone(&container));
-        let datagrams = self.handle.spawn(by_datagram(desk, name, udp));
-        let (desk, name) = (Arc::clone(&self.desk), Arc::clone(&container));
-        let connections = self.handle.spawn(by_connection(desk, name, tcp));
-        let before = lock(&self.tasks).insert(container.to_string(), [datagrams, connections]);
-        before.iter().flatten().for_each(JoinHandle::abort);
+        let _in_runtime = self.handle.enter();
+        let (udp, tcp) =
+            (Arc::new(UdpSocket::from_std(udp)?), Arc::new(TcpListener::from_std(tcp)?));
+        let client = Arc::new(Client {
+            container: container.clone(),
+            namespace: with.next().map(Arc::new),
+            upstream: Upstream::new(),
+        });
+        let (desk, asks) = (Arc::clone(&self.desk), Arc::clone(&client));
+        let datagrams = self.handle.spawn(by_datagram(desk, asks, Arc::clone(&udp)));
+        let connections =
+            self.handle.spawn(by_connection(Arc::clone(&self.desk), client, Arc::clone(&tcp)));
+        let served = Served { udp, tcp, tasks: [datagrams, connections] };
+        if let Some(before) = lock(&self.served).insert(container, served) {
+            before.tasks.iter().for_each(JoinHandle::abort);
+        }
         Ok(())
     }
 
     fn forget(&self, container: &str) -> Reply {
-        let tasks = lock(&self.tasks).remove(container);
-        tasks.iter().flatten().for_each(JoinHandle::abort);
-        let mut book = lock(&self.desk.book);
-        book.forget(container);
-        if book.is_empty() { Reply::Leaving } else { Reply::Done }
+        if let Some(served) = lock(&self.served).remove(container) {
+            served.tasks.iter().for_each(JoinHandle::abort);
+        }
+        lock(&self.desk.book).forget(container);
+        if self.is_idle() { Reply::Leaving } else { Reply::Done }
+    }
+
+    /// Reads nothing more of what a container asks, so that all of it is there for another process.
+    /// What has been read already is answered yet, so it stays in the book.
+    fn hand_over(&self, container: &str) -> io::Result<Vec<OwnedFd>> {
+        let Some(Served { udp, tcp, tasks }) = lock(&self.served).remove(container) else {
+            return Ok(Vec::new());
+        };
+        for task in tasks {
+            task.abort();
+            let _ = self.handle.block_on(task);
+        }
+        Ok(vec![udp.as_fd().try_clone_to_owned()?, tcp.as_fd().try_clone_to_owned()?])
     }
 
     fn is_idle(&self) -> bool {
-        lock(&self.desk.book).is_empty()
+        lock(&self.served).is_empty()
     }
 }
 

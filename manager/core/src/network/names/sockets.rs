@@ -1,7 +1,7 @@
 //! The two sockets by which a container asks for names.
 
 use std::net::{SocketAddrV4, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::ADDRESS;
 use crate::error::{Error, Result};
@@ -12,11 +12,22 @@ const TABLE: &str = "tare-names";
 
 /// What is asked at them is for the process that answers names.
 pub(in crate::network) struct Sockets {
-    pub(super) udp: OwnedFd,
-    pub(super) tcp: OwnedFd,
+    udp: OwnedFd,
+    tcp: OwnedFd,
 }
 
 impl Sockets {
+    /// Those that another process has had.
+    pub(super) fn taken_over(sockets: Vec<OwnedFd>) -> Option<Self> {
+        let [udp, tcp] = sockets.try_into().ok()?;
+        Some(Self { udp, tcp })
+    }
+
+    /// As they are sent: UDP, TCP.
+    pub(super) fn in_order(&self) -> [BorrowedFd<'_>; 2] {
+        [self.udp.as_fd(), self.tcp.as_fd()]
+    }
+
     /// Opens them in the calling thread's network namespace.
     ///
     /// They have ports that nobody else wants, and what is sent to port 53 is led there: a container

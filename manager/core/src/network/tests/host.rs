@@ -16,7 +16,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::config::Config;
 use crate::error::Result;
 use crate::events::Events;
-use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Protocol, Wish};
+use crate::network::{
+    Connect, Connected, Forwarding, Networks, PortChoice, PortRequest, Protocol, Wish,
+};
 use crate::store::Store;
 
 /// How long an answer may take, also on a busy machine.
@@ -229,6 +231,7 @@ pub(super) fn request(container: &str) -> Connect {
         wishes: vec![wish(container, "bridge")],
         ports: Vec::new(),
         name_servers: Vec::new(),
+        forwarding: Forwarding::default(),
     }
 }
 

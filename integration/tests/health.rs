@@ -185,3 +185,19 @@ fn health_goes_on_being_asked_for_while_the_daemon_is_away() {
         told.wait_for_stdout("health_status: healthy\n");
     });
 }
+
+#[test]
+fn a_probe_that_dies_with_its_container_does_not_count() {
+    on_host(|host| {
+        host.docker(
+            "run -d --name c1 --health-cmd 'touch /begun; sleep 1000' --health-interval 100ms \
+             --health-retries 1 busybox sleep 1000",
+        )
+        .ok();
+        until_true("a probe", || host.docker("exec c1 test -e /begun").code == 0);
+        host.docker("kill c1").ok();
+        assert_eq!(host.inspect("c1", "{{len .State.Health.Log}}"), "0");
+        let told = host.docker("events --since 1h --until 0s --filter event=health_status");
+        told.code(0).stdout("");
+    });
+}

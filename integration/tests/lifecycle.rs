@@ -130,6 +130,9 @@ fn wait_gives_the_code_whenever_it_is_asked() {
         host.docker_with_input("attach c1", b"go\n").code(9);
         waiting.wait().code(0).stdout("9\n");
         host.docker("wait c1").code(0).stdout("9\n");
+        // Clients of old get the whole of the answer at the end, and know of no conditions.
+        let answer = host.post("/v1.29/containers/c1/wait?condition=next-exit", "");
+        assert_eq!(answer.json()["StatusCode"], 9);
     });
 }
 

@@ -165,6 +165,12 @@ fn links_tell_of_others_on_the_default_bridge() {
         assert_eq!(host.inspect("later", "{{json .HostConfig.Links}}"), r#"["/db:/later/store"]"#);
         host.docker("stop -t 0 db").ok();
         host.docker("start later").code(1).stderr_has("Cannot link to a non running container");
+        host.docker("rm --link later").code(1).stderr_has("cannot remove the default link name");
+        host.docker("rm --link /later/nobody")
+            .code(1)
+            .stderr_has("No such container: later/nobody");
+        host.docker("rm --link /later/store").ok();
+        host.docker("start --attach later").code(0);
     });
 }
 

@@ -18,7 +18,7 @@ use crate::reaper::Launch;
 
 /// What every call begins with.
 pub(super) fn global_args(config: &RuntimeConfig) -> Vec<OsString> {
-    let mut args = Vec::new();
+    let mut args: Vec<OsString> = config.arguments.iter().map(OsString::from).collect();
     if let Some(root) = &config.root {
         args.extend(["--root".into(), root.clone().into_os_string()]);
     }

@@ -24,6 +24,9 @@ const INIT_PID: &str = "init.pid";
 pub(crate) struct RuntimeConfig {
     /// The program: a path, or a name to look up in $PATH.
     pub(crate) program: PathBuf,
+    /// What every call begins with.
+    #[serde(default)]
+    pub(crate) arguments: Vec<String>,
     /// Its `--root`; its own default where `None`.
     pub(crate) root: Option<PathBuf>,
     /// Pass `--systemd-cgroup`.

@@ -74,6 +74,7 @@ mod tests {
         let note = |program: &str| Leftovers {
             runtime: RuntimeConfig {
                 program: program.into(),
+                arguments: Vec::new(),
                 root: None,
                 systemd_cgroup: false,
                 no_pivot: false,

@@ -84,6 +84,7 @@ impl TaskOptions {
         Ok(TaskOptions {
             runtime: RuntimeConfig {
                 program: runtime_program(&options.runtime),
+                arguments: options.runtime_arguments,
                 root: non_empty(&options.runtime_root).map(PathBuf::from),
                 systemd_cgroup: options.systemd_cgroup,
                 no_pivot: false,
@@ -107,6 +108,7 @@ impl TaskOptions {
         Ok(TaskOptions {
             runtime: RuntimeConfig {
                 program: runtime_program(&options.binary_name),
+                arguments: Vec::new(),
                 root: Some(Path::new(root).join(namespace)),
                 systemd_cgroup: options.systemd_cgroup,
                 no_pivot: options.no_pivot_root,

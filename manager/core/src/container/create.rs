@@ -94,7 +94,8 @@ impl Containers {
             Ok(())
         };
         if let NetworkMode::Container(name) = &mut host.network_mode {
-            pin(name)?;
+            pin(name)
+                .map_err(|error| error.while_doing("joining network namespace of container"))?;
         }
         if let PidMode::Container(name) = &mut host.pid_mode {
             pin(name)?;

@@ -91,6 +91,8 @@ pub struct HostConfig {
     pub sysctls: BTreeMap<String, String>,
     /// The OCI runtime by its configured name; empty: the default.
     pub runtime: String,
+    /// `default` as its user wrote it, or empty: there is no other on Linux. Kept for `inspect`.
+    pub isolation: String,
     /// Whether a reaping init runs before the program; `None`: the manager's default.
     pub init: Option<bool>,
     /// Paths of /proc and /sys to hide, in place of the default list.

@@ -65,6 +65,7 @@ mod supervise;
 mod takeover;
 mod top;
 mod undo;
+mod unlink;
 mod unsaved;
 mod update;
 mod view;

@@ -116,9 +116,8 @@ impl FromStr for HostPort {
 
     /// Reads docker's `HostPort`: empty or `0`, `8080`, `8000-8010`.
     fn from_str(text: &str) -> Result<Self> {
-        let number = |part: &str| {
-            part.parse::<u16>().map_err(|_| Error::invalid(format!("invalid hostPort: {text}")))
-        };
+        let wrong = || Error::invalid(format!("invalid port specification: {text:?}"));
+        let number = |part: &str| part.parse::<u16>().map_err(|_| wrong());
         if text.is_empty() {
             return Ok(Self::Ephemeral);
         }
@@ -128,7 +127,7 @@ impl FromStr for HostPort {
         };
         let (first, last) = (number(first)?, number(last)?);
         if first == 0 || last < first {
-            return Err(Error::invalid(format!("invalid hostPort: {text}")));
+            return Err(wrong());
         }
         Ok(if first == last { Self::Fixed(first) } else { Self::Range(first, last) })
     }

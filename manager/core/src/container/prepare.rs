@@ -362,6 +362,7 @@ impl Containers {
         let (io_uid, io_gid) = users.map_or((0, 0), |users| users.id_map.root());
         Ok(Options {
             runtime: runtime.path.to_string_lossy().into_owned(),
+            runtime_arguments: runtime.arguments.clone(),
             runtime_root: self.config.runtime_root().to_string_lossy().into_owned(),
             systemd_cgroup: false,
             state_directory: container.directory.to_string_lossy().into_owned(),

@@ -183,6 +183,8 @@ impl Containers {
         shim.kill(Target::Init, signal.number(), false).await.map_err(|error| {
             error.while_doing(format!("Cannot kill container {}", container.id))
         })?;
+        let event = announce::event(&container, "kill").with("signal", signal.number().to_string());
+        self.events.publish(event);
         // A frozen process doesn't see the signal that is to end it.
         if let State::Paused(life) = &container.state
             && (signal == Signal::KILL || stop_signal(&container).is_ok_and(|stop| stop == signal))
@@ -190,9 +192,8 @@ impl Containers {
             shim.resume().await?;
             let state = State::Running(life.clone());
             entry.publish(self.save(Container { state, ..(*container).clone() }).await?);
+            announce::announce(&self.events, &container, "unpause");
         }
-        let event = announce::event(&container, "kill").with("signal", signal.number().to_string());
-        self.events.publish(event);
         Ok(())
     }
 

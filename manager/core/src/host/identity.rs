@@ -32,12 +32,22 @@ pub fn manager_id(data_root: &Path) -> String {
 /// The version that `program --version` says in its first line: its last word. None if it doesn't
 /// run or doesn't say.
 pub async fn program_version(program: &Path) -> Option<String> {
+    let text = said(program, "--version").await?;
+    Some(text.lines().next()?.split_whitespace().last()?.to_owned())
+}
+
+/// What an OCI runtime says that it can do, as JSON by the runtime specification. None if it doesn't
+/// run or doesn't say.
+pub async fn runtime_features(program: &Path) -> Option<serde_json::Value> {
+    serde_json::from_str(&said(program, "features").await?).ok()
+}
+
+/// What `program` prints if it gets this argument.
+async fn said(program: &Path, argument: &str) -> Option<String> {
     let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command.arg(argument).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let output = timeout(PATIENCE, command.output()).await.ok()?.ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.lines().next()?.split_whitespace().last()?.to_owned();
-    output.status.success().then_some(version)
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod system;
 
 pub use cgroup::{Cgroups, Controller, Seat};
 pub use check::{Finding, Verdict, check};
-pub use identity::{manager_id, program_version};
+pub use identity::{manager_id, program_version, runtime_features};
 pub use program::find_program;
 pub use security::Security;
 pub use system::{Architecture, System};

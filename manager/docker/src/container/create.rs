@@ -8,7 +8,7 @@ use tare_core::Kind;
 use tare_core::container::Create;
 use tare_core::image::Platform;
 
-use super::request::{CreateBody, Wanted};
+use super::request::{self, CreateBody, Wanted};
 use crate::api::Api;
 use crate::body;
 use crate::error::{Error, Result};
@@ -36,9 +36,7 @@ pub(super) async fn handle(
     let request = Create { name, config, host, platform: platform.clone() };
     let created = api.engine.containers.create(request).await;
     let created = created.map_err(|error| refused(&api, &image, platform.as_ref(), error))?;
-    let unknown = unknown
-        .iter()
-        .map(|path| format!("{path} is no setting that is known here. It was left out."));
+    let unknown = request::unknown(unknown);
     let warnings = created.warnings.into_iter().chain(warnings).chain(unknown).collect();
     let created = Created { id: created.id.to_string(), warnings };
     Ok((StatusCode::CREATED, Json(created)))

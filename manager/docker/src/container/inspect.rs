@@ -1,9 +1,11 @@
 //! `GET /containers/{id}/json`: all about a container.
 
+use std::path::Path;
+
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract;
 use serde::Serialize;
-use tare_core::container::Container;
+use tare_core::container::{Container, State};
 
 use super::graph_driver::GraphDriver;
 use super::list::sizes;
@@ -53,8 +55,8 @@ pub(super) struct Inspect {
 }
 
 pub(super) async fn handle(
-    State(api): State<Api>,
-    Path(name): Path<String>,
+    extract::State(api): extract::State<Api>,
+    extract::Path(name): extract::Path<String>,
     query: Query,
 ) -> Result<Json<Inspect>> {
     let container = api.engine.containers.find(&name)?;
@@ -69,7 +71,10 @@ pub(super) async fn handle(
 
 fn inspect(api: &Api, container: &Container) -> Inspect {
     let id = container.id.as_str();
-    let file = |name: &str| container.directory.join(name).display().to_string();
+    // Docker makes these files for the first start.
+    let is_new = matches!(container.state, State::Created { failure: None });
+    let shown = |path: &Path| if is_new { String::new() } else { path.display().to_string() };
+    let file = |name: &str| shown(&container.directory.join(name));
     let snapshots = api.engine.images.snapshots();
     // What can't be told of a container that is going is told as it would be of a new one.
     let (driver, directories) =
@@ -84,10 +89,7 @@ fn inspect(api: &Api, container: &Container) -> Inspect {
         resolv_conf_path: file("resolv.conf"),
         hostname_path: file("hostname"),
         hosts_path: file("hosts"),
-        log_path: container
-            .log_path
-            .as_ref()
-            .map_or_else(String::new, |path| path.display().to_string()),
+        log_path: container.log_path.as_deref().map(shown).unwrap_or_default(),
         name: format!("/{}", container.name),
         restart_count: container.restart_count,
         driver: driver.as_str(),

@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/create", post(create::handle))
         .route("/containers/prune", post(prune::handle))
         .route("/containers/{id}", delete(remove::handle))
+        .route("/containers/{id}/{alias}", delete(remove::handle_link))
         .route("/containers/{id}/json", get(inspect::handle))
         .route("/containers/{id}/top", get(top::handle))
         .route("/containers/{id}/stats", get(stats::handle))

@@ -14,10 +14,27 @@ pub(super) async fn handle(
     query: Query,
 ) -> Result<StatusCode> {
     if query.flag("link") {
-        return Err(Error::unsupported("removing a link between containers"));
+        return unlink(&api, &name).await;
     }
     let container = api.engine.containers.find(&name)?;
     let options = RemoveOptions { force: query.flag("force"), volumes: query.flag("v") };
     api.engine.containers.remove(&container.id, options).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /containers/{parent}/{alias}?link=true`
+pub(super) async fn handle_link(
+    State(api): State<Api>,
+    Path((parent, alias)): Path<(String, String)>,
+    query: Query,
+) -> Result<StatusCode> {
+    if !query.flag("link") {
+        return Err(Error::page_not_found());
+    }
+    unlink(&api, &format!("{parent}/{alias}")).await
+}
+
+async fn unlink(api: &Api, name: &str) -> Result<StatusCode> {
+    api.engine.containers.unlink(name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

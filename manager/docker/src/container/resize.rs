@@ -23,7 +23,7 @@ pub(super) async fn handle(
 pub(crate) fn size(query: &Query) -> Result<TerminalSize> {
     let number = |name: &str, what: &str| {
         let text = query.text(name).unwrap_or_default();
-        let wrong = |_| Error::invalid(format!("invalid resize {what} {text:?}"));
+        let wrong = |_| Error::invalid(format!("invalid resize {what} {text:?}: invalid syntax"));
         text.parse().map_err(wrong)
     };
     Ok(TerminalSize { height: number("h", "height")?, width: number("w", "width")? })
@@ -39,7 +39,7 @@ mod tests {
         let size = size(&query("h=24&w=80")).unwrap();
         assert_eq!((size.height, size.width), (24, 80));
         let error = super::size(&query("h=24&w=x")).unwrap_err().to_string();
-        assert_eq!(error, "invalid resize width \"x\"");
+        assert_eq!(error, "invalid resize width \"x\": invalid syntax");
         assert!(super::size(&query("w=80")).is_err());
     }
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 
-use super::request::UpdateBody;
+use super::request::{self, UpdateBody};
 use crate::api::Api;
 use crate::body;
 use crate::error::Result;
@@ -23,10 +23,12 @@ pub(super) async fn handle(
     State(api): State<Api>,
     version: ApiVersion,
     Path(name): Path<String>,
-    body::Json(body): body::Json<UpdateBody>,
+    body::Noticed { value: body, unknown }: body::Noticed<UpdateBody>,
 ) -> Result<Json<Updated>> {
+    let left_out = body.discarded().into_iter().chain(request::unknown(unknown));
     let update = body.into_domain(version)?;
     let container = api.engine.containers.find(&name)?;
-    let warnings = api.engine.containers.update(&container.id, update).await?;
+    let mut warnings = api.engine.containers.update(&container.id, update).await?;
+    warnings.extend(left_out);
     Ok(Json(Updated { warnings }))
 }

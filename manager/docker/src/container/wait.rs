@@ -14,6 +14,10 @@ use tare_core::container::{ExitOutcome, WaitCondition};
 use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::query::Query;
+use crate::version::ApiVersion;
+
+/// The first version with conditions, whose answer begins before the end.
+const CONDITION_SINCE: ApiVersion = ApiVersion::new(1, 30);
 
 /// How it ended.
 #[derive(Serialize)]
@@ -32,10 +36,11 @@ struct OutcomeError {
 
 pub(super) async fn handle(
     State(api): State<Api>,
+    version: ApiVersion,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Response> {
-    let condition = match query.text("condition") {
+    let condition = match query.text("condition").filter(|_| version >= CONDITION_SINCE) {
         None | Some("not-running") => WaitCondition::NotRunning,
         Some("next-exit") => WaitCondition::NextExit,
         Some("removed") => WaitCondition::Removed,
@@ -49,7 +54,11 @@ pub(super) async fn handle(
             () = api.closing.wait() => line(Err(tare_core::Error::system("tared is ending"))),
         }
     };
-    let body = Body::from_stream(stream::once(outcome));
+    let body = if version < CONDITION_SINCE {
+        Body::from(outcome.await.map_err(|error| tare_core::Error::system(error.to_string()))?)
+    } else {
+        Body::from_stream(stream::once(outcome))
+    };
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 

@@ -8,11 +8,12 @@ use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
 use tare_core::config::Config;
-use tare_core::container::State as ContainerState;
+use tare_core::container::{LOG_DRIVERS, State as ContainerState};
 use tare_core::host::{Cgroups, Controller, Host, manager_id, program_version};
 
-use super::VERSION;
 use super::registries::{RegistryConfig, without_password};
+use super::runtimes::RuntimeView;
+use super::{VERSION, runtimes};
 use crate::api::Api;
 use crate::time::rfc3339;
 use crate::version::ApiVersion;
@@ -73,7 +74,7 @@ pub(super) struct Info {
     labels: Vec<String>,
     experimental_build: bool,
     server_version: &'static str,
-    runtimes: BTreeMap<String, Runtime>,
+    runtimes: BTreeMap<String, RuntimeView>,
     default_runtime: String,
     swarm: Swarm,
     live_restore_enabled: bool,
@@ -127,15 +128,7 @@ struct Plugins {
     volume: [&'static str; 1],
     network: [&'static str; 3],
     authorization: Option<()>,
-    log: [&'static str; 5],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Runtime {
-    path: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    runtime_args: Vec<String>,
+    log: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -193,10 +186,6 @@ pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<
     let mut warnings = warnings(&host, &limits);
     warnings.extend(api.warnings.iter().cloned());
     let containers = engine.containers.list();
-    let runtimes = live.runtimes.iter().map(|(name, runtime)| {
-        let path = runtime.path.display().to_string();
-        (name.clone(), Runtime { path, runtime_args: runtime.arguments.clone() })
-    });
     Json(Info {
         id: manager_id(&config.data_root),
         counts: Counts::of(containers.iter().map(|container| &container.state)),
@@ -207,7 +196,8 @@ pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<
             volume: ["local"],
             network: ["bridge", "host", "null"],
             authorization: None,
-            log: tare_core::container::LOG_DRIVERS,
+            // Docker names those that do something.
+            log: LOG_DRIVERS.into_iter().filter(|name| *name != "none").collect(),
         },
         limits,
         ipv4_forwarding: host.system.forwards_ipv4,
@@ -237,7 +227,7 @@ pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<
         labels: live.labels.clone(),
         experimental_build: false,
         server_version: VERSION,
-        runtimes: runtimes.collect(),
+        runtimes: runtimes::views(&live.runtimes, version).await,
         default_runtime: live.default_runtime.clone(),
         swarm: Swarm {
             node_id: "",

@@ -6,6 +6,7 @@ mod events;
 mod info;
 mod ping;
 mod registries;
+mod runtimes;
 mod version;
 
 use axum::Router;

@@ -7,6 +7,7 @@
 
 mod capture;
 mod check;
+mod ending;
 mod probe;
 mod status;
 mod words;
@@ -78,6 +79,10 @@ impl Task {
             tokio::time::sleep(health.interval(&check.timing, run.age())).await;
             let (started_at, age) = (SystemTime::now(), run.age());
             let outcome = probe::run(&self.blueprint, check).await;
+            // What the container's end took with it says nothing of its health.
+            if ending::is_ending(run.init.state().pid()) {
+                return;
+            }
             let ended_at = SystemTime::now();
             let probe = outcome.into_probe(started_at, ended_at);
             monitor.change(|health| health.judge(&check.timing, probe, age));

@@ -7,6 +7,44 @@ use crate::container::mount::{MountKind, MountRequest, check_absolute, check_tar
 use crate::error::{Error, Result};
 use crate::volume::check_name;
 
+/// What `--tmpfs` can be told with a value,
+const TMPFS_SETTINGS: [&str; 7] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"];
+/// and what it can be told without.
+const TMPFS_FLAGS: [&str; 32] = [
+    "defaults",
+    "ro",
+    "rw",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "sync",
+    "async",
+    "dirsync",
+    "remount",
+    "mand",
+    "nomand",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "bind",
+    "rbind",
+    "unbindable",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+];
+
 /// Refuses mounts that make no sense, and binds of what isn't there.
 pub(super) fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
     for mount in mounts {
@@ -26,7 +64,21 @@ pub(super) fn check_mounts(mounts: &[MountRequest]) -> Result<()> {
 
 /// Refuses places where nothing can be mounted.
 pub(super) fn check_tmpfs(tmpfs: &BTreeMap<String, String>) -> Result<()> {
-    tmpfs.keys().try_for_each(|target| check_target(target).map_err(Error::invalid))
+    for (target, options) in tmpfs {
+        check_target(target).map_err(Error::invalid)?;
+        if let Some(name) = options.split(',').find_map(unknown_tmpfs_option) {
+            return Err(Error::invalid(format!("invalid tmpfs option {name:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// The name of an option of `--tmpfs` that is none.
+fn unknown_tmpfs_option(option: &str) -> Option<&str> {
+    match option.split_once('=') {
+        Some((name, _)) => (!TMPFS_SETTINGS.contains(&name)).then_some(name),
+        None => (!option.is_empty() && !TMPFS_FLAGS.contains(&option)).then_some(option),
+    }
 }
 
 fn check(mount: &MountRequest) -> std::result::Result<(), String> {
@@ -104,6 +156,18 @@ fn check_reach(mount: &MountRequest) -> Result<()> {
 mod tests {
     use super::*;
     use crate::container::mount::VolumeMount;
+
+    #[test]
+    fn a_tmpfs_is_told_what_it_knows() {
+        let check = |options: &str| {
+            let tmpfs = BTreeMap::from([("/t".to_owned(), options.to_owned())]);
+            check_tmpfs(&tmpfs).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(""), Ok(()));
+        assert_eq!(check("rw,noexec,size=1m,mode=1777"), Ok(()));
+        assert_eq!(check("size=1m,bogus=1"), Err("invalid tmpfs option \"bogus\"".to_owned()));
+        assert_eq!(check("quick"), Err("invalid tmpfs option \"quick\"".to_owned()));
+    }
 
     fn bind(source: &str, target: &str) -> MountRequest {
         let kind = MountKind::Bind {

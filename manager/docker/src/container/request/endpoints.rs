@@ -10,6 +10,10 @@ use tare_core::network::MacAddress;
 
 use super::lenient::Unset;
 use crate::error::{Error, Result};
+use crate::version::ApiVersion;
+
+/// The first version in which a container can be made on several networks.
+const SEVERAL_SINCE: ApiVersion = ApiVersion::new(1, 44);
 
 /// Its endpoints by the name or id of their network.
 #[derive(Debug, Default, Deserialize)]
@@ -62,8 +66,15 @@ struct IpamBody {
 
 impl NetworkingBody {
     /// What it says of each network, if all of it can be.
-    pub(super) fn into_domain(self) -> Result<BTreeMap<String, Membership>> {
+    pub(super) fn into_domain(self, version: ApiVersion) -> Result<BTreeMap<String, Membership>> {
         let endpoints = self.endpoints_config.unwrap_or_default();
+        if version < SEVERAL_SINCE && endpoints.len() > 1 {
+            let names: Vec<_> = endpoints.keys().map(String::as_str).collect();
+            return Err(Error::invalid(format!(
+                "Container cannot be created with multiple network endpoints: {}",
+                names.join(", ")
+            )));
+        }
         let one = |(name, endpoint): (String, Option<EndpointBody>)| {
             let called = NetworkMode::from(name.clone()).network().unwrap_or(&name).to_owned();
             let endpoint = endpoint.unwrap_or_default().into_domain();
@@ -132,7 +143,11 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<BTreeMap<String, Membership>> {
-        crate::body::parse::<NetworkingBody>(json.as_bytes())?.into_domain()
+        read_by(ApiVersion::NEWEST, json)
+    }
+
+    fn read_by(version: ApiVersion, json: &str) -> Result<BTreeMap<String, Membership>> {
+        crate::body::parse::<NetworkingBody>(json.as_bytes())?.into_domain(version)
     }
 
     #[test]
@@ -150,6 +165,9 @@ mod tests {
         assert_eq!((mine.aliases[0].as_str(), mine.gateway_priority), ("x", 3));
         assert!(networks["bridge"].mac_address.is_some());
         assert_eq!(networks["other"], Membership::default());
+        let two = r#"{"EndpointsConfig":{"a":{},"b":{}}}"#;
+        let error = read_by(ApiVersion::new(1, 43), two).unwrap_err().to_string();
+        assert_eq!(error, "Container cannot be created with multiple network endpoints: a, b");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tare_core::container::{
     HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, TerminalSize,
 };
 
-use super::lenient::Unset;
+use super::lenient::{Unset, kernel_memory};
 use super::mounts::MountBody;
 use super::resources::{
     DeviceBody, DeviceRequestBody, PortBindingBody, RateBody, UlimitBody, WeightBody, ip,
@@ -125,14 +125,8 @@ impl HostConfigBody {
     /// What a client should know of settings that mean nothing on Linux, or nothing any more.
     pub(super) fn discarded(&self, version: ApiVersion) -> Vec<String> {
         let mut warnings = Vec::new();
-        let is_given = |number: Option<i64>| number.is_some_and(|number| number > 0);
-        if is_given(self.kernel_memory) || is_given(self.kernel_memory_tcp) {
-            warnings.push(
-                "Kernel memory limits are no longer supported by the kernel. Limitation discarded."
-                    .to_owned(),
-            );
-        }
-        if is_given(self.cpu_percent) {
+        warnings.extend(kernel_memory([self.kernel_memory, self.kernel_memory_tcp]));
+        if self.cpu_percent.is_some_and(|percent| percent > 0) {
             warnings.push("linux does not support CPU percent. Percent discarded.".to_owned());
         }
         let names_a_driver = self.volume_driver.as_ref().is_some_and(|name| !name.is_empty());
@@ -222,6 +216,7 @@ impl HostConfigBody {
             shm_size: shm_size(self.shm_size)?,
             sysctls: self.sysctls.unwrap_or_default(),
             runtime: self.runtime.unwrap_or_default(),
+            isolation: self.isolation.unwrap_or_default(),
             init: self.init,
             masked_paths: self.masked_paths,
             readonly_paths: self.readonly_paths,

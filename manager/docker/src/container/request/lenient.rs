@@ -30,6 +30,19 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
+/// What a client should know of the fields at these paths, which nobody reads.
+pub(crate) fn unknown(paths: Vec<String>) -> impl Iterator<Item = String> {
+    paths
+        .into_iter()
+        .map(|path| format!("{path} is no setting that is known here. It was left out."))
+}
+
+/// What a client should know that limits the kernel's memory by one of these.
+pub(super) fn kernel_memory(limits: [Option<i64>; 2]) -> Option<String> {
+    let text = "Kernel memory limits are no longer supported by the kernel. Limitation discarded.";
+    limits.into_iter().flatten().any(|limit| limit > 0).then(|| text.to_owned())
+}
+
 /// A list of words, or one word alone.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]

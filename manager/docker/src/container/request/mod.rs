@@ -5,6 +5,7 @@
 //! them with an empty value, and that is fine; any other value is refused, with the field's name.
 //! What is no field of the API is left out, as docker does, and the client is warned.
 
+mod conflicts;
 mod endpoints;
 mod healthcheck;
 mod host_config;
@@ -18,12 +19,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tare_core::container::{ContainerConfig, HostConfig, IpcMode, UtsMode};
+use tare_core::container::{ContainerConfig, HostConfig, IpcMode};
 
 pub(crate) use self::endpoints::EndpointBody;
 use self::endpoints::NetworkingBody;
 use self::healthcheck::HealthcheckBody;
 use self::host_config::HostConfigBody;
+pub(crate) use self::lenient::unknown;
 use self::lenient::{Unset, Words};
 pub(crate) use self::update::UpdateBody;
 use crate::error::{Error, Result};
@@ -76,6 +78,9 @@ pub(crate) struct CreateBody {
     _name: Option<String>,
     #[serde(rename = "platform")]
     _platform: Option<String>,
+    /// Python's client repeats here what it says in the host's part, where it counts.
+    #[serde(rename = "Runtime")]
+    _runtime: Option<String>,
 }
 
 /// What a body asks for.
@@ -103,7 +108,7 @@ impl CreateBody {
         let warnings = host.discarded(version);
         let mut host = host.into_domain(version)?;
         if let Some(networking) = self.networking_config {
-            host.networks = networking.into_domain()?;
+            host.networks = networking.into_domain(version)?;
         }
         if let Some(mac) = self.mac_address.filter(|mac| !mac.is_empty()) {
             endpoints::check_mac(&mac)?;
@@ -140,9 +145,7 @@ impl CreateBody {
             healthcheck: self.healthcheck.map(|check| check.into_domain(version)),
             shell: self.shell.filter(|shell| !shell.is_empty()),
         };
-        if host.uts_mode == UtsMode::Host && !config.hostname.is_empty() {
-            return Err(Error::invalid("conflicting options: hostname and the UTS mode"));
-        }
+        conflicts::check(&config, &host)?;
         Ok(Wanted { config, host, warnings })
     }
 }
@@ -242,14 +245,14 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_noticed() {
-        let json = r#"{"Image":"bb","Runtime":"runc","ExposedPorts":{"80/tcp":{}},
+        let json = r#"{"Image":"bb","Rnutime":"runc","Runtime":null,"ExposedPorts":{"80/tcp":{}},
             "Volumes":{"/v":{}},"HostConfig":{"Memroy":1},"Healthcheck":{"Tset":["NONE"]},
             "NetworkingConfig":{"EndpointsConfig":{"bridge":{"NetworkID":"","Nmae":1}}}}"#;
         let (body, unknown) = crate::body::parse_noticing::<CreateBody>(json.as_bytes()).unwrap();
         assert_eq!(
             unknown,
             [
-                "Runtime",
+                "Rnutime",
                 "HostConfig.Memroy",
                 "Healthcheck.Tset",
                 "NetworkingConfig.EndpointsConfig.bridge.Nmae"

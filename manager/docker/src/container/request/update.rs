@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use tare_core::container::{Resources, Update};
 
-use super::lenient::Unset;
+use super::lenient::{Unset, kernel_memory};
 use super::restart_policy::RestartBody;
 use crate::error::Result;
 use crate::version::ApiVersion;
@@ -14,7 +14,7 @@ const PIDS_LIMIT_SINCE: ApiVersion = ApiVersion::new(1, 40);
 
 /// All fields of an update.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(crate) struct UpdateBody {
     restart_policy: Option<RestartBody>,
     cpu_shares: Option<i64>,
@@ -43,9 +43,9 @@ pub(crate) struct UpdateBody {
     device_cgroup_rules: Option<Unset>,
     device_requests: Option<Unset>,
     disk_quota: Option<Unset>,
-    kernel_memory: Option<Unset>,
+    kernel_memory: Option<i64>,
     #[serde(rename = "KernelMemoryTCP")]
-    kernel_memory_tcp: Option<Unset>,
+    kernel_memory_tcp: Option<i64>,
     memory_swappiness: Option<Unset>,
     oom_kill_disable: Option<Unset>,
     ulimits: Option<Unset>,
@@ -58,6 +58,11 @@ pub(crate) struct UpdateBody {
 }
 
 impl UpdateBody {
+    /// What a client should know of limits that the kernel has no more.
+    pub(crate) fn discarded(&self) -> Option<String> {
+        kernel_memory([self.kernel_memory, self.kernel_memory_tcp])
+    }
+
     /// What it asks of the domain, if all of it makes sense.
     pub(crate) fn into_domain(self, version: ApiVersion) -> Result<Update> {
         let pids_limit = self.pids_limit.filter(|_| version >= PIDS_LIMIT_SINCE);
@@ -117,12 +122,12 @@ mod tests {
             ("Ulimits", r#"[{"Name":"nofile","Hard":1,"Soft":1}]"#),
             ("CgroupParent", "\"/x\""),
             ("OomKillDisable", "true"),
-            ("KernelMemory", "5"),
         ] {
             let error = parse(&format!("{{\"{field}\":{value}}}")).unwrap_err().to_string();
             assert!(error.contains(&format!("{field}: not supported")), "{error}");
         }
-        assert!(parse(r#"{"Memroy":1}"#).unwrap_err().to_string().contains("Memroy"));
+        let body: UpdateBody = crate::body::parse(br#"{"KernelMemory":5}"#).unwrap();
+        assert!(body.discarded().unwrap().contains("no longer supported"));
         assert_eq!(parse(r#"{"PidsLimit":-1}"#).unwrap().resources.pids_limit, Some(0));
     }
 }

@@ -25,6 +25,8 @@ pub(in crate::container) struct ConfigView {
     stdin_once: bool,
     env: Vec<String>,
     cmd: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Healthcheck>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     args_escaped: bool,
     image: String,
@@ -43,8 +45,6 @@ pub(in crate::container) struct ConfigView {
     stop_signal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_timeout: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    healthcheck: Option<Healthcheck>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shell: Option<Vec<String>>,
 }

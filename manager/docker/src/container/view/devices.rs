@@ -21,7 +21,7 @@ pub(super) struct DeviceRequestView {
     #[serde(rename = "DeviceIDs")]
     device_ids: Option<Vec<String>>,
     capabilities: Option<Vec<Vec<String>>>,
-    options: Option<BTreeMap<String, String>>,
+    options: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +64,7 @@ impl From<DeviceRequest> for DeviceRequestView {
             count,
             device_ids: (!ids.is_empty()).then_some(ids),
             capabilities: (!capabilities.is_empty()).then_some(capabilities),
-            options: (!options.is_empty()).then_some(options),
+            options,
         }
     }
 }

@@ -65,7 +65,7 @@ pub(in crate::container) struct HostConfigView {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     sysctls: BTreeMap<String, String>,
     runtime: String,
-    isolation: &'static str,
+    isolation: String,
     #[serde(flatten)]
     resources: ResourcesView,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -192,7 +192,7 @@ impl From<&HostConfig> for HostConfigView {
             shm_size: host.shm_size.unwrap_or_default(),
             sysctls: host.sysctls,
             runtime: host.runtime,
-            isolation: "",
+            isolation: host.isolation,
             resources: host.resources.into(),
             mounts: host.mounts.iter().map(MountRequestView::from).collect(),
             masked_paths: host.masked_paths,

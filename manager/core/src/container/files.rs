@@ -133,7 +133,8 @@ fn own_lines(container: &Container, sandbox: Option<&Sandbox>) -> Vec<String> {
     let name = full_name(container);
     let endpoints = sandbox.into_iter().flat_map(|sandbox| &sandbox.endpoints);
     let interfaces = endpoints.filter_map(|endpoint| endpoint.interface.as_ref());
-    interfaces.map(|interface| format!("{}\t{name}\n", interface.address)).collect()
+    let addresses = interfaces.flat_map(|interface| interface.addresses());
+    addresses.map(|address| format!("{address}\t{name}\n")).collect()
 }
 
 fn extra_hosts(host: &HostConfig, gateway: Option<Ipv4Addr>) -> Result<String> {

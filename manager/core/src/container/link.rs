@@ -2,7 +2,7 @@
 //! its hosts file and its environment, as it starts.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ pub(super) struct Linked {
     alias: String,
     name: String,
     hostname: String,
-    address: Ipv4Addr,
+    address: IpAddr,
     ports: Vec<Port>,
     env: Vec<String>,
 }
@@ -124,7 +124,8 @@ impl Containers {
             )));
         };
         let on_bridge = sandbox.endpoints.iter().find(|endpoint| endpoint.network == "bridge");
-        let Some(interface) = on_bridge.and_then(|endpoint| endpoint.interface.as_ref()) else {
+        let interface = on_bridge.and_then(|endpoint| endpoint.interface.as_ref());
+        let Some(address) = interface.and_then(|interface| interface.addresses().next()) else {
             return Err(Error::system(format!(
                 "container {} not attached to default bridge network",
                 other.id
@@ -134,7 +135,7 @@ impl Containers {
             alias: link.alias.clone(),
             name: other.name.clone(),
             hostname: other.config.hostname.clone(),
-            address: interface.address,
+            address,
             ports: other.config.exposed_ports.iter().copied().collect(),
             env: other.config.env.clone(),
         })
@@ -200,7 +201,7 @@ mod tests {
             alias: "my-db".to_owned(),
             name: "db".to_owned(),
             hostname: "box".to_owned(),
-            address: Ipv4Addr::new(172, 17, 0, 2),
+            address: IpAddr::from([172, 17, 0, 2]),
             ports: vec!["53/udp".parse().unwrap(), "80/tcp".parse().unwrap()],
             env: vec!["PATH=/bin".to_owned(), "A=b".to_owned()],
         };

@@ -181,7 +181,7 @@ impl Containers {
                 name: container.name.clone(),
                 user_namespace,
                 wishes: container.wishes()?,
-                ports: publishing::requests(container)?,
+                ports: publishing::requests(container),
                 name_servers: files::name_servers(container, &self.config),
             })
             .await
@@ -254,7 +254,10 @@ impl Containers {
             return Ok(());
         }
         let (files, config) = (self.files_of(container), Arc::clone(&self.config));
-        let host = self.networks.find("bridge")?.subnet.map(|subnet| subnet.gateway);
+        let host = self.networks.host_gateways().into_iter().find_map(|address| match address {
+            std::net::IpAddr::V4(address) => Some(address),
+            std::net::IpAddr::V6(_) => None,
+        });
         let (container, sandbox) = (container.clone(), sandbox.cloned());
         let linked = linked.to_vec();
         blocking(move || files.write(&container, sandbox.as_ref(), &linked, host, &config)).await

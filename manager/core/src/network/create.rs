@@ -1,16 +1,17 @@
 //! Making networks.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 
 use super::bridge::device;
-use super::bridge::settings::{Neighbours, Outside, Settings};
+use super::bridge::settings::{self, Outside, Settings};
+use super::family::{ByFamily, Family};
 use super::info::Ipam;
 use super::kernel::netlink::Netlink;
 use super::known::{DEFINITIONS, Definition, Network};
+use super::surroundings::Surroundings;
 use super::{Networks, identity, ipam, open};
 use crate::error::{Error, Kind, Result};
 use crate::events::{Event, EventType};
@@ -29,6 +30,8 @@ pub struct NewNetwork {
     pub options: BTreeMap<String, String>,
     /// Its user's notes.
     pub labels: BTreeMap<String, String>,
+    /// Whether it has addresses of each kind; none: as its options say, or else IPv4 alone.
+    pub families: ByFamily<Option<bool>>,
     /// Its addresses.
     pub ipam: Ipam,
     /// Whether its containers reach nothing else.
@@ -59,39 +62,61 @@ impl Networks {
     /// Decides all of a network; nothing of it is made yet.
     fn define(&self, new: NewNetwork) -> Result<Network> {
         let id = identity::random();
+        let options = self.with_default_options("bridge", &new);
+        let families = families(&new, &options)?;
         let defaults = Settings {
-            name: device::bridge_name(&id),
             mtu: self.config.bridge.mtu,
-            default_bind: Ipv4Addr::UNSPECIFIED,
-            neighbours: Neighbours::Reachable,
             outside: if new.internal { Outside::Unreachable } else { Outside::AsHost },
+            ..Settings::named(device::bridge_name(&id))
         };
-        let bridge = Settings::with_options(defaults, &new.options)?;
-        device::check(&bridge)?;
+        let bridge = Settings::with_options(defaults, &options)?;
+        device::check(&bridge, families.ipv6)?;
         let networks: Vec<_> = self.networks().values().cloned().collect();
         let others = || networks.iter().filter_map(|network| network.driver.bridge());
-        if others().any(|other| other.zone().bridge == bridge.name) {
+        if others().any(|other| other.settings().name == bridge.name) {
             return Err(Error::new(
                 Kind::Forbidden,
                 format!("a network with the bridge name {} already exists", bridge.name),
             ));
         }
+        check_pools(&new.ipam)?;
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
         device::find(&netlink, &bridge.name)?;
-        let taken = others().map(|other| other.subnet()).collect();
-        let subnet = ipam::settle(&netlink, &bridge.name, new.ipam.pool.as_ref(), taken)?;
+        let taken = networks.iter().flat_map(|network| network.driver.subnets()).collect();
+        let mut around = Surroundings::read(&netlink, &bridge.name, taken)?;
+        let has_gateway = ByFamily {
+            ipv4: bridge.gateways.ipv4.has_gateway() && !(bridge.inhibit_ipv4 && new.internal),
+            ipv6: bridge.gateways.ipv6.has_gateway(),
+        };
+        let subnets = ipam::settle(&families, &new.ipam, &self.pools, &mut around, &has_gateway)?;
         let definition = Definition {
             id,
             name: new.name,
             created: Timestamp::now(),
             labels: new.labels,
-            options: new.options,
+            options,
             ipam: new.ipam,
+            families,
             attachable: new.attachable,
             bridge,
-            subnet,
+            subnets,
+            config_from: None,
         };
         Ok(open::defined(definition, &self.config.bridge.name))
+    }
+
+    /// The options that a user gives, and those that the manager's owner gives to all networks of
+    /// this driver which don't say otherwise.
+    fn with_default_options(&self, driver: &str, new: &NewNetwork) -> BTreeMap<String, String> {
+        let mut options = self.config.network_options.get(driver).cloned().unwrap_or_default();
+        options.extend(new.options.clone());
+        // What is said about these outside of the options is what counts.
+        for (family, name) in [(Family::V4, "enable_ipv4"), (Family::V6, "enable_ipv6")] {
+            if new.families.get(family).is_some() {
+                options.remove(&format!("com.docker.network.{name}"));
+            }
+        }
+        options
     }
 
     /// Makes the bridge behind its fence, and writes the network down last: what was made of one
@@ -102,6 +127,7 @@ impl Networks {
             return Err(Error::system("a network that a user makes is a bridge"));
         };
         self.firewall.fence(bridge.zone())?;
+        self.forward_for(bridge)?;
         bridge.ensure(&Netlink::open(libc::NETLINK_ROUTE)?)?;
         self.store.write(|change| change.put(&DEFINITIONS, &network.id, definition))
     }
@@ -114,6 +140,29 @@ impl Networks {
                 tracing::warn!(network = network.name, %error, "take a network away");
             }
         }
+    }
+}
+
+/// The kinds of addresses that a network has.
+fn families(new: &NewNetwork, options: &BTreeMap<String, String>) -> Result<ByFamily<bool>> {
+    let asked = settings::families(options)?;
+    let families = ByFamily {
+        ipv4: new.families.ipv4.unwrap_or(asked.ipv4),
+        ipv6: new.families.ipv6.unwrap_or(asked.ipv6),
+    };
+    match families {
+        ByFamily { ipv4: false, ipv6: false } => {
+            Err(Error::invalid("IPv4 or IPv6 must be enabled"))
+        }
+        families => Ok(families),
+    }
+}
+
+/// A bridge has one subnet of each kind.
+fn check_pools(ipam: &Ipam) -> Result<()> {
+    match Family::BOTH.iter().any(|family| ipam.pools_of(*family).count() > 1) {
+        true => Err(Error::new(Kind::Forbidden, "bridge driver doesn't support multiple subnets")),
+        false => Ok(()),
     }
 }
 

@@ -43,8 +43,13 @@ impl Driver {
     }
 
     /// The addresses that it gives out, if it does.
-    pub(super) fn subnet(&self) -> Option<Subnet> {
-        self.bridge().map(Bridge::subnet)
+    pub(super) fn subnets(&self) -> Vec<Subnet> {
+        self.bridge().map(Bridge::subnets).unwrap_or_default()
+    }
+
+    /// How the names of its interfaces in containers begin.
+    pub(super) fn interfaces(&self) -> &str {
+        self.bridge().map_or("", |bridge| &bridge.settings().interfaces)
     }
 
     /// The settings of a network that no user has made, by the names that clients know.

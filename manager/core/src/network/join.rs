@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Networks;
 use super::bridge::Bridge;
-use super::connect::{gateway_of, lead_out, netns_of, new_endpoint, sockets_for};
+use super::connect::{lead_out, netns_of, new_endpoint, sockets_for};
 use super::endpoint::{Sandbox, Wish};
 use super::held::Held;
 use super::kernel::netns;
@@ -53,9 +53,9 @@ impl Networks {
     ) -> Result<Sandbox> {
         if after.ports.is_empty() && !after.wanted_ports.is_empty() {
             let reserved = self.reserve_ports(&after, name, &after.wanted_ports)?;
-            let (ports, sockets) = reserved.into_iter().unzip();
+            let (ports, sockets): (_, Vec<_>) = reserved.into_iter().unzip();
             after.ports = ports;
-            held.hold(sockets);
+            held.hold(sockets.into_iter().flatten().collect());
             held.replace(after.clone());
         }
         self.records.put(&after)?;
@@ -127,10 +127,9 @@ impl Networks {
         self.move_ports(before, &after)
     }
 
-    /// Lets ports lead to the address that the container has now.
+    /// Lets ports lead to the addresses that the container has now.
     fn move_ports(&self, before: &Sandbox, after: &Sandbox) -> Result<()> {
-        let place = |sandbox: &Sandbox| gateway_of(sandbox).map(|(_, interface)| interface.address);
-        if place(before) == place(after) && before.ports == after.ports {
+        if self.published(before) == self.published(after) {
             return Ok(());
         }
         self.firewall.withdraw(&after.container)?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bridge::settings::{Outside, Settings};
 use super::driver::Driver;
+use super::family::ByFamily;
 use super::info::{Ipam, Subnet};
 use crate::error::{Error, Kind, Result};
 use crate::store::Table;
@@ -26,9 +27,12 @@ pub(super) struct Definition {
     /// As its user gave them.
     pub(super) options: BTreeMap<String, String>,
     pub(super) ipam: Ipam,
+    pub(super) families: ByFamily<bool>,
     pub(super) attachable: bool,
     pub(super) bridge: Settings,
-    pub(super) subnet: Subnet,
+    pub(super) subnets: Vec<Subnet>,
+    /// The network that it was made from.
+    pub(super) config_from: Option<String>,
 }
 
 impl Definition {

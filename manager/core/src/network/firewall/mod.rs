@@ -11,9 +11,9 @@ mod ruleset;
 mod watch;
 mod zone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +21,7 @@ pub(super) use watch::Watch;
 pub(super) use zone::Zone;
 
 use super::endpoint::{Protocol, PublishedPort};
+use super::family::ByFamily;
 use super::kernel::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
 
@@ -39,20 +40,22 @@ pub(super) enum Forwarding {
 
 /// Where a published port of the host leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Published {
+pub(super) struct Published {
     /// The container's id, for people who list the table.
-    container: String,
+    pub(super) container: String,
     /// The port and where on the host it is.
-    port: PublishedPort,
+    pub(super) port: PublishedPort,
     /// The container's address.
-    address: Ipv4Addr,
+    pub(super) address: IpAddr,
+    /// Whether who has a route reaches it at the container's address, too.
+    pub(super) is_direct: bool,
 }
 
 /// The packet filter of one manager.
 pub(super) struct Firewall {
     /// The manager's default bridge, after which the table is named.
     bridge: String,
-    forwarding: Forwarding,
+    forwarding: ByFamily<Forwarding>,
     /// Locked while the table is changed, so that it never differs from what it must be for
     /// longer.
     state: Mutex<State>,
@@ -77,7 +80,7 @@ struct Content {
 impl Firewall {
     /// The packet filter of the manager whose default bridge has this name; [`Firewall::lay`] makes
     /// it.
-    pub(super) fn new(bridge: &str, forwarding: Forwarding) -> Result<Self> {
+    pub(super) fn new(bridge: &str, forwarding: ByFamily<Forwarding>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
         let state = Mutex::new(State { netlink, content: Content::default() });
         Ok(Self { bridge: bridge.to_owned(), forwarding, state })
@@ -94,8 +97,7 @@ impl Firewall {
     }
 
     /// Counts these ports among what the table must have, for [`Firewall::lay`] to put there.
-    pub(super) fn adopt(&self, container: &str, address: Ipv4Addr, ports: &[PublishedPort]) {
-        let ports = leading_to(container, address, ports);
+    pub(super) fn adopt(&self, container: &str, ports: Vec<Published>) {
         self.state().content.published.insert(container.to_owned(), ports);
     }
 
@@ -152,18 +154,13 @@ impl Firewall {
     }
 
     /// Lets the world reach these ports of a container.
-    pub(super) fn publish(
-        &self,
-        container: &str,
-        address: Ipv4Addr,
-        ports: &[PublishedPort],
-    ) -> Result<()> {
-        let ports = leading_to(container, address, ports);
+    pub(super) fn publish(&self, container: &str, ports: Vec<Published>) -> Result<()> {
         let mut state = self.state();
         let State { netlink, content } = &mut *state;
         content.published.insert(container.to_owned(), ports.clone());
         if elements::table_exists(netlink, &self.table())? {
-            elements::add(netlink, &self.table(), &ports)?;
+            let elements: Vec<_> = ports.iter().flat_map(Published::elements).collect();
+            elements::add(netlink, &self.table(), &elements)?;
         } else {
             tracing::warn!(table = self.table(), "the packet filter was flushed; making it again");
             self.lay_with(content)?;
@@ -176,9 +173,12 @@ impl Firewall {
         let mut state = self.state();
         let State { netlink, content: Content { published, .. } } = &mut *state;
         let Some(ports) = published.get(container) else { return Ok(()) };
-        elements::remove(netlink, &self.table(), ports)?;
-        if let Some(port) = ports.iter().find(|port| has_no_connections(port)) {
-            flows::forget_led_to(netlink, port.address)?;
+        let elements: Vec<_> = ports.iter().flat_map(Published::elements).collect();
+        elements::remove(netlink, &self.table(), &elements)?;
+        let silent = ports.iter().filter(|port| has_no_connections(port));
+        let addresses: BTreeSet<_> = silent.map(|port| port.address).collect();
+        for address in addresses {
+            flows::forget_led_to(netlink, address)?;
         }
         published.remove(container);
         Ok(())
@@ -194,32 +194,23 @@ impl Firewall {
     }
 }
 
-fn leading_to(container: &str, address: Ipv4Addr, ports: &[PublishedPort]) -> Vec<Published> {
-    let lead = |port: &PublishedPort| Published {
-        container: container.to_owned(),
-        port: port.clone(),
-        address,
-    };
-    ports.iter().map(lead).collect()
-}
-
 /// Lets clients that were sending to these ports before find the container.
 fn forget_earlier_flows(netlink: &Netlink, ports: &[Published]) -> Result<()> {
     if !ports.iter().any(has_no_connections) {
         return Ok(());
     }
     let links = Netlink::open(libc::NETLINK_ROUTE)?;
-    let local: Vec<_> = links.addresses()?.into_iter().map(|(_, address, _)| address).collect();
+    let local: Vec<_> = links.addresses()?.into_iter().map(|(_, address)| address.addr()).collect();
     ports
         .iter()
-        .filter(|port| has_no_connections(port))
+        .filter(|port| has_no_connections(port) && port.port.host_port != 0)
         .try_for_each(|port| flows::forget_sent_to(netlink, &port.port, &local))
 }
 
 /// Whether flows to the port have no end that the kernel could see.
 fn has_no_connections(published: &Published) -> bool {
     match published.port.protocol {
-        Protocol::Tcp => false,
+        Protocol::Tcp | Protocol::Sctp => false,
         Protocol::Udp => true,
     }
 }

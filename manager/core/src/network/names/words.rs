@@ -58,7 +58,7 @@ pub(super) struct Place {
 impl Asker {
     /// What a container's sandbox says.
     pub(super) fn of(sandbox: &Sandbox) -> Self {
-        let gateway = sandbox.gateway().map(|endpoint| endpoint.endpoint_id.as_str());
+        let gateway = sandbox.way_out().map(|endpoint| endpoint.endpoint_id.as_str());
         let mut named: Vec<&Endpoint> =
             sandbox.endpoints.iter().filter(|endpoint| !endpoint.names.is_empty()).collect();
         named.sort_by_key(|endpoint| gateway != Some(endpoint.endpoint_id.as_str()));
@@ -66,7 +66,10 @@ impl Asker {
             Some(Place {
                 network: endpoint.network_id.clone(),
                 network_name: endpoint.network.clone(),
-                address: endpoint.interface.as_ref()?.address,
+                address: match endpoint.interface.as_ref()?.ipv4?.address {
+                    IpAddr::V4(address) => address,
+                    IpAddr::V6(_) => return None,
+                },
                 names: endpoint.names.clone(),
                 links: endpoint.links.clone(),
             })

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::config::Config;
 use crate::error::Result;
 use crate::events::Events;
-use crate::network::{Connect, Connected, Networks, PortChoice, PortRequest, Protocol, Wish};
+use crate::network::{
+    Connect, Connected, Networks, PortChoice, PortRequest, Protocol, Sandbox, Wish,
+};
 use crate::store::Store;
 
 /// How long an answer may take, also on a busy machine.
@@ -183,17 +185,17 @@ pub(super) fn inside<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T
 
 /// Starts a server inside `path` on `port` that says who it is and who is calling.
 pub(super) fn serve(path: &Path, port: u16, who: &'static str) {
-    let listener = inside(path, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    let listener = inside(path, || TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap());
     thread::spawn(move || {
         while let Ok((mut stream, peer)) = listener.accept() {
-            let _ = write!(stream, "{who} {}", peer.ip());
+            let _ = write!(stream, "{who} {}", peer.ip().to_canonical());
         }
     });
 }
 
 /// Starts a server inside `path` that answers every datagram with `answer`.
 pub(super) fn serve_udp(path: &Path, port: u16, answer: &'static [u8]) {
-    let socket = inside(path, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    let socket = inside(path, || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap());
     thread::spawn(move || {
         while let Ok((_, peer)) = socket.recv_from(&mut [0; 16]) {
             let _ = socket.send_to(answer, peer);
@@ -229,6 +231,15 @@ pub(super) fn request(container: &str) -> Connect {
         wishes: vec![wish(container, "bridge")],
         ports: Vec::new(),
         name_servers: Vec::new(),
+    }
+}
+
+/// The first IPv4 address that a container has.
+pub(super) fn address_of(sandbox: &Sandbox) -> Ipv4Addr {
+    let interface = sandbox.endpoints[0].interface.as_ref().unwrap();
+    match interface.ipv4.unwrap().address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(address) => panic!("{address}"),
     }
 }
 

@@ -126,17 +126,12 @@ pub(super) fn ensure(
              it that, or give tared one that it has (bip) or another bridge"
         )));
     }
-    subnets.iter().try_for_each(|subnet| match subnet.family() {
-        // Lets packets from 127.0.0.1 to a published port go on to the container.
-        Family::V4 => sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1"),
-        // Lets answers to packets from ::1 come back: there is no such switch for IPv6, but the
-        // kernel takes what comes in by an interface for ::1 if that has it.
-        Family::V6 => {
-            let mut batch = Batch::default();
-            batch.accept_on(Ipv6Addr::LOCALHOST, index);
-            Ok(netlink.run(&batch)?)
-        }
-    })
+    // Lets packets from 127.0.0.1 to a published port go on to the container. There is no such thing
+    // for IPv6.
+    match subnets.iter().any(|subnet| subnet.family() == Family::V4) {
+        true => sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1"),
+        false => Ok(()),
+    }
 }
 
 /// The host's own addresses on the bridge.

@@ -140,6 +140,11 @@ impl Rules {
             Family::V4 => ("ip", "ipv4_addr", "127.0.0.0/8", "icmp"),
             Family::V6 => ("ip6", "ipv6_addr", "::1", "ipv6-icmp"),
         };
+        // What IPv6 sends from loopback never leaves the host, whatever becomes of where it goes.
+        let from_loopback = match family {
+            Family::V4 => String::new(),
+            Family::V6 => format!("    {ip} daddr {loopback} return\n"),
+        };
         let [
             by_address,
             everywhere,
@@ -195,7 +200,7 @@ impl Rules {
     oifname @{BRIDGES_SET} {ip} daddr . meta l4proto . th dport @{direct} accept
 "
             ),
-            local: published,
+            local: format!("{from_loopback}{published}"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Requests about routes.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use netlink_packet_core::Parseable;
@@ -14,8 +14,6 @@ use super::netlink::{Batch, Netlink};
 use crate::error::Result;
 use crate::network::family::Family;
 
-/// The number of the table of what is the host's own.
-const LOCAL: u8 = libc::RT_TABLE_LOCAL;
 /// The kernel's number for how urgent an IPv6 route is that nobody has given one.
 const USUAL_PRIORITY: u32 = 1024;
 
@@ -40,21 +38,6 @@ impl Batch {
         ]);
         let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
         let doing = format!("set the default route to {gateway}");
-        self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
-    }
-
-    /// Takes packets for `address` that come in by the link with this number for the host's own.
-    pub(in crate::network) fn accept_on(&mut self, address: Ipv6Addr, link: u32) {
-        let mut message = default_route(Family::V6);
-        message.header.table = LOCAL;
-        message.header.kind = RouteType::Local;
-        message.header.destination_prefix_length = 128;
-        message.attributes.extend([
-            RouteAttribute::Destination(RouteAddress::Inet6(address)),
-            RouteAttribute::Oif(link),
-        ]);
-        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
-        let doing = format!("accept packets for {address}");
         self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
     }
 }

@@ -279,15 +279,16 @@ pub(super) fn new_endpoint(
 
 /// Sends what is on none of the container's networks to where the sandbox says.
 pub(super) fn lead_out(sandbox: &Sandbox, inside: &Inside) -> Result<()> {
-    let mut batch = Batch::default();
     for family in Family::BOTH {
         if let Some((endpoint, assigned)) = gateway_of(sandbox, family)
             && let (Some(interface), Some(gateway)) = (&endpoint.interface, assigned.gateway)
         {
+            let mut batch = Batch::default();
             batch.set_default_route(gateway, inside.index(&interface.name)?);
+            inside.run(&batch)?;
         }
     }
-    inside.run(&batch)
+    Ok(())
 }
 
 /// Opens what names are asked for by, in the calling thread's namespace, if they are.

@@ -84,13 +84,13 @@ impl EndpointBody {
         let mac_address = self.mac_address.filter(|mac| !mac.is_empty());
         mac_address.as_deref().map(check_mac).transpose()?;
         Ok(Membership {
-            ipv4: named(ipam.ipv4_address).map(|text| read("IPv4", &text)).transpose()?,
-            ipv6: named(ipam.ipv6_address).map(|text| read("IPv6", &text)).transpose()?,
+            ipv4: named(ipam.ipv4_address).map(|text| address("IPv4", &text)).transpose()?,
+            ipv6: named(ipam.ipv6_address).map(|text| address("IPv6", &text)).transpose()?,
             link_local: ipam
                 .link_local_ips
                 .unwrap_or_default()
                 .iter()
-                .map(|text| read("link-local IP", text))
+                .map(|text| address("link-local IP", text))
                 .collect::<Result<_>>()?,
             options: self.driver_opts,
             mac_address,
@@ -129,7 +129,7 @@ pub(super) fn check_mac(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn read<T: FromStr>(kind: &str, text: &str) -> Result<T> {
+fn address<T: FromStr>(kind: &str, text: &str) -> Result<T> {
     text.parse().map_err(|_| Error::invalid(format!("invalid {kind} address: {text}")))
 }
 
@@ -137,13 +137,13 @@ fn read<T: FromStr>(kind: &str, text: &str) -> Result<T> {
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<BTreeMap<String, Membership>> {
+    fn read(json: &str) -> Result<BTreeMap<String, Membership>> {
         crate::body::parse::<NetworkingBody>(json.as_bytes())?.into_domain()
     }
 
     #[test]
     fn each_network_has_its_wishes() {
-        let networks = parse(
+        let networks = read(
             r#"{"EndpointsConfig":{
                 "mine":{"IPAMConfig":{"IPv4Address":"10.1.0.9","IPv6Address":"fd00::9",
                     "LinkLocalIPs":["169.254.8.8"]},"Aliases":["x"],"GwPriority":3,
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let error = |json| parse(json).unwrap_err().to_string();
+        let error = |json| read(json).unwrap_err().to_string();
         let wrong = r#"{"EndpointsConfig":{"a":{"IPAMConfig":{"IPv4Address":"::1"}}}}"#;
         assert!(error(wrong).ends_with("invalid IPv4 address: ::1"));
         let wrong = r#"{"EndpointsConfig":{"a":{"MacAddress":"x"}}}"#;

@@ -8,6 +8,7 @@
 mod elements;
 mod flows;
 mod ruleset;
+mod shape;
 mod watch;
 mod zone;
 
@@ -24,6 +25,7 @@ use super::endpoint::{Protocol, PublishedPort};
 use super::family::ByFamily;
 use super::kernel::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
+use shape::Shape;
 
 /// The group of links that the bridges of all managers are in ("tare"), by which the packet filter
 /// of one knows the others'.
@@ -66,6 +68,8 @@ struct State {
     /// takes it milliseconds.
     netlink: Netlink,
     content: Content,
+    /// The rules that were laid last.
+    laid: Shape,
 }
 
 /// What the table must have.
@@ -82,7 +86,7 @@ impl Firewall {
     /// it.
     pub(super) fn new(bridge: &str, forwarding: ByFamily<Forwarding>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        let state = Mutex::new(State { netlink, content: Content::default() });
+        let state = Mutex::new(State { netlink, content: Content::default(), laid: Shape::default() });
         Ok(Self { bridge: bridge.to_owned(), forwarding, state })
     }
 
@@ -106,7 +110,7 @@ impl Firewall {
     /// # Errors
     /// [`Kind::Unavailable`] if there is no `nft`; [`Kind::System`] if it fails.
     pub(super) fn lay(&self) -> Result<()> {
-        self.lay_with(&self.state().content)
+        self.lay_in(&mut self.state())
     }
 
     /// Fences a bridge in that is new.
@@ -117,7 +121,7 @@ impl Firewall {
         let mut state = self.state();
         let elements = zone.added_to(&self.table());
         state.content.zones.insert(zone.bridge.clone(), zone);
-        self.change(&state, &elements)
+        self.change(&mut state, &elements)
     }
 
     /// Forgets a bridge that is gone.
@@ -127,51 +131,51 @@ impl Firewall {
     pub(super) fn unfence(&self, bridge: &str) -> Result<()> {
         let mut state = self.state();
         let Some(zone) = state.content.zones.remove(bridge) else { return Ok(()) };
-        self.change(&state, &zone.taken_from(&self.table()))
+        self.change(&mut state, &zone.taken_from(&self.table()))
     }
 
     /// Changes elements, or lays all of the table if it is not as it was.
-    fn change(&self, state: &State, elements: &str) -> Result<()> {
+    fn change(&self, state: &mut State, elements: &str) -> Result<()> {
         match elements::table_exists(&state.netlink, &self.table())? && run_nft(elements).is_ok() {
             true => Ok(()),
-            false => self.lay_with(&state.content),
+            false => self.lay_in(state),
         }
     }
 
-    /// Makes the table if it isn't there; returns whether that was so.
+    /// Makes the table if it isn't there, or lacks rules; returns whether that was so.
     ///
     /// # Errors
     /// The same.
     fn restore(&self) -> Result<bool> {
-        let State { netlink, content } = &*self.state();
-        if elements::table_exists(netlink, &self.table())? {
+        let (table, mut state) = (self.table(), self.state());
+        if elements::table_exists(&state.netlink, &table)?
+            && Shape::of(&state.netlink, &table)?.has_all_of(&state.laid)
+        {
             return Ok(false);
         }
-        self.lay_with(content)?;
-        let table = self.table();
-        tracing::warn!(table, "someone has deleted the packet filter's table; made it again");
+        self.lay_in(&mut state)?;
+        tracing::warn!(table, "someone has deleted rules of the packet filter; made them again");
         Ok(true)
     }
 
     /// Lets the world reach these ports of a container.
     pub(super) fn publish(&self, container: &str, ports: Vec<Published>) -> Result<()> {
         let mut state = self.state();
-        let State { netlink, content } = &mut *state;
-        content.published.insert(container.to_owned(), ports.clone());
-        if elements::table_exists(netlink, &self.table())? {
+        state.content.published.insert(container.to_owned(), ports.clone());
+        if elements::table_exists(&state.netlink, &self.table())? {
             let elements: Vec<_> = ports.iter().flat_map(Published::elements).collect();
-            elements::add(netlink, &self.table(), &elements)?;
+            elements::add(&state.netlink, &self.table(), &elements)?;
         } else {
             tracing::warn!(table = self.table(), "the packet filter was flushed; making it again");
-            self.lay_with(content)?;
+            self.lay_in(&mut state)?;
         }
-        forget_earlier_flows(netlink, &ports)
+        forget_earlier_flows(&state.netlink, &ports)
     }
 
     /// Takes back what [`Firewall::publish`] did; it is no error if that is nothing.
     pub(super) fn withdraw(&self, container: &str) -> Result<()> {
         let mut state = self.state();
-        let State { netlink, content: Content { published, .. } } = &mut *state;
+        let State { netlink, content: Content { published, .. }, .. } = &mut *state;
         let Some(ports) = published.get(container) else { return Ok(()) };
         let elements: Vec<_> = ports.iter().flat_map(Published::elements).collect();
         elements::remove(netlink, &self.table(), &elements)?;
@@ -184,9 +188,12 @@ impl Firewall {
         Ok(())
     }
 
-    fn lay_with(&self, content: &Content) -> Result<()> {
-        run_nft(&ruleset::render(self, content))
-            .map_err(|error| error.while_doing(format!("make the nftables table {}", self.table())))
+    fn lay_in(&self, state: &mut State) -> Result<()> {
+        let table = self.table();
+        run_nft(&ruleset::render(self, &state.content))
+            .map_err(|error| error.while_doing(format!("make the nftables table {table}")))?;
+        state.laid = Shape::of(&state.netlink, &table)?;
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -24,6 +24,11 @@ pub(in crate::network) fn flows(family: Family) -> Vec<u8> {
     body(family as u8, 0)
 }
 
+/// The beginning of a body that is about all families.
+pub(in crate::network) fn any() -> Vec<u8> {
+    body(libc::AF_UNSPEC as u8, 0)
+}
+
 /// The body of the messages that begin and end a transaction in this part of netfilter.
 pub(in crate::network) fn boundary_of(part: i32) -> Vec<u8> {
     body(libc::AF_UNSPEC as u8, part as u16)

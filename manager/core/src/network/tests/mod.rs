@@ -5,6 +5,8 @@ mod families;
 mod host;
 mod isolation;
 mod joining;
+mod probes;
+mod robust;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

@@ -119,6 +119,7 @@ impl Networks {
     /// else the host's, owns the network namespace.
     fn furnish(&self, sandbox: &Sandbox, owner: Option<&Path>, on: &[Arc<Network>]) -> Result<()> {
         let Some(path) = &sandbox.netns else { return Ok(()) };
+        self.mend(on)?;
         let sockets = netns::create(path, owner, |inside| {
             let mut batch = Batch::default();
             batch.set_up("lo");

@@ -59,6 +59,7 @@ impl Networks {
             held.replace(after.clone());
         }
         self.records.put(&after)?;
+        self.mend(std::slice::from_ref(network))?;
         let had_names = names::are_on(before);
         let sockets = netns::enter(netns_of(&after)?, |inside| {
             let endpoint = after.endpoints.last();

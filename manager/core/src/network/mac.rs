@@ -22,6 +22,11 @@ impl MacAddress {
         Self([0x02, 0x42, a, b, c, d])
     }
 
+    /// The address that these bytes are, if they are one.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
     /// Its six bytes.
     pub fn octets(self) -> [u8; 6] {
         self.0

@@ -21,6 +21,7 @@ mod join;
 mod kernel;
 mod known;
 mod mac;
+mod mend;
 mod names;
 mod open;
 mod pools;

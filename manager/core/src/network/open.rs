@@ -112,6 +112,9 @@ impl Networks {
                 outcome => outcome?,
             }
         }
+        if let Err(error) = self.plug_in_again(netlink) {
+            tracing::error!(%error, "containers that somebody has unplugged");
+        }
         Ok(())
     }
 

@@ -23,11 +23,13 @@ use super::kernel::netlink::{Batch, Netlink};
 use super::kernel::netns::Inside;
 use super::kernel::sysctl;
 use super::mac::MacAddress;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use settings::{Neighbours, Outside, Settings};
 
 /// The prefix length of an address that is good for its link alone.
 const LINK_LOCAL: (u8, u8) = (16, 64);
+/// How many interfaces a bridge can have: the kernel numbers its ports with ten bits, from 1.
+const MOST_PORTS: usize = 1023;
 
 /// A network that is a bridge of the host.
 pub(super) struct Bridge {
@@ -216,13 +218,16 @@ impl Bridge {
         let mut outside = Batch::default();
         outside.add_cable(&NewCable {
             name: &interface.host_name,
-            bridge: self.device_index(host)?,
+            bridge: self.index(host).ok_or_else(|| self.is_gone())?,
             mtu: self.settings.mtu,
             peer: NewPeer { name, namespace: inside.namespace(), mac: interface.mac },
         });
         outside.set_alias(&interface.host_name, &self.mark.on_cable(container));
         outside.set_port(&interface.host_name, self.settings.neighbours == Neighbours::Apart);
-        host.run(&outside)?;
+        host.run(&outside).map_err(|refusal| match refusal.errno {
+            libc::EXFULL => self.is_full(),
+            _ => refusal.into(),
+        })?;
         at_first("disable_ipv6", "0")?;
 
         let index = inside.index(name)?;
@@ -256,15 +261,32 @@ impl Bridge {
         device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &interface.host_name)
     }
 
-    /// The number of the bridge, which is made again if someone has deleted it.
-    fn device_index(&self, host: &Netlink) -> Result<u32> {
+    /// Plugs in a cable that is there.
+    pub(super) fn plug_in(&self, batch: &mut Batch, interface: &Interface, index: u32) {
+        batch.set_bridge(&interface.host_name, index);
+        batch.set_port(&interface.host_name, self.settings.neighbours == Neighbours::Apart);
+    }
+
+    /// The number of the bridge, if it is there.
+    pub(super) fn index(&self, host: &Netlink) -> Option<u32> {
+        host.index(&self.settings.name).ok()
+    }
+}
+
+impl Bridge {
+    fn is_gone(&self) -> Error {
+        Error::system(format!("the bridge {} is gone", self.settings.name))
+    }
+
+    fn is_full(&self) -> Error {
         let name = &self.settings.name;
-        if let Ok(index) = host.index(name) {
-            return Ok(index);
-        }
-        tracing::warn!(bridge = name, "the bridge was gone; made it again");
-        self.ensure(host)?;
-        host.index(name).map_err(|error| Error::io(format!("find {name}"), error))
+        Error::new(
+            Kind::Exhausted,
+            format!(
+                "the bridge {name} has {MOST_PORTS} interfaces, as many as the kernel lets a bridge \
+                 have; put the container on another network"
+            ),
+        )
     }
 }
 

@@ -23,6 +23,9 @@ pub(in crate::network) struct Link {
     pub(in crate::network) name: String,
     pub(in crate::network) is_bridge: bool,
     pub(in crate::network) alias: Option<String>,
+    pub(in crate::network) mac: Option<MacAddress>,
+    /// The number of the bridge that it is a port of.
+    pub(in crate::network) bridge: Option<u32>,
     /// Whether it passes packets on: it is up at both ends and, on a bridge, its port is open.
     pub(in crate::network) is_passing: bool,
 }
@@ -120,6 +123,14 @@ impl Batch {
         self.push(format!("set up the port {name}"), libc::RTM_NEWLINK, 0, &bytes(&message));
     }
 
+    /// Makes the link `name` a port of the bridge with this number.
+    pub(in crate::network) fn set_bridge(&mut self, name: &str, bridge: u32) {
+        let mut message = LinkMessage::default();
+        message.attributes =
+            vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Controller(bridge)];
+        self.push(format!("plug in {name}"), libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
     /// Sets the MTU of the link `name`.
     pub(in crate::network) fn set_mtu(&mut self, name: &str, mtu: u32) {
         let mut message = LinkMessage::default();
@@ -174,7 +185,7 @@ impl Batch {
         );
     }
 
-    fn new_link(&mut self, doing: String, message: LinkMessage) {
+    pub(super) fn new_link(&mut self, doing: String, message: LinkMessage) {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         self.push(doing, libc::RTM_NEWLINK, flags, &bytes(&message));
     }
@@ -216,7 +227,7 @@ impl Netlink {
     }
 }
 
-fn up(mut message: LinkMessage) -> LinkMessage {
+pub(super) fn up(mut message: LinkMessage) -> LinkMessage {
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
     message
@@ -241,12 +252,21 @@ fn address_message(index: u32, address: IpNet) -> AddressMessage {
 
 fn read_link(body: &[u8]) -> Option<Link> {
     let message = LinkMessage::parse(body).ok()?;
-    let mut link = Link { name: String::new(), is_bridge: false, alias: None, is_passing: false };
+    let mut link = Link {
+        name: String::new(),
+        is_bridge: false,
+        alias: None,
+        mac: None,
+        bridge: None,
+        is_passing: false,
+    };
     let mut is_closed = false;
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::Address(mac) => link.mac = MacAddress::read(&mac),
+            LinkAttribute::Controller(bridge) => link.bridge = Some(bridge),
             LinkAttribute::LinkInfo(info) => {
                 link.is_bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge));
                 is_closed = info.iter().any(|info| match info {

@@ -67,6 +67,11 @@ impl Batch {
         self.push_message(kind, libc::NLM_F_REQUEST, 0, body);
     }
 
+    /// Whether nothing is asked.
+    pub(in crate::network) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     fn push_message(&mut self, kind: u16, flags: i32, number: u32, body: &[u8]) {
         self.bytes.extend(((HEADER + body.len()) as u32).to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());

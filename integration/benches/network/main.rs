@@ -23,6 +23,8 @@ mod common;
 #[path = "../engine/engine.rs"]
 mod engine;
 mod load;
+// Nor does it ask what all has cost.
+#[allow(dead_code)]
 #[path = "../shim/machine.rs"]
 mod machine;
 mod networks;

@@ -170,6 +170,11 @@ impl Config {
         self.exec_root.join("netns")
     }
 
+    /// Where network namespaces are held in which nobody is.
+    pub fn parent_directory(&self) -> PathBuf {
+        self.exec_root.join("parents")
+    }
+
     /// Where it is written down what containers have of their networks.
     pub fn endpoint_directory(&self) -> PathBuf {
         self.exec_root.join("endpoints")

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bridge::{Bridge, device};
+use super::bridge::device;
+use super::driver::unplug;
 use super::endpoint::{
     Assigned, Connect, Connected, Endpoint, PortRequest, PublishedPort, Sandbox, Wish,
 };
@@ -16,6 +17,7 @@ use super::kernel::netns::{self, Inside};
 use super::known::Network;
 use super::names::{self, Sockets};
 use super::ports::{Reserved, Target, Way};
+use super::stacked::Makers;
 use super::{Networks, identity, records, to_the_end};
 use crate::error::{Error, Result};
 
@@ -196,7 +198,7 @@ impl Networks {
         to_the_end(
             [self.cut_off_in_turn(held)]
                 .into_iter()
-                .chain(interfaces.map(Bridge::unplug))
+                .chain(interfaces.map(|interface| unplug(sandbox.netns.as_deref(), interface)))
                 .chain(sandbox.netns.as_deref().map(netns::remove)),
         )?;
         for endpoint in &sandbox.endpoints {
@@ -236,11 +238,15 @@ impl Networks {
             .collect();
         let networks = self.networks().keys().cloned().collect();
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
+        let all: Vec<_> = self.networks().values().cloned().collect();
+        let stacked = all.iter().filter_map(|network| network.driver.stacked());
+        let parents = stacked.map(|stacked| stacked.settings().parent.name().to_owned()).collect();
+        let swept = Makers::of(&self.config).sweep(&netlink, &parents);
         let orphans = device::orphans(&netlink, &self.config.bridge.name, &cables, &networks)?;
-        to_the_end(orphans.into_iter().map(|link| {
+        to_the_end([swept].into_iter().chain(orphans.into_iter().map(|link| {
             tracing::info!(link, "removing an interface that belongs to nothing any more");
             device::delete(&netlink, &link)
-        }))
+        })))
     }
 }
 
@@ -285,7 +291,11 @@ pub(super) fn lead_out(sandbox: &Sandbox, inside: &Inside) -> Result<()> {
             && let (Some(interface), Some(gateway)) = (&endpoint.interface, assigned.gateway)
         {
             let mut batch = Batch::default();
-            batch.set_default_route(gateway, inside.index(&interface.name)?);
+            let index = inside.index(&interface.name)?;
+            match gateway.is_unspecified() {
+                true => batch.set_default_link(family, index),
+                false => batch.set_default_route(gateway, index),
+            }
             inside.run(&batch)?;
         }
     }

@@ -7,10 +7,12 @@ use jiff::Timestamp;
 
 use super::bridge::device;
 use super::bridge::settings::{self, Outside, Settings};
+use super::driver::{Driver, Plan};
 use super::family::{ByFamily, Family};
-use super::info::Ipam;
+use super::info::{Ipam, Subnet};
 use super::kernel::netlink::Netlink;
 use super::known::{DEFINITIONS, Definition, Network};
+use super::stacked::{self, Makers, Stacked, StackedDriver};
 use super::surroundings::Surroundings;
 use super::{Networks, identity, ipam, open};
 use crate::error::{Error, Kind, Result};
@@ -43,7 +45,6 @@ pub struct NewNetwork {
 impl Networks {
     pub(super) fn create_now(&self, new: NewNetwork) -> Result<String> {
         check_name(&new.name)?;
-        check_driver(&new.driver)?;
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if self.networks().values().any(|network| network.name == new.name) {
             return Err(Error::conflict(format!("network with name {} already exists", new.name)));
@@ -62,33 +63,29 @@ impl Networks {
     /// Decides all of a network; nothing of it is made yet.
     fn define(&self, new: NewNetwork) -> Result<Network> {
         let id = identity::random();
-        let options = self.with_default_options("bridge", &new);
+        let driver = UserDriver::named(&new.driver)?;
+        let options = self.with_default_options(driver.name(), &new);
         let families = families(&new, &options)?;
-        let defaults = Settings {
-            mtu: self.config.bridge.mtu,
-            outside: if new.internal { Outside::Unreachable } else { Outside::AsHost },
-            ..Settings::named(device::bridge_name(&id))
-        };
-        let bridge = Settings::with_options(defaults, &options)?;
-        device::check(&bridge, families.ipv6)?;
         let networks: Vec<_> = self.networks().values().cloned().collect();
-        let others = || networks.iter().filter_map(|network| network.driver.bridge());
-        if others().any(|other| other.settings().name == bridge.name) {
-            return Err(Error::new(
-                Kind::Forbidden,
-                format!("a network with the bridge name {} already exists", bridge.name),
-            ));
-        }
-        check_pools(&new.ipam)?;
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
-        device::find(&netlink, &bridge.name)?;
-        let taken = networks.iter().flat_map(|network| network.driver.subnets()).collect();
-        let mut around = Surroundings::read(&netlink, &bridge.name, taken)?;
-        let has_gateway = ByFamily {
-            ipv4: bridge.gateways.ipv4.has_gateway() && !(bridge.inhibit_ipv4 && new.internal),
-            ipv6: bridge.gateways.ipv6.has_gateway(),
+        let plan = match driver {
+            UserDriver::Bridge => {
+                check_pools(&new.ipam)?;
+                let bridge = self.plan_bridge(&id, &new, &options)?;
+                check_bridge(&bridge, families.ipv6, &networks, &netlink)?;
+                Plan::Bridge(bridge)
+            }
+            UserDriver::Stacked(driver) => {
+                let makers = Makers::of(&self.config);
+                let mut settings =
+                    stacked::Settings::read(driver, &id, &options, &makers, &netlink)?;
+                settings.internal = new.internal;
+                check_parent(&settings, &networks)?;
+                Plan::Stacked(settings)
+            }
         };
-        let subnets = ipam::settle(&families, &new.ipam, &self.pools, &mut around, &has_gateway)?;
+        let taken = networks.iter().flat_map(|network| network.driver.subnets()).collect();
+        let subnets = self.settle(&plan, &new, &families, taken, &netlink)?;
         let definition = Definition {
             id,
             name: new.name,
@@ -98,11 +95,55 @@ impl Networks {
             ipam: new.ipam,
             families,
             attachable: new.attachable,
-            bridge,
+            plan,
             subnets,
             config_from: None,
         };
-        Ok(open::defined(definition, &self.config.bridge.name))
+        Ok(open::defined(definition, &self.config))
+    }
+
+    fn plan_bridge(
+        &self,
+        id: &str,
+        new: &NewNetwork,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Settings> {
+        let defaults = Settings {
+            mtu: self.config.bridge.mtu,
+            outside: if new.internal { Outside::Unreachable } else { Outside::AsHost },
+            ..Settings::named(device::bridge_name(id))
+        };
+        Settings::with_options(defaults, options)
+    }
+
+    /// The addresses of a network like this.
+    fn settle(
+        &self,
+        plan: &Plan,
+        new: &NewNetwork,
+        families: &ByFamily<bool>,
+        taken: Vec<Subnet>,
+        netlink: &Netlink,
+    ) -> Result<Vec<Subnet>> {
+        let (mut around, has_gateway) = match plan {
+            Plan::Bridge(bridge) => {
+                let ipv4 = bridge.gateways.ipv4.has_gateway();
+                let ipv4 = ipv4 && !(bridge.inhibit_ipv4 && new.internal);
+                let ipv6 = bridge.gateways.ipv6.has_gateway();
+                let around = Surroundings::read(netlink, &bridge.name, taken)?;
+                (around, ByFamily { ipv4, ipv6 })
+            }
+            Plan::Stacked(settings) => {
+                let has_gateway = settings.leads_out();
+                let mut around = Surroundings::read(netlink, settings.parent.name(), taken)?;
+                // Those that are named may well be those of the wire that the host is on, too.
+                if !new.ipam.pools.is_empty() {
+                    around.neighbours.clear();
+                }
+                (around, ByFamily { ipv4: has_gateway, ipv6: has_gateway })
+            }
+        };
+        ipam::settle(families, &new.ipam, &self.pools, &mut around, &has_gateway)
     }
 
     /// The options that a user gives, and those that the manager's owner gives to all networks of
@@ -119,28 +160,112 @@ impl Networks {
         options
     }
 
-    /// Makes the bridge behind its fence, and writes the network down last: what was made of one
-    /// that isn't written down is swept.
+    /// Makes the bridge behind its fence, or the interface that containers stand on, and writes the
+    /// network down last: what was made of one that isn't written down is swept.
     fn make(&self, network: &Network) -> Result<()> {
-        let (Some(bridge), Some(definition)) = (network.driver.bridge(), &network.definition)
-        else {
-            return Err(Error::system("a network that a user makes is a bridge"));
-        };
-        self.firewall.fence(bridge.zone())?;
-        self.forward_for(bridge)?;
-        bridge.ensure(&Netlink::open(libc::NETLINK_ROUTE)?)?;
-        self.store.write(|change| change.put(&DEFINITIONS, &network.id, definition))
+        let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
+        match &network.driver {
+            Driver::Bridge(bridge) => {
+                self.firewall.fence(bridge.zone())?;
+                self.forward_for(bridge)?;
+                bridge.ensure(&netlink)?;
+            }
+            Driver::Stacked(stacked) => stacked.ensure(&netlink)?,
+            Driver::Host | Driver::Null => {}
+        }
+        match &network.definition {
+            Some(made) => self.store.write(|change| change.put(&DEFINITIONS, &network.id, made)),
+            None => Ok(()),
+        }
     }
 
     /// Takes what was made of a network away; what fails is logged, and swept at the next start.
     pub(super) fn unmake(&self, network: &Network) {
-        let Some(bridge) = network.driver.bridge() else { return };
-        for outcome in [bridge.delete(), self.firewall.unfence(&bridge.zone().bridge)] {
-            if let Err(error) = outcome {
-                tracing::warn!(network = network.name, %error, "take a network away");
+        let outcomes = match &network.driver {
+            Driver::Bridge(bridge) => {
+                vec![bridge.delete(), self.firewall.unfence(&bridge.zone().bridge)]
             }
+            Driver::Stacked(stacked) if !self.is_parent_of_others(network, stacked) => {
+                vec![stacked.delete()]
+            }
+            Driver::Stacked(_) | Driver::Host | Driver::Null => Vec::new(),
+        };
+        for error in outcomes.into_iter().filter_map(Result::err) {
+            tracing::warn!(network = network.name, %error, "take a network away");
         }
     }
+
+    /// Whether other networks stand on the same interface.
+    fn is_parent_of_others(&self, network: &Network, stacked: &Stacked) -> bool {
+        let parent = stacked.settings().parent.name();
+        self.networks().values().filter(|other| other.id != network.id).any(|other| {
+            other.driver.stacked().is_some_and(|other| other.settings().parent.name() == parent)
+        })
+    }
+}
+
+/// A driver of networks that users make.
+enum UserDriver {
+    Bridge,
+    Stacked(StackedDriver),
+}
+
+impl UserDriver {
+    /// The driver of this name.
+    ///
+    /// # Errors
+    /// In docker's words, if users make no networks of it.
+    fn named(name: &str) -> Result<Self> {
+        match name {
+            "" | "default" | "bridge" => Ok(Self::Bridge),
+            "macvlan" => Ok(Self::Stacked(StackedDriver::Macvlan)),
+            "ipvlan" => Ok(Self::Stacked(StackedDriver::Ipvlan)),
+            "host" | "null" => Err(Error::new(
+                Kind::Forbidden,
+                format!("only one instance of \"{name}\" network is allowed"),
+            )),
+            "overlay" => Err(Error::new(
+                Kind::Forbidden,
+                "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm \
+                 join\" to connect this node to swarm and try again.",
+            )),
+            other => Err(Error::not_found(format!("plugin \"{other}\" not found"))),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Stacked(StackedDriver::Macvlan) => "macvlan",
+            Self::Stacked(StackedDriver::Ipvlan) => "ipvlan",
+        }
+    }
+}
+
+/// Whether there can be a bridge like this beside those that there are.
+fn check_bridge(
+    bridge: &Settings,
+    has_ipv6: bool,
+    networks: &[Arc<Network>],
+    netlink: &Netlink,
+) -> Result<()> {
+    device::check(bridge, has_ipv6)?;
+    let mut others = networks.iter().filter_map(|network| network.driver.bridge());
+    if others.any(|other| other.settings().name == bridge.name) {
+        return Err(Error::new(
+            Kind::Forbidden,
+            format!("a network with the bridge name {} already exists", bridge.name),
+        ));
+    }
+    device::find(netlink, &bridge.name).map(drop)
+}
+
+/// Whether containers can stand on an interface as these settings say, beside those that do.
+fn check_parent(settings: &stacked::Settings, networks: &[Arc<Network>]) -> Result<()> {
+    networks.iter().try_for_each(|network| match network.driver.stacked() {
+        Some(other) => settings.check_beside(other.settings(), &network.id),
+        None => Ok(()),
+    })
 }
 
 /// The kinds of addresses that a network has.
@@ -184,21 +309,4 @@ fn check_name(name: &str) -> Result<()> {
         return Err(Error::invalid("invalid name: name is empty"));
     }
     Ok(())
-}
-
-fn check_driver(driver: &str) -> Result<()> {
-    match driver {
-        "" | "default" | "bridge" => Ok(()),
-        "host" | "null" => Err(Error::new(
-            Kind::Forbidden,
-            format!("only one instance of \"{driver}\" network is allowed"),
-        )),
-        "overlay" => Err(Error::new(
-            Kind::Forbidden,
-            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" \
-             to connect this node to swarm and try again.",
-        )),
-        "macvlan" | "ipvlan" => Err(Error::unsupported(format!("the network driver {driver}"))),
-        other => Err(Error::not_found(format!("plugin \"{other}\" not found"))),
-    }
 }

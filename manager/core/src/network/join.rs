@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Networks;
-use super::bridge::Bridge;
 use super::connect::{lead_out, netns_of, new_endpoint, sockets_for};
+use super::driver::unplug;
 use super::endpoint::{Sandbox, Wish};
 use super::held::Held;
 use super::kernel::netns;
@@ -81,7 +81,7 @@ impl Networks {
         let begun = held.sandbox();
         let joined = begun.endpoints.last();
         if let Some(interface) = joined.and_then(|endpoint| endpoint.interface.as_ref())
-            && let Err(error) = Bridge::unplug(interface)
+            && let Err(error) = unplug(before.netns.as_deref(), interface)
         {
             tracing::warn!(container = held.container, %error, "undoing a failed connection");
         }
@@ -111,7 +111,9 @@ impl Networks {
         };
         let mut after = Sandbox::clone(&before);
         after.endpoints.retain(|other| other.endpoint_id != endpoint.endpoint_id);
-        endpoint.interface.as_ref().map_or(Ok(()), Bridge::unplug)?;
+        if let Some(interface) = &endpoint.interface {
+            unplug(before.netns.as_deref(), interface)?;
+        }
         self.settle_on(&held, &before, after.clone())?;
         self.release(endpoint);
         Ok(after)

@@ -6,8 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::bridge::settings::{Outside, Settings};
-use super::driver::Driver;
+use super::driver::{Driver, Plan};
 use super::family::ByFamily;
 use super::info::{Ipam, Subnet};
 use crate::error::{Error, Kind, Result};
@@ -29,7 +28,7 @@ pub(super) struct Definition {
     pub(super) ipam: Ipam,
     pub(super) families: ByFamily<bool>,
     pub(super) attachable: bool,
-    pub(super) bridge: Settings,
+    pub(super) plan: Plan,
     pub(super) subnets: Vec<Subnet>,
     /// The network that it was made from.
     pub(super) config_from: Option<String>,
@@ -38,7 +37,7 @@ pub(super) struct Definition {
 impl Definition {
     /// Whether its containers reach nothing else.
     pub(super) fn is_internal(&self) -> bool {
-        self.bridge.outside == Outside::Unreachable
+        self.plan.is_internal()
     }
 }
 

@@ -13,6 +13,7 @@ mod endpoint;
 mod ephemeral;
 mod family;
 mod firewall;
+mod furnish;
 mod held;
 mod identity;
 mod info;
@@ -29,6 +30,7 @@ mod ports;
 mod records;
 mod remove;
 mod reservation;
+mod stacked;
 mod surroundings;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use super::bridge::settings::{Neighbours, Outside, Settings};
 use super::bridge::{Bridge, Mark, device, plan_forwarding, subnet, turn_on_forwarding};
-use super::driver::Driver;
+use super::driver::{Driver, Plan};
 use super::family::{ByFamily, Family};
 use super::firewall::{Firewall, Forwarding, Watch};
 use super::held::Held;
@@ -16,6 +16,7 @@ use super::names::Names;
 use super::pools::Pools;
 use super::ports::HostPorts;
 use super::records::{self, Records};
+use super::stacked::{Makers, Stacked};
 use super::surroundings::Surroundings;
 use super::{Networks, identity};
 use crate::config::{self, Config};
@@ -53,7 +54,7 @@ impl Networks {
             networks.insert(network.id.clone(), Arc::new(network));
         }
         for definition in definitions {
-            let network = defined(definition, &config.bridge.name);
+            let network = defined(definition, &config);
             networks.insert(network.id.clone(), Arc::new(network));
         }
         let opened = Self {
@@ -110,6 +111,13 @@ impl Networks {
                     tracing::error!(network = network.name, %error, "a network can't be used");
                 }
                 outcome => outcome?,
+            }
+        }
+        for network in &networks {
+            if let Some(stacked) = network.driver.stacked()
+                && let Err(error) = stacked.ensure(netlink)
+            {
+                tracing::error!(network = network.name, %error, "a network can't be used");
             }
         }
         if let Err(error) = self.plug_in_again(netlink) {
@@ -179,10 +187,21 @@ fn default_settings(wanted: &config::Bridge) -> Settings {
 }
 
 /// A network that a user has made; nothing of it is made here.
-pub(super) fn defined(definition: Definition, manager: &str) -> Network {
-    let mark = Mark { manager: manager.to_owned(), network: Some(definition.id.clone()) };
-    let Definition { bridge, subnets, ipam, .. } = &definition;
-    let bridge = Bridge::new(bridge.clone(), subnets, &ipam.pools, mark);
+pub(super) fn defined(definition: Definition, config: &Config) -> Network {
+    let Definition { plan, subnets, ipam, .. } = &definition;
+    let driver = match plan {
+        Plan::Bridge(settings) => {
+            let manager = config.bridge.name.clone();
+            let mark = Mark { manager, network: Some(definition.id.clone()) };
+            let bridge = Bridge::new(settings.clone(), subnets, &ipam.pools, mark);
+            Driver::Bridge(Box::new(bridge))
+        }
+        Plan::Stacked(settings) => {
+            let makers = Makers::of(config);
+            let stacked = Stacked::new(settings.clone(), subnets, &ipam.pools, makers);
+            Driver::Stacked(Box::new(stacked))
+        }
+    };
     let (id, name, created) = (definition.id.clone(), definition.name.clone(), definition.created);
-    Network::new(id, name, created, Driver::Bridge(Box::new(bridge)), Some(definition))
+    Network::new(id, name, created, driver, Some(definition))
 }

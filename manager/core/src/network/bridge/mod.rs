@@ -11,23 +11,19 @@ pub(super) use forwarding::{plan as plan_forwarding, turn_on as turn_on_forwardi
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use super::addresses::Addresses;
 use super::endpoint::{Assigned, Interface, Wish};
 use super::family::Family;
 use super::firewall::Zone;
+use super::furnish;
 use super::info::{Pool, Subnet};
 use super::kernel::link::{NewCable, NewPeer};
 use super::kernel::netlink::{Batch, Netlink};
 use super::kernel::netns::Inside;
-use super::kernel::sysctl;
 use super::mac::MacAddress;
 use crate::error::{Error, Kind, Result};
 use settings::{Neighbours, Outside, Settings};
 
-/// The prefix length of an address that is good for its link alone.
-const LINK_LOCAL: (u8, u8) = (16, 64);
 /// How many interfaces a bridge can have: the kernel numbers its ports with ten bits, from 1.
 const MOST_PORTS: usize = 1023;
 
@@ -204,56 +200,26 @@ impl Bridge {
         inside: &Inside,
     ) -> Result<()> {
         let host = inside.host();
-        let name = interface.name.as_str();
-        let has_ipv6 = interface.ipv6.is_some() || interface.link_local.iter().any(IpAddr::is_ipv6);
-        // What a new interface begins with is said before it is there: that takes no lock that
-        // others wait for. Without IPv6 it must not make addresses up, and with it, it has no need to
-        // ask whether another has them, which takes a second, nor to listen to who says that it is a
-        // router.
-        let at_first =
-            |key: &str, value| sysctl::set_if_present(&format!("ipv6/conf/default/{key}"), value);
-        at_first("disable_ipv6", if has_ipv6 { "0" } else { "1" })?;
-        at_first("accept_dad", "0")?;
-        at_first("accept_ra", "0")?;
+        let bridge = self.index(host).ok_or_else(|| self.is_gone())?;
+        let peer = NewPeer {
+            name: &interface.name,
+            namespace: inside.namespace(),
+            mac: interface.mac,
+        };
         let mut outside = Batch::default();
-        outside.add_cable(&NewCable {
-            name: &interface.host_name,
-            bridge: self.index(host).ok_or_else(|| self.is_gone())?,
-            mtu: self.settings.mtu,
-            peer: NewPeer { name, namespace: inside.namespace(), mac: interface.mac },
-        });
-        outside.set_alias(&interface.host_name, &self.mark.on_cable(container));
-        outside.set_port(&interface.host_name, self.settings.neighbours == Neighbours::Apart);
-        host.run(&outside).map_err(|refusal| match refusal.errno {
-            libc::EXFULL => self.is_full(),
-            _ => refusal.into(),
+        let (name, mtu) = (interface.host_name.as_str(), self.settings.mtu);
+        outside.add_cable(&NewCable { name, bridge, mtu, peer });
+        outside.set_alias(name, &self.mark.on_cable(container));
+        outside.set_port(name, self.settings.neighbours == Neighbours::Apart);
+        furnish::born(interface, || {
+            host.run(&outside).map_err(|refusal| match refusal.errno {
+                libc::EXFULL => self.is_full(),
+                _ => refusal.into(),
+            })
         })?;
-        at_first("disable_ipv6", "0")?;
-
-        let index = inside.index(name)?;
-        let mut batch = Batch::default();
-        for net in nets_of(interface) {
-            batch.add_address(index, net);
-        }
-        batch.set_up(name);
-        inside.run(&batch)?;
-        for wanted in &interface.sysctls {
-            let setting = format!("{}/{}/{name}/{}", wanted.family, wanted.table, wanted.key);
-            sysctl::set(&setting, &wanted.value)?;
-        }
-        device::await_passing(host, &interface.host_name, &self.settings.name)?;
-
-        // Neighbours may know the address by another hardware address, if its last owner had a
-        // fixed one. Setting ours, though it is set, makes the kernel tell them.
-        if interface.ipv4.is_some() {
-            sysctl::set(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
-        }
-        if interface.ipv6.is_some() {
-            sysctl::set(&format!("ipv6/conf/{name}/ndisc_notify"), "1")?;
-        }
-        let mut announcement = Batch::default();
-        announcement.set_mac(name, interface.mac);
-        inside.run(&announcement)
+        furnish::dress(interface, inside)?;
+        device::await_passing(host, name, &self.settings.name)?;
+        furnish::announce(interface, inside)
     }
 
     /// Takes the interface and its cable away; it is no error if they are gone.
@@ -288,16 +254,6 @@ impl Bridge {
             ),
         )
     }
-}
-
-/// An interface's addresses with their prefix lengths.
-fn nets_of(interface: &Interface) -> impl Iterator<Item = IpNet> {
-    let assigned = interface.assigned().map(|one| (one.address, one.prefix_length));
-    let link_local = interface.link_local.iter().map(|address| match Family::of(*address) {
-        Family::V4 => (*address, LINK_LOCAL.0),
-        Family::V6 => (*address, LINK_LOCAL.1),
-    });
-    assigned.chain(link_local).filter_map(|(address, length)| IpNet::new(address, length).ok())
 }
 
 impl Mark {

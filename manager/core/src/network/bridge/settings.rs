@@ -12,7 +12,7 @@ use crate::network::family::{ByFamily, Family};
 /// How the names of docker's options for networks begin.
 const PREFIX: &str = "com.docker.network.";
 /// How the names of interfaces in containers begin, if nothing is said.
-const INTERFACES: &str = "eth";
+pub(in crate::network) const INTERFACES: &str = "eth";
 /// The longest beginning of such a name: there has to be room for a number.
 const LONGEST_PREFIX: usize = 11;
 

@@ -40,6 +40,18 @@ impl Batch {
         let doing = format!("set the default route to {gateway}");
         self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
     }
+
+    /// Sends everything of this kind that has no better route out by the link with this number, where
+    /// who it is for is asked.
+    pub(in crate::network) fn set_default_link(&mut self, family: Family, link: u32) {
+        let mut message = default_route(family);
+        message.header.scope = RouteScope::Link;
+        message.attributes
+            .extend([RouteAttribute::Oif(link), RouteAttribute::Priority(priority(family))]);
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+        let doing = "set the default route";
+        self.push(doing, libc::RTM_NEWROUTE, flags, &bytes(&message));
+    }
 }
 
 /// A default route that leads nowhere yet.

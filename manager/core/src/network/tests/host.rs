@@ -125,6 +125,13 @@ impl Host {
         self.wait(async { tokio::time::sleep(time).await });
     }
 
+    /// Forgets that a network was made, as a manager does that was killed before it wrote that down.
+    pub(super) fn forget_network(&self, id: &str) {
+        self.store
+            .write(|change| change.delete(&crate::network::known::DEFINITIONS, id))
+            .unwrap();
+    }
+
     /// Disconnects a container and waits until the kernel is done with it.
     pub(super) fn disconnect(&self, networks: &Arc<Networks>, container: &str) {
         self.wait(networks.disconnect(container)).unwrap();
@@ -157,7 +164,9 @@ impl Host {
 impl Drop for Host {
     /// Lets go of namespaces, so that the directory can be deleted.
     fn drop(&mut self) {
-        for directory in [self.config.netns_directory(), self.neighbours()] {
+        for directory in
+            [self.config.netns_directory(), self.neighbours(), self.config.parent_directory()]
+        {
             for file in directory.read_dir().into_iter().flatten().flatten() {
                 let _ = crate::network::kernel::netns::remove(&file.path());
             }

@@ -7,6 +7,7 @@ mod isolation;
 mod joining;
 mod probes;
 mod robust;
+mod stacked;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

@@ -172,7 +172,9 @@ impl EndpointView {
         self.addresses.endpoint_id.clone_from(&live.endpoint_id);
         if let Some(interface) = &live.interface {
             let text = |address: Option<IpAddr>| {
-                address.map(|address| address.to_string()).unwrap_or_default()
+                // Where the interface itself leads out there is none to name.
+                let named = address.filter(|address| !address.is_unspecified());
+                named.map(|address| address.to_string()).unwrap_or_default()
             };
             if let Some(assigned) = &interface.ipv4 {
                 self.addresses.gateway = text(assigned.gateway);

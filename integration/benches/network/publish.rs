@@ -43,7 +43,12 @@ pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Repor
         add(text("with one port"), starts, &|starts| starts.with_one.clone());
         add(text(&format!("with {SOME} ports")), starts, &|starts| starts.with_some.clone());
         add(text(&format!("with {SOME} ports, beyond one without")), starts, &|starts| {
-            starts.with_some.iter().zip(&starts.without).map(|(with, without)| with - without).collect()
+            starts
+                .with_some
+                .iter()
+                .zip(&starts.without)
+                .map(|(with, without)| with - without)
+                .collect()
         });
     }
 }

@@ -71,7 +71,8 @@ impl Pair {
         engine.run(&format!("--detach --name=server {ports}"), &["sleep", "100000"]);
         engine.run("--detach --name=client", &["sleep", "100000"]);
         inside(&namespace(&engine, "server"), || serve(PORT)).join().expect("it serves");
-        let address = tell(&engine, "server", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
+        let address =
+            tell(&engine, "server", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
         let server = SocketAddr::new(address.parse().expect("an address"), PORT);
         let client = namespace(&engine, "client");
         Pair { engine, published, server, client }

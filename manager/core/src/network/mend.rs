@@ -40,9 +40,6 @@ impl Networks {
                 bridge.plug_in(&mut batch, interface, index);
             }
         }
-        match batch.is_empty() {
-            true => Ok(()),
-            false => Ok(netlink.run(&batch)?),
-        }
+        Ok(netlink.run(&batch)?)
     }
 }

@@ -201,11 +201,8 @@ impl Bridge {
     ) -> Result<()> {
         let host = inside.host();
         let bridge = self.index(host).ok_or_else(|| self.is_gone())?;
-        let peer = NewPeer {
-            name: &interface.name,
-            namespace: inside.namespace(),
-            mac: interface.mac,
-        };
+        let peer =
+            NewPeer { name: &interface.name, namespace: inside.namespace(), mac: interface.mac };
         let mut outside = Batch::default();
         let (name, mtu) = (interface.host_name.as_str(), self.settings.mtu);
         outside.add_cable(&NewCable { name, bridge, mtu, peer });

@@ -86,7 +86,8 @@ impl Firewall {
     /// it.
     pub(super) fn new(bridge: &str, forwarding: ByFamily<Forwarding>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        let state = Mutex::new(State { netlink, content: Content::default(), laid: Shape::default() });
+        let state =
+            Mutex::new(State { netlink, content: Content::default(), laid: Shape::default() });
         Ok(Self { bridge: bridge.to_owned(), forwarding, state })
     }
 

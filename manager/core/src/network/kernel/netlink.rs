@@ -67,11 +67,6 @@ impl Batch {
         self.push_message(kind, libc::NLM_F_REQUEST, 0, body);
     }
 
-    /// Whether nothing is asked.
-    pub(in crate::network) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     fn push_message(&mut self, kind: u16, flags: i32, number: u32, body: &[u8]) {
         self.bytes.extend(((HEADER + body.len()) as u32).to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
@@ -102,6 +97,9 @@ impl Netlink {
     /// # Errors
     /// The first refusal; what comes after it may have been done.
     pub(in crate::network) fn run(&self, batch: &Batch) -> Result<(), Refusal> {
+        if batch.bytes.is_empty() {
+            return Ok(());
+        }
         let mut accepted = 0;
         for answer in self.exchange(batch)? {
             match answer {

@@ -46,7 +46,8 @@ impl Batch {
     pub(in crate::network) fn set_default_link(&mut self, family: Family, link: u32) {
         let mut message = default_route(family);
         message.header.scope = RouteScope::Link;
-        message.attributes
+        message
+            .attributes
             .extend([RouteAttribute::Oif(link), RouteAttribute::Priority(priority(family))]);
         let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
         let doing = "set the default route";

@@ -187,7 +187,10 @@ mod tests {
 
     use super::*;
 
-    fn of(driver: fn(&mut BTreeMap<&str, &str>) -> Result<Layer>, options: &[(&str, &str)]) -> Result<Layer> {
+    fn of(
+        driver: fn(&mut BTreeMap<&str, &str>) -> Result<Layer>,
+        options: &[(&str, &str)],
+    ) -> Result<Layer> {
         let mut options = options.iter().copied().collect();
         let layer = driver(&mut options)?;
         assert!(options.is_empty(), "{options:?}");

@@ -157,7 +157,9 @@ impl Stacked {
         let name = self.settings.parent.name();
         let link = Netlink::open(libc::NETLINK_ROUTE)?.link(name)?;
         link.and_then(|link| link.mac).ok_or_else(|| {
-            Error::system(format!("the parent interface {name} is gone, or has no hardware address"))
+            Error::system(format!(
+                "the parent interface {name} is gone, or has no hardware address"
+            ))
         })
     }
 
@@ -197,9 +199,7 @@ impl Stacked {
             mtu: *mtu,
             info: layer.info(),
         });
-        furnish::born(interface, || {
-            host.run(&outside).map_err(|refusal| self.refused(refusal))
-        })?;
+        furnish::born(interface, || host.run(&outside).map_err(|refusal| self.refused(refusal)))?;
         furnish::dress(interface, inside).map_err(|error| {
             error.while_doing(format!("set up {} on {name}, which must be up", interface.name))
         })?;

@@ -174,7 +174,8 @@ impl Makers {
         parents: &HashSet<String>,
     ) -> Result<()> {
         let links = netlink.links()?;
-        let links = links.iter().filter(|link| self.have_made(link) && !parents.contains(&link.name));
+        let links =
+            links.iter().filter(|link| self.have_made(link) && !parents.contains(&link.name));
         let held = match self.directory.is_dir() {
             true => file_names(&self.directory)?,
             false => Vec::new(),
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn a_name_with_a_number_means_a_vlan() {
         assert_eq!(vlan_of("eth0.10").unwrap(), ("eth0".to_owned(), 10));
-        let said = |name| vlan_of(name).unwrap_err().to_string();
+        let said = |name: &str| vlan_of(name).unwrap_err().to_string();
         assert!(said("eth0").ends_with("example formatting is eth0.10"));
         assert!(said("eth0.1.2").ends_with("instead received eth0.1.2"));
         assert!(said("eth0.x").starts_with("unable to parse a valid vlan id from: x"));

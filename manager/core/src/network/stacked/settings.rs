@@ -131,7 +131,9 @@ mod tests {
         let ipvlan = on("eth0", Layer::Ipvlan(Ipvlan::L2, Flag::Bridge));
         bridge.check_beside(&bridge, "id").unwrap();
         alone.check_beside(&on("eth1", Layer::Macvlan(Macvlan::Passthru)), "id").unwrap();
-        let said = |one: &Settings, other| one.check_beside(other, "0123456789abcdef").unwrap_err().to_string();
+        let said = |one: &Settings, other| {
+            one.check_beside(other, "0123456789abcdef").unwrap_err().to_string()
+        };
         assert_eq!(
             said(&alone, &bridge),
             "cannot use mode passthru, macvlan network 0123456789abcdef is already using parent \

@@ -127,18 +127,15 @@ impl Host {
 
     /// Forgets that a network was made, as a manager does that was killed before it wrote that down.
     pub(super) fn forget_network(&self, id: &str) {
-        self.store
-            .write(|change| change.delete(&crate::network::known::DEFINITIONS, id))
-            .unwrap();
+        self.store.write(|change| change.delete(&crate::network::known::DEFINITIONS, id)).unwrap();
     }
 
     /// Disconnects a container and waits until the kernel is done with it.
     pub(super) fn disconnect(&self, networks: &Arc<Networks>, container: &str) {
         self.wait(networks.disconnect(container)).unwrap();
         assert!(networks.sandbox(container).is_none());
-        let record = self.config.endpoint_directory().join(format!("{container}.json"));
         let deadline = Instant::now() + PATIENCE;
-        while record.exists() && Instant::now() < deadline {
+        while networks.held(container).is_some() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }
     }

@@ -9,6 +9,9 @@ use std::process::Command;
 use super::host::{Host, call, inside, is_out_of_reach, on_a_host, output, run, serve, tcp};
 use crate::network::NewNetwork;
 
+/// What is told of rules of one's own.
+const FIREWALL: &str = include_str!("../../../../../docs/firewall.md");
+
 /// What root of a network stack can do to send packets for 127.0.0.1 to somebody else.
 fn send_loopback_to(gateway: &str) {
     write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap();
@@ -24,7 +27,8 @@ fn mac_of(link: &str) -> String {
 }
 
 fn nft(script: &str) {
-    let mut nft = Command::new("nft").arg("-f").arg("-").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut nft =
+        Command::new("nft").arg("-f").arg("-").stdin(std::process::Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut nft.stdin.take().unwrap(), script.as_bytes()).unwrap();
     assert!(nft.wait().unwrap().success(), "{script}");
 }
@@ -95,9 +99,14 @@ fn containers_are_not_reached_by_their_addresses_from_outside() {
 }
 
 /// A container on a network of its own, and where the host is on that.
-fn on_its_own(host: &Host, networks: &std::sync::Arc<crate::network::Networks>, name: &str) -> PathBuf {
+fn on_its_own(
+    host: &Host,
+    networks: &std::sync::Arc<crate::network::Networks>,
+    name: &str,
+) -> PathBuf {
     let network = format!("net-{name}");
-    host.wait(networks.create(NewNetwork { name: network.clone(), ..NewNetwork::default() })).unwrap();
+    host.wait(networks.create(NewNetwork { name: network.clone(), ..NewNetwork::default() }))
+        .unwrap();
     let wishes = vec![super::host::wish(name, &network)];
     let request = crate::network::Connect { wishes, ..super::host::request(name) };
     host.wait(networks.connect(request)).unwrap().sandbox.netns.unwrap()
@@ -147,13 +156,9 @@ fn others_rules_drop_what_goes_to_containers_and_are_left_alone() {
         serve(&web, 80, "web");
         let reached = |from: &PathBuf, place: &str| inside(from, || !is_out_of_reach(place));
         assert!(reached(&stranger, "10.9.0.1:8080"));
-        // As README.md has it.
-        nft("table inet mine {
-               chain containers {
-                 type filter hook forward priority filter - 1; policy accept;
-                 iifname \"cable*\" meta l4proto tcp ct original proto-dst 8080 ip saddr != 10.8.0.0/24 drop
-               }
-             }");
+        let (_, example) = FIREWALL.split_once("```nft\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        nft(&example.replace("\"eth0\"", "\"cable*\"").replace("192.0.2.0/24", "10.8.0.0/24"));
         let theirs = || output("nft -s list table inet mine");
         let before = theirs();
         assert!(!reached(&stranger, "10.9.0.1:8080"));
@@ -163,7 +168,7 @@ fn others_rules_drop_what_goes_to_containers_and_are_left_alone() {
 
         // Whatever we do, they stay.
         host.connect(&networks, "other", &[tcp("", 9090, 80)]).unwrap();
-        run("nft delete table ip tare-bridge0");
+        run("nft delete table inet tare-bridge0");
         host.wait_until(|| output("nft list tables").contains("tare-bridge0"));
         host.disconnect(&networks, "other");
         drop(networks);
@@ -181,12 +186,12 @@ fn rules_that_somebody_takes_out_of_our_table_are_laid_again() {
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap();
         let web = web.sandbox.netns.unwrap();
         serve(&web, 83, "web");
-        let rules = || output("nft -s list table ip tare-bridge0").lines().count();
+        let rules = || output("nft -s list table inet tare-bridge0").lines().count();
         let whole = rules();
         for harm in [
-            "nft flush table ip tare-bridge0",
-            "nft flush chain ip tare-bridge0 guard",
-            "nft flush chain ip tare-bridge0 forward",
+            "nft flush table inet tare-bridge0",
+            "nft flush chain inet tare-bridge0 guard",
+            "nft flush chain inet tare-bridge0 forward",
         ] {
             run(harm);
             assert!(rules() < whole, "{harm}");
@@ -194,7 +199,7 @@ fn rules_that_somebody_takes_out_of_our_table_are_laid_again() {
             assert!(inside(&neighbour, || is_out_of_reach("172.17.0.2:83")), "{harm}");
         }
         // What somebody adds there is no harm.
-        run("nft add rule ip tare-bridge0 forward counter");
+        run("nft add rule inet tare-bridge0 forward counter");
         host.work_for(std::time::Duration::from_millis(1200));
         assert_eq!(rules(), whole + 1);
     });

@@ -12,7 +12,12 @@ use crate::network::{
     Connect, Connected, Ipam, Networks, NewNetwork, Pool, PortChoice, PortRequest, Protocol,
 };
 
-fn connect_to(host: &Host, networks: &Arc<Networks>, container: &str, network: &str) -> Result<Connected> {
+fn connect_to(
+    host: &Host,
+    networks: &Arc<Networks>,
+    container: &str,
+    network: &str,
+) -> Result<Connected> {
     let wishes = vec![wish(container, network)];
     host.wait(networks.connect(Connect { wishes, ..request(container) }))
 }
@@ -21,8 +26,8 @@ fn connect_to(host: &Host, networks: &Arc<Networks>, container: &str, network: &
 fn a_small_subnet_is_used_up_and_then_again() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
-        let subnet = Some("10.5.0.0/29".parse().unwrap());
-        let ipam = Ipam { pool: Some(Pool { subnet, ..Pool::default() }), ..Ipam::default() };
+        let pools = vec![Pool::of("10.5.0.0/29".parse().unwrap())];
+        let ipam = Ipam { pools, ..Ipam::default() };
         let new = NewNetwork { name: "small".to_owned(), ipam, ..NewNetwork::default() };
         host.wait(networks.create(new)).unwrap();
         for number in 0..5 {
@@ -70,7 +75,8 @@ fn a_bridge_that_is_full_says_so_before_anything_is_made() {
         let script: String = (0..1023)
             .map(|number| format!("link add full{number} type veth peer name end{number}\nlink set full{number} master bridge0\n"))
             .collect();
-        let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut ip =
+            Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
         std::io::Write::write_all(&mut ip.stdin.take().unwrap(), script.as_bytes()).unwrap();
         assert!(ip.wait().unwrap().success());
         let error = host.connect(&networks, "more", &[tcp("", 8080, 80)]).unwrap_err();
@@ -131,7 +137,7 @@ fn things_of_others() -> String {
     for link in ["eth0", "docker0", "br-0123456789ab", "veth1234567", "lo"] {
         things += &output(&format!("ip link show {link}"));
         things += &output(&format!("ip -4 address show {link}"));
-        things += &output(&format!("ip route show table all dev {link}"));
+        things += &output(&format!("ip -4 route show table all dev {link}"));
         for family in ["ipv4", "ipv6"] {
             let settings = format!("/proc/sys/net/{family}/conf/{link}");
             for setting in std::fs::read_dir(settings).unwrap() {
@@ -180,7 +186,8 @@ fn the_hosts_own_things_are_never_touched() {
         serve(web.sandbox.netns.as_ref().unwrap(), 80, "web");
         assert_eq!(call("192.168.77.5:8080").unwrap(), "web 192.168.77.5");
         assert_eq!(things_of_others(), before);
-        let ours = || (output("ip -o address show bridge0"), output("nft -s list table ip tare-bridge0"));
+        let ours =
+            || (output("ip -o address show bridge0"), output("nft -s list table inet tare-bridge0"));
         let of_the_first = ours();
 
         // Another manager is one more of those others.

@@ -17,7 +17,12 @@ fn options(words: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 /// A network of this driver with these options; its only subnet has the gateway, if one is named.
-fn new(name: &str, driver: &str, words: &[(&str, &str)], subnets: &[(&str, Option<&str>)]) -> NewNetwork {
+fn new(
+    name: &str,
+    driver: &str,
+    words: &[(&str, &str)],
+    subnets: &[(&str, Option<&str>)],
+) -> NewNetwork {
     let pool = |(subnet, gateway): &(&str, Option<&str>)| Pool {
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
         ..Pool::of(subnet.parse().unwrap())
@@ -31,7 +36,12 @@ fn new(name: &str, driver: &str, words: &[(&str, &str)], subnets: &[(&str, Optio
     }
 }
 
-fn connect(host: &Host, networks: &Arc<Networks>, container: &str, network: &str) -> Result<Sandbox> {
+fn connect(
+    host: &Host,
+    networks: &Arc<Networks>,
+    container: &str,
+    network: &str,
+) -> Result<Sandbox> {
     let wishes = vec![wish(container, network)];
     let ports = vec![tcp("", 8080, 80)];
     let connected = host.wait(networks.connect(Connect { wishes, ports, ..request(container) }))?;
@@ -99,13 +109,14 @@ fn modes_say_who_reaches_whom() {
         let networks = host.open().unwrap();
         let neighbour = host.neighbour();
         for (mode, each_other) in [("bridge", true), ("private", false), ("vepa", false)] {
+            let network = format!("mode-{mode}");
             let words = [("parent", "cable9"), ("macvlan_mode", mode)];
             let wire = [("10.9.0.0/24", Some("10.9.0.1"))];
-            host.wait(networks.create(new(mode, "macvlan", &words, &wire))).unwrap();
+            host.wait(networks.create(new(&network, "macvlan", &words, &wire))).unwrap();
             // The neighbour has the address that the first one would get.
-            let spare = connect(&host, &networks, "spare", mode).unwrap();
-            let web = connect(&host, &networks, "web", mode).unwrap();
-            let other = connect(&host, &networks, "other", mode).unwrap();
+            let spare = connect(&host, &networks, "spare", &network).unwrap();
+            let web = connect(&host, &networks, "web", &network).unwrap();
+            let other = connect(&host, &networks, "other", &network).unwrap();
             host.disconnect(&networks, "spare");
             drop(spare);
             serve(web.netns.as_ref().unwrap(), 80, "web");
@@ -113,7 +124,7 @@ fn modes_say_who_reaches_whom() {
             assert_eq!(inside(&neighbour, || call("10.9.0.3:80")).unwrap(), "web 10.9.0.2");
             host.disconnect(&networks, "web");
             host.disconnect(&networks, "other");
-            host.wait(networks.remove(mode)).unwrap();
+            host.wait(networks.remove(&network)).unwrap();
         }
 
         let words = [("parent", "cable9"), ("macvlan_mode", "passthru")];
@@ -121,7 +132,10 @@ fn modes_say_who_reaches_whom() {
         host.wait(networks.create(new("alone", "macvlan", &words, &wire))).unwrap();
         let beside = new("beside", "macvlan", &[("parent", "cable9")], &[("10.7.0.0/24", None)]);
         let error = host.wait(networks.create(beside)).unwrap_err().to_string();
-        assert!(error.ends_with("is already using parent interface cable9 in mode passthru"), "{error}");
+        assert!(
+            error.ends_with("is already using parent interface cable9 in mode passthru"),
+            "{error}"
+        );
         let web = connect(&host, &networks, "web", "alone").unwrap();
         let mac = web.endpoints[0].interface.as_ref().unwrap().mac.to_string();
         assert!(output("ip link show cable9").contains(&mac), "it is its parent's");
@@ -137,7 +151,9 @@ fn modes_say_who_reaches_whom() {
 fn without_a_parent_containers_reach_only_each_other() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
-        let id = host.wait(networks.create(new("cut-off", "macvlan", &[], &[("10.6.0.0/24", None)]))).unwrap();
+        let id = host
+            .wait(networks.create(new("cut-off", "macvlan", &[], &[("10.6.0.0/24", None)])))
+            .unwrap();
         let parent = format!("dm-{}", &id[..12]);
         assert!(output("ip -o link").contains(&parent));
         let web = connect(&host, &networks, "web", "cut-off").unwrap();
@@ -187,7 +203,9 @@ fn several_subnets_are_used_one_after_the_other() {
         two.ipam.pools[0].auxiliary.insert("a".to_owned(), "10.57.0.4".parse().unwrap());
         host.wait(networks.create(two.clone())).unwrap();
         let given: Vec<_> = (0..5)
-            .map(|number| address(&connect(&host, &networks, &format!("c{number}"), "two").unwrap()))
+            .map(|number| {
+                address(&connect(&host, &networks, &format!("c{number}"), "two").unwrap())
+            })
             .collect();
         assert_eq!(given, ["10.57.0.1", "10.57.0.2", "10.57.0.5", "10.57.0.6", "10.58.0.2"]);
         let chosen = Wish { ipv4: Some([10, 58, 0, 77].into()), ..wish("chosen", "two") };
@@ -208,7 +226,8 @@ fn what_the_host_or_its_kernel_lacks_is_said() {
         let make = |driver: &str, words: &[(&str, &str)]| {
             host.wait(networks.create(new("n", driver, words, &[])))
         };
-        let said = |driver: &str, words: &[(&str, &str)]| make(driver, words).unwrap_err().to_string();
+        let said =
+            |driver: &str, words: &[(&str, &str)]| make(driver, words).unwrap_err().to_string();
         assert_eq!(
             said("macvlan", &[("parent", "lo")]),
             "loopback interface is not a valid macvlan parent link"
@@ -217,8 +236,12 @@ fn what_the_host_or_its_kernel_lacks_is_said() {
             said("macvlan", &[("parent", "nope.10")]),
             "-o parent interface was not found on the host: nope"
         );
-        assert!(said("macvlan", &[("parent", "nope")]).starts_with("invalid subinterface vlan name"));
-        assert!(said("macvlan", &[("com.docker.network.bridge.name", "x")]).contains("bridge.name=x"));
+        assert!(
+            said("macvlan", &[("parent", "nope")]).starts_with("invalid subinterface vlan name")
+        );
+        assert!(
+            said("macvlan", &[("com.docker.network.bridge.name", "x")]).contains("bridge.name=x")
+        );
 
         // With or without them in the kernel, what is said is so.
         let vlan = make("macvlan", &[("parent", "cable9.10")]);

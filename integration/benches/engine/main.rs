@@ -16,6 +16,8 @@
 mod account;
 mod api;
 mod calls;
+#[path = "../shim/common.rs"]
+mod common;
 mod crowd;
 mod engine;
 mod idle;
@@ -40,8 +42,8 @@ use settings::{Part, Settings};
 
 fn main() {
     let settings = Settings::read();
-    let Some(machine) = machine::inside(&settings) else { return };
-    let mut report = Report::new("engine", settings.format);
+    let Some(machine) = machine::inside(&settings.common) else { return };
+    let mut report = Report::new("engine", settings.common.format);
     if settings.wants(Part::Idle) {
         idle::measure(&machine, &settings, &mut report);
     }

@@ -16,6 +16,8 @@
 mod account;
 mod archives;
 mod commit;
+#[path = "../shim/common.rs"]
+mod common;
 mod contender;
 mod content;
 mod library;
@@ -47,9 +49,9 @@ fn main() {
         // What is only on the machine outside the peers' tree.
         library::show(&settings, &scratch);
     }
-    let Some(machine) = machine::inside(&settings) else { return };
+    let Some(machine) = machine::inside(&settings.common) else { return };
     let library = Library::open(&machine, &settings);
-    let mut report = Report::new("images", settings.format);
+    let mut report = Report::new("images", settings.common.format);
     if settings.wants(Part::Pull) {
         pulls::measure(&library, &settings, &mut report);
     }

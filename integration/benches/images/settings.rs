@@ -5,18 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::common::{Common, is_wanted};
 use crate::contender::Kind;
 use crate::places;
 use crate::sets::NAMES;
-
-/// How the results are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,16 +29,8 @@ pub(crate) enum Part {
 #[derive(Debug, Parser)]
 #[command(name = "bench images")]
 pub(crate) struct Settings {
-    /// The directory with the programs under test [default: those that were built with this bench]
-    #[arg(long, value_name = "DIR")]
-    programs: Option<PathBuf>,
-    /// A file tree with dockerd, docker's command line, containerd 2.1, `ctr` and podman
-    /// [env: BENCH_TREE]
-    #[arg(long, value_name = "DIR")]
-    tree: Option<PathBuf>,
-    /// Where to work: below /tmp, on a disk
-    #[arg(long, value_name = "DIR", default_value = "/tmp")]
-    pub(crate) scratch: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// Where images are kept once they are made, 5 GB [default: in the build directory]
     #[arg(long, value_name = "DIR")]
     library: Option<PathBuf>,
@@ -65,28 +49,12 @@ pub(crate) struct Settings {
     /// How often each is measured
     #[arg(long, value_name = "N", default_value = "5")]
     rounds: NonZeroUsize,
-    /// How the results are shown
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) format: Format,
-    /// Cargo says so to every bench.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Settings {
     /// Understands the command line, or ends with what is wrong with it.
     pub(crate) fn read() -> Settings {
         Settings::parse()
-    }
-
-    /// The tree that the peers are in.
-    pub(crate) fn tree(&self) -> PathBuf {
-        places::tree(self.tree.as_deref())
-    }
-
-    /// Where the programs under test are.
-    pub(crate) fn programs(&self) -> PathBuf {
-        self.programs.clone().unwrap_or_else(places::programs)
     }
 
     /// Where the images are kept.
@@ -96,18 +64,17 @@ impl Settings {
 
     /// Whether this part is to be measured.
     pub(crate) fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        is_wanted(&self.only, &part)
     }
 
     /// Whether this image is to be pulled.
     pub(crate) fn wants_image(&self, name: &str) -> bool {
-        self.images.is_empty() || self.images.iter().any(|image| image == name)
+        is_wanted(&self.images, &name.to_owned())
     }
 
     /// Those of `all` that are to be measured.
     pub(crate) fn contenders(&self, all: &[Kind]) -> Vec<Kind> {
-        let wanted = |kind: &&Kind| self.contenders.is_empty() || self.contenders.contains(kind);
-        all.iter().filter(wanted).copied().collect()
+        all.iter().filter(|kind| is_wanted(&self.contenders, kind)).copied().collect()
     }
 
     /// How often each is measured.

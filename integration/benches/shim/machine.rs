@@ -7,7 +7,7 @@ use tare_integration::footprint::cgroups;
 use tare_integration::images;
 
 use crate::account::Account;
-use crate::settings::Settings;
+use crate::common::Common;
 use crate::tree;
 
 /// Says, in the environment, that this process is inside already, and where its scratch directory is.
@@ -46,18 +46,18 @@ pub(crate) fn scratch() -> Option<PathBuf> {
 
 /// Where this process is inside, gives that machine. Outside, has the bench run inside, cleans up
 /// after it, and gives nothing.
-pub(crate) fn inside(settings: &Settings) -> Option<Machine> {
+pub(crate) fn inside(common: &Common) -> Option<Machine> {
     if let Some(scratch) = scratch() {
-        tree::enter(Some(&settings.tree()), &scratch);
+        tree::enter(Some(&common.tree()), &scratch);
         mount_run();
         let cgroup = name_of(&scratch);
         let account = Account::open(&cgroup);
         return Some(Machine { scratch, cgroup, account });
     }
     assert!(rustix::process::geteuid().is_root(), "the bench needs root: it makes containers");
-    let scratch = tempfile::Builder::new().prefix("tare-bench-").tempdir_in(&settings.scratch);
+    let scratch = tempfile::Builder::new().prefix("tare-bench-").tempdir_in(&common.scratch);
     let scratch = scratch.expect("make the scratch directory");
-    fill(scratch.path(), settings);
+    fill(scratch.path(), common);
     let status = Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
         .args(["bash", "-c", FIRST_PROCESS, "first-process"])
@@ -78,12 +78,12 @@ fn name_of(scratch: &Path) -> String {
 }
 
 /// Puts what is needed where it is seen in the peers' tree too.
-fn fill(scratch: &Path, settings: &Settings) {
+fn fill(scratch: &Path, common: &Common) {
     for directory in ["sys", "programs", "rootfs/bin", "rootfs/proc", "rootfs/sys", "rootfs/dev"] {
         std::fs::create_dir_all(scratch.join(directory)).expect("make a directory");
     }
     for program in PROGRAMS {
-        let from = settings.programs().join(program);
+        let from = common.programs().join(program);
         std::fs::copy(&from, scratch.join("programs").join(program))
             .unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
     }

@@ -13,6 +13,7 @@
 mod account;
 mod bundle;
 mod calls;
+mod common;
 mod containerd;
 mod daemon;
 mod idle;
@@ -34,8 +35,8 @@ use settings::{Part, Settings};
 
 fn main() {
     let settings = Settings::read();
-    let Some(machine) = machine::inside(&settings) else { return };
-    let mut report = Report::new("shim", settings.format);
+    let Some(machine) = machine::inside(&settings.common) else { return };
+    let mut report = Report::new("shim", settings.common.format);
     if settings.wants(Part::Calls) {
         let _containerd = Containerd::start(&machine);
         calls::measure(&machine, &settings, &mut report);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::settings::Format;
+use crate::common::Format;
 
 /// Which of two figures is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,20 +1,10 @@
 //! What the bench is told.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use crate::places;
-
-/// How the results are shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
+use crate::common::{Common, is_wanted};
 
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,16 +23,8 @@ pub(crate) enum Part {
 #[derive(Debug, Parser)]
 #[command(name = "bench shim")]
 pub(crate) struct Settings {
-    /// The directory with the programs under test [default: those that were built with this bench]
-    #[arg(long, value_name = "DIR")]
-    programs: Option<PathBuf>,
-    /// A file tree with containerd 2.1, ctr, runc, conmon, dockerd, and docker's command line
-    /// [env: BENCH_TREE]
-    #[arg(long, value_name = "DIR")]
-    tree: Option<PathBuf>,
-    /// Where to work: below /tmp, on a disk
-    #[arg(long, value_name = "DIR", default_value = "/tmp")]
-    pub(crate) scratch: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
     /// Measure these parts alone
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     only: Vec<Part>,
@@ -55,12 +37,6 @@ pub(crate) struct Settings {
     /// How much a container writes
     #[arg(long, value_name = "N", default_value = "200")]
     pub(crate) megabytes: usize,
-    /// How the results are shown
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub(crate) format: Format,
-    /// Cargo says so to every bench.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 impl Settings {
@@ -69,19 +45,9 @@ impl Settings {
         Settings::parse()
     }
 
-    /// The tree that the peers are in.
-    pub(crate) fn tree(&self) -> PathBuf {
-        places::tree(self.tree.as_deref())
-    }
-
-    /// Where the programs under test are.
-    pub(crate) fn programs(&self) -> PathBuf {
-        self.programs.clone().unwrap_or_else(places::programs)
-    }
-
     /// Whether this part is to be measured.
     pub(crate) fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        is_wanted(&self.only, &part)
     }
 
     /// How often each call is measured.

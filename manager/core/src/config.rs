@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::container::Ulimit;
 use crate::ids::IdMap;
 use crate::live::Live;
+use crate::network::{AddressPool, ByFamily};
 use crate::registry::RegistrySettings;
 use crate::snapshot::{DriverName, Limits};
 
@@ -36,6 +38,14 @@ pub struct Config {
     pub default_ulimits: Vec<Ulimit>,
     /// The default network.
     pub bridge: Bridge,
+    /// Where networks get their addresses from that name none; empty: docker's ranges.
+    pub address_pools: Vec<AddressPool>,
+    /// Options of networks that don't give them themselves, by the name of their driver.
+    pub network_options: BTreeMap<String, BTreeMap<String, String>>,
+    /// What `host-gateway` stands for; empty: the host's addresses on the default network.
+    pub host_gateways: Vec<IpAddr>,
+    /// Whether and for whom the host is made to forward packets.
+    pub forwarding: Forwarding,
     /// Name servers of containers that name none; empty: the host's.
     pub dns: Vec<IpAddr>,
     /// Search domains of containers that name none.
@@ -81,22 +91,52 @@ pub struct Runtime {
 pub struct Bridge {
     /// The interface's name; at most 15 bytes.
     pub name: String,
-    /// The bridge's own address; none: the one that it has, or one of a subnet that is free on this
+    /// The bridge's own addresses; none: those that it has, or some of a subnet that is free on this
     /// host.
-    pub address: Option<InterfaceAddress>,
+    pub addresses: ByFamily<Option<IpNet>>,
+    /// Those that containers get; none: all of the subnet.
+    pub ranges: ByFamily<Option<IpNet>>,
+    /// Where containers reach everything else; none: at the bridge's own address.
+    pub gateways: ByFamily<Option<IpAddr>>,
+    /// Whether it has IPv6 beside IPv4.
+    pub ipv6: bool,
+    /// Whether its containers reach each other.
+    pub icc: bool,
+    /// Whether its containers are seen under the host's address outside.
+    pub masquerade: bool,
     /// The MTU of its interfaces; none: the kernel's default.
     pub mtu: Option<u32>,
     /// The address that published ports bind to when none is named.
     pub default_bind: IpAddr,
 }
 
-/// An address of an interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InterfaceAddress {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// The prefix length of its subnet.
-    pub prefix_length: u8,
+impl Bridge {
+    /// A default network whose bridge has this name, and about which nothing else is said.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            addresses: ByFamily::default(),
+            ranges: ByFamily::default(),
+            gateways: ByFamily::default(),
+            ipv6: false,
+            icc: true,
+            masquerade: true,
+            mtu: None,
+            default_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        }
+    }
+}
+
+/// Whether and for whom the host is made to forward packets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// For containers; for others only if it did so before.
+    #[default]
+    ForContainers,
+    /// For whoever sends it packets.
+    ForAll,
+    /// It is left as it is: its owner sees to it.
+    Untouched,
 }
 
 impl Config {
@@ -128,6 +168,11 @@ impl Config {
     /// Where network namespaces are held.
     pub fn netns_directory(&self) -> PathBuf {
         self.exec_root.join("netns")
+    }
+
+    /// Where network namespaces are held in which nobody is.
+    pub fn parent_directory(&self) -> PathBuf {
+        self.exec_root.join("parents")
     }
 
     /// Where it is written down what containers have of their networks.
@@ -167,12 +212,11 @@ impl Config {
             init_by_default: false,
             no_new_privileges: false,
             default_ulimits: Vec::new(),
-            bridge: Bridge {
-                name: "tare0".to_owned(),
-                address: None,
-                mtu: None,
-                default_bind: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            },
+            bridge: Bridge::named("tare0"),
+            address_pools: Vec::new(),
+            network_options: BTreeMap::new(),
+            host_gateways: Vec::new(),
+            forwarding: Forwarding::default(),
             dns: Vec::new(),
             dns_search: Vec::new(),
             dns_options: Vec::new(),

@@ -1,21 +1,29 @@
 //! What a container wants of its networks, whether it runs or not.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use super::endpoint_options;
 use super::modes::NetworkMode;
 use super::record::Container;
 use crate::error::{Error, Result};
-use crate::network::{NetworkInfo, Wish, all_wrong};
+use crate::network::{Family, NetworkInfo, Wish, all_wrong};
 
 /// What a container wants of one network, by docker's `EndpointSettings`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Membership {
-    /// A fixed address.
-    pub address: Option<Ipv4Addr>,
+    /// A fixed IPv4 address.
+    #[serde(alias = "address")]
+    pub ipv4: Option<Ipv4Addr>,
+    /// A fixed IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Addresses beside those, which are good for the network's link alone.
+    pub link_local: Vec<IpAddr>,
+    /// Options of the endpoint, by docker's names.
+    pub options: Option<BTreeMap<String, String>>,
     /// A fixed hardware address, as written by its user.
     pub mac_address: Option<String>,
     /// Names beside its own.
@@ -24,6 +32,14 @@ pub struct Membership {
     pub links: Vec<String>,
     /// What is on none of its networks is reached by the one with the highest.
     pub gateway_priority: i64,
+}
+
+impl Membership {
+    /// The fixed addresses.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        let (older, newer) = (self.ipv4.map(IpAddr::from), self.ipv6.map(IpAddr::from));
+        older.into_iter().chain(newer).collect()
+    }
 }
 
 impl Container {
@@ -66,13 +82,18 @@ impl Container {
             let (target, alias) = link.split_once(':').unwrap_or((link, link));
             (alias.to_owned(), target.trim_start_matches('/').to_owned())
         };
+        let options = membership.options.clone().unwrap_or_default();
         Ok(Wish {
             network: name.to_owned(),
-            address: membership.address,
+            ipv4: membership.ipv4,
+            ipv6: membership.ipv6,
+            link_local: membership.link_local.clone(),
             mac: mac.map(|mac| mac.parse()).transpose()?,
             names: self.names_on(membership),
             links: membership.links.iter().map(link).collect(),
             gateway_priority: membership.gateway_priority,
+            interface: endpoint_options::interface(&options),
+            sysctls: endpoint_options::sysctls(&options)?,
         })
     }
 
@@ -106,7 +127,8 @@ impl NetworkMode {
 /// Refuses what can't be had on a network, in the words that docker has for it.
 pub(super) fn check(network: &NetworkInfo, wanted: &Membership) -> Result<()> {
     let mut wrong = Vec::new();
-    if network.predefined && wanted.address.is_some() {
+    let addresses = wanted.addresses();
+    if network.predefined && !addresses.is_empty() {
         wrong.push(
             "user specified IP address is supported on user defined networks only".to_owned(),
         );
@@ -115,19 +137,19 @@ pub(super) fn check(network: &NetworkInfo, wanted: &Membership) -> Result<()> {
         wrong
             .push("network-scoped aliases are only supported for user-defined networks".to_owned());
     }
-    let has_own_subnet = network.ipam.pool.as_ref().is_some_and(|pool| pool.subnet.is_some());
-    match (wanted.address, network.subnet) {
-        (None, _) => {}
-        (Some(_), _) if !has_own_subnet => wrong.push(
-            "user specified IP address is supported only when connecting to networks with user \
-             configured subnets"
-                .to_owned(),
-        ),
-        (Some(address), Some(subnet)) if subnet.contains(address) => {}
-        (Some(address), _) => {
+    for address in addresses {
+        let has_own_subnet = network.ipam.pools_of(Family::of(address)).next().is_some();
+        if !has_own_subnet {
+            wrong.push(
+                "user specified IP address is supported only when connecting to networks with user \
+                 configured subnets"
+                    .to_owned(),
+            );
+        } else if !network.subnets.iter().any(|subnet| subnet.contains(address)) {
             wrong.push(format!("no configured subnet contains IP address {address}"));
         }
     }
+    wrong.extend(wanted.options.iter().flat_map(endpoint_options::wrong_sysctls));
     all_wrong("invalid endpoint settings", &wrong)
 }
 

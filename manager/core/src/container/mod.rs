@@ -27,6 +27,7 @@ mod changes;
 mod commit;
 mod copy;
 mod create;
+mod endpoint_options;
 mod entry;
 mod exec;
 mod export;

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -182,7 +181,7 @@ impl Containers {
                 name: container.name.clone(),
                 user_namespace,
                 wishes: container.wishes()?,
-                ports: publishing::requests(container)?,
+                ports: publishing::requests(container),
                 name_servers: files::name_servers(container, &self.config),
                 forwarding: files::forwarding(container, &self.config),
             })
@@ -259,8 +258,7 @@ impl Containers {
         if let Some(sandbox) = sandbox {
             self.tell_linked(container, sandbox).await?;
         }
-        let bridge = self.networks.find("bridge")?;
-        let host: Vec<IpAddr> = bridge.subnet.iter().map(|subnet| subnet.gateway.into()).collect();
+        let host = self.networks.host_gateways();
         let (container, sandbox) = (container.clone(), sandbox.cloned());
         let linked = linked.to_vec();
         blocking(move || files.write(&container, sandbox.as_ref(), &linked, &host, &config)).await

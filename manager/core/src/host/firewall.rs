@@ -12,7 +12,7 @@ use super::find_program;
 
 const WHAT: &str = "other firewalls";
 /// How the names of our own tables begin.
-const OURS: &str = "ip tare-";
+const OURS: &str = "inet tare-";
 /// The table of firewalld.
 const FIREWALLD: &str = "inet firewalld";
 /// The tables that the kernel has for the old iptables, by name.
@@ -238,7 +238,7 @@ table inet own {
 		counter packets 0 bytes 0 drop
 	}
 }
-table ip tare-tare0 {
+table inet tare-tare0 {
 	chain forward {
 		type filter hook forward priority filter; policy accept;
 		drop

@@ -1,21 +1,27 @@
 //! Which addresses of a subnet are in use.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ipnet::IpNet;
+
+use super::family::{Family, number};
 use super::info::Subnet;
 use crate::error::{Error, Kind, Result};
 
-/// The addresses of one subnet. The host's own, the lowest and the highest are never given out.
+/// The addresses of one subnet. The host's own and the lowest are never given out, nor the highest
+/// of IPv4, to which all of the subnet listens.
 pub(super) struct Addresses {
     subnet: Subnet,
     /// Those that who names none gets one of.
-    range: RangeInclusive<u32>,
+    range: RangeInclusive<u128>,
+    /// The lowest and the highest that there are for containers.
+    ends: RangeInclusive<u128>,
     /// Those that other hosts have.
-    kept: BTreeSet<u32>,
-    used: Mutex<BTreeSet<u32>>,
+    kept: BTreeSet<u128>,
+    used: Mutex<BTreeSet<u128>>,
 }
 
 impl Addresses {
@@ -23,35 +29,46 @@ impl Addresses {
     /// gets one of `range`.
     pub(super) fn new(
         subnet: Subnet,
-        range: Option<Subnet>,
-        kept: impl IntoIterator<Item = Ipv4Addr>,
+        range: Option<IpNet>,
+        kept: impl IntoIterator<Item = IpAddr>,
     ) -> Self {
-        let range = range.unwrap_or(subnet);
-        let (lowest, highest) = (u32::from(subnet.network), u32::from(subnet.broadcast()));
-        let first = u32::from(range.network).max(lowest.saturating_add(1));
-        let last = u32::from(range.broadcast()).min(highest.saturating_sub(1));
-        let kept = kept.into_iter().map(u32::from).chain([subnet.gateway.into()]).collect();
-        Self { subnet, range: first..=last, kept, used: Mutex::default() }
+        let net = subnet.net;
+        let last = match subnet.family() {
+            Family::V4 => number(net.broadcast()).saturating_sub(1),
+            Family::V6 => number(net.broadcast()),
+        };
+        let ends = number(net.network()).saturating_add(1)..=last;
+        let range = range.unwrap_or(net);
+        let first = number(range.network()).max(*ends.start());
+        let range = first..=number(range.broadcast()).min(*ends.end());
+        let kept = kept.into_iter().chain(subnet.gateway).map(number).collect();
+        Self { subnet, range, ends, kept, used: Mutex::default() }
+    }
+
+    /// The subnet that they are of.
+    pub(super) fn subnet(&self) -> Subnet {
+        self.subnet
     }
 
     /// The lowest address that is free; it isn't any more.
     ///
     /// # Errors
     /// [`Kind::Exhausted`] if there is none.
-    pub(super) fn take_free(&self) -> Result<Ipv4Addr> {
+    pub(super) fn take_free(&self) -> Result<IpAddr> {
         let mut used = self.used();
         let mut range = self.range.clone();
         let free = range.find(|address| !self.kept.contains(address) && !used.contains(address));
         match free {
             Some(address) => {
                 used.insert(address);
-                Ok(Ipv4Addr::from(address))
+                Ok(self.subnet.family().numbered(address))
             }
             None => Err(Error::new(
                 Kind::Exhausted,
                 format!(
-                    "no available IPv4 addresses on this network's address pool {}: all {} are in \
+                    "no available {} addresses on this network's address pool {}: all {} are in \
                      use; stop a container, or take a larger subnet",
+                    self.subnet.family().name(),
                     self.subnet,
                     used.len()
                 ),
@@ -63,31 +80,33 @@ impl Addresses {
     ///
     /// # Errors
     /// `Invalid` if it isn't one of the subnet's, [`Kind::Forbidden`] if it is in use.
-    pub(super) fn take(&self, address: Ipv4Addr) -> Result<()> {
-        let number = u32::from(address);
+    pub(super) fn take(&self, address: IpAddr) -> Result<()> {
+        let number = number(address);
         if !self.subnet.contains(address) {
             return Err(Error::invalid(format!(
                 "no configured subnet contains IP address {address}"
             )));
         }
-        let is_an_end = address == self.subnet.network || address == self.subnet.broadcast();
-        if is_an_end || self.kept.contains(&number) || !self.used().insert(number) {
+        if !self.ends.contains(&number)
+            || self.kept.contains(&number)
+            || !self.used().insert(number)
+        {
             return Err(Error::new(Kind::Forbidden, "Address already in use"));
         }
         Ok(())
     }
 
     /// Counts `address` as used.
-    pub(super) fn adopt(&self, address: Ipv4Addr) {
-        self.used().insert(address.into());
+    pub(super) fn adopt(&self, address: IpAddr) {
+        self.used().insert(number(address));
     }
 
     /// Frees `address`.
-    pub(super) fn release(&self, address: Ipv4Addr) {
-        self.used().remove(&address.into());
+    pub(super) fn release(&self, address: IpAddr) {
+        self.used().remove(&number(address));
     }
 
-    fn used(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+    fn used(&self) -> MutexGuard<'_, BTreeSet<u128>> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -96,55 +115,64 @@ impl Addresses {
 mod tests {
     use super::*;
 
-    fn subnet(address: [u8; 4], prefix_length: u8) -> Subnet {
-        Subnet::of(Ipv4Addr::from(address), prefix_length)
+    fn addresses(gateway: &str, prefix_length: u8) -> Addresses {
+        Addresses::new(Subnet::of(gateway.parse().unwrap(), prefix_length), None, [])
     }
 
-    fn addresses(address: [u8; 4], prefix_length: u8) -> Addresses {
-        Addresses::new(subnet(address, prefix_length), None, [])
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
     }
 
     #[test]
     fn the_lowest_free_one_is_given_and_none_twice() {
-        let addresses = addresses([10, 0, 0, 1], 29);
-        addresses.adopt(Ipv4Addr::new(10, 0, 0, 3));
-        let all: Vec<_> = (0..4).map(|_| addresses.take_free().unwrap().octets()[3]).collect();
-        assert_eq!(all, [2, 4, 5, 6]);
+        let addresses = addresses("10.0.0.1", 29);
+        addresses.adopt(ip("10.0.0.3"));
+        let all: Vec<_> = (0..4).map(|_| addresses.take_free().unwrap()).collect();
+        assert_eq!(all, ["10.0.0.2", "10.0.0.4", "10.0.0.5", "10.0.0.6"].map(ip));
         let error = addresses.take_free().unwrap_err();
         assert_eq!(error.kind(), Kind::Exhausted);
         assert!(error.to_string().contains("10.0.0.0/29"), "{error}");
-        addresses.release(Ipv4Addr::new(10, 0, 0, 4));
-        assert_eq!(addresses.take_free().unwrap(), Ipv4Addr::new(10, 0, 0, 4));
+        addresses.release(ip("10.0.0.4"));
+        assert_eq!(addresses.take_free().unwrap(), ip("10.0.0.4"));
     }
 
     #[test]
     fn the_hosts_address_may_be_anywhere() {
-        let addresses = addresses([10, 0, 0, 6], 29);
-        let all: Vec<_> = (0..5).map(|_| addresses.take_free().unwrap().octets()[3]).collect();
-        assert_eq!(all, [1, 2, 3, 4, 5]);
+        let addresses = addresses("10.0.0.6", 29);
+        let all: Vec<_> = (0..5).map(|_| addresses.take_free().unwrap()).collect();
+        assert_eq!(all, [1, 2, 3, 4, 5].map(|last| ip(&format!("10.0.0.{last}"))));
         assert!(addresses.take_free().is_err());
+    }
+
+    #[test]
+    fn the_highest_of_ipv6_is_one_like_others() {
+        let addresses = addresses("fd00::1", 126);
+        assert_eq!(addresses.take_free().unwrap(), ip("fd00::2"));
+        assert_eq!(addresses.take_free().unwrap(), ip("fd00::3"));
+        let error = addresses.take_free().unwrap_err().to_string();
+        assert!(error.contains("no available IPv6 addresses"), "{error}");
+        assert_eq!(addresses.take(ip("fd00::")).unwrap_err().kind(), Kind::Forbidden);
     }
 
     #[test]
     fn a_subnet_without_room_has_none() {
         for prefix_length in [31, 32] {
-            assert!(addresses([10, 0, 0, 0], prefix_length).take_free().is_err());
+            assert!(addresses("10.0.0.0", prefix_length).take_free().is_err());
         }
     }
 
     #[test]
     fn who_names_none_gets_one_of_the_range_that_is_not_kept() {
-        let range = Some(subnet([10, 0, 0, 8], 30));
-        let kept = [Ipv4Addr::new(10, 0, 0, 9)];
-        let addresses = Addresses::new(subnet([10, 0, 0, 1], 24), range, kept);
-        addresses.take(Ipv4Addr::new(10, 0, 0, 77)).unwrap();
-        let all: Vec<_> = (0..3).map(|_| addresses.take_free().unwrap().octets()[3]).collect();
-        assert_eq!(all, [8, 10, 11]);
+        let range = Some("10.0.0.8/30".parse().unwrap());
+        let subnet = Subnet::of(ip("10.0.0.1"), 24);
+        let addresses = Addresses::new(subnet, range, [ip("10.0.0.9")]);
+        addresses.take(ip("10.0.0.77")).unwrap();
+        let all: Vec<_> = (0..3).map(|_| addresses.take_free().unwrap()).collect();
+        assert_eq!(all, ["10.0.0.8", "10.0.0.10", "10.0.0.11"].map(ip));
         assert!(addresses.take_free().is_err());
-        for (last, kind) in [(77, Kind::Forbidden), (9, Kind::Forbidden), (1, Kind::Forbidden)] {
-            assert_eq!(addresses.take(Ipv4Addr::new(10, 0, 0, last)).unwrap_err().kind(), kind);
+        for taken in ["10.0.0.77", "10.0.0.9", "10.0.0.1"] {
+            assert_eq!(addresses.take(ip(taken)).unwrap_err().kind(), Kind::Forbidden);
         }
-        let elsewhere = addresses.take(Ipv4Addr::new(10, 0, 1, 1)).unwrap_err();
-        assert_eq!(elsewhere.kind(), Kind::Invalid);
+        assert_eq!(addresses.take(ip("10.0.1.1")).unwrap_err().kind(), Kind::Invalid);
     }
 }

@@ -4,14 +4,20 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::bridge::{Bridge, device};
-use super::endpoint::{Connect, Connected, Endpoint, Interface, PortRequest, Sandbox, Wish};
+use super::bridge::device;
+use super::driver::unplug;
+use super::endpoint::{
+    Assigned, Connect, Connected, Endpoint, PortRequest, PublishedPort, Sandbox, Wish,
+};
+use super::family::Family;
+use super::firewall::Published;
 use super::held::Held;
 use super::kernel::netlink::{Batch, Netlink};
 use super::kernel::netns::{self, Inside};
 use super::known::Network;
 use super::names::{self, Sockets};
-use super::ports::{Reserved, Target};
+use super::ports::{Reserved, Target, Way};
+use super::stacked::Makers;
 use super::{Networks, identity, records, to_the_end};
 use crate::error::{Error, Result};
 
@@ -67,9 +73,9 @@ impl Networks {
             .and_then(|()| self.reserve_ports(&sandbox, &request.name, &request.ports));
         match outcome {
             Ok(reserved) => {
-                let (ports, sockets) = reserved.into_iter().unzip();
+                let (ports, sockets): (_, Vec<_>) = reserved.into_iter().unzip();
                 sandbox.ports = ports;
-                Ok((sandbox, sockets))
+                Ok((sandbox, sockets.into_iter().flatten().collect()))
             }
             Err(error) => {
                 for endpoint in &sandbox.endpoints {
@@ -87,17 +93,12 @@ impl Networks {
         name: &str,
         ports: &[PortRequest],
     ) -> Result<Vec<Reserved>> {
-        let Some((endpoint, interface)) = gateway_of(sandbox) else { return Ok(Vec::new()) };
-        let networks = self.networks();
-        let network = networks.get(&endpoint.network_id);
-        let Some(bridge) = network.and_then(|network| network.driver.bridge()) else {
+        let ends = Family::BOTH.into_iter().filter_map(|family| gateway_of(sandbox, family));
+        let ways: Vec<_> = ends.clone().filter_map(|end| self.way_by(end)).collect();
+        let (Some((endpoint, _)), false) = (ends.clone().next(), ways.is_empty()) else {
             return Ok(Vec::new());
         };
-        let target = Target {
-            owner: &sandbox.container,
-            default_bind: bridge.default_bind(),
-            container: interface.address,
-        };
+        let target = Target { owner: &sandbox.container, ways };
         self.ports.publish(ports, &target).map_err(|error| {
             error.while_doing(format!(
                 "driver failed programming external connectivity on endpoint {name} ({})",
@@ -106,10 +107,22 @@ impl Networks {
         })
     }
 
+    /// How the world reaches a container by one of its addresses.
+    fn way_by(&self, (endpoint, assigned): (&Endpoint, &Assigned)) -> Option<Way> {
+        let networks = self.networks();
+        let settings = networks.get(&endpoint.network_id)?.driver.bridge()?.settings();
+        Some(Way {
+            container: assigned.address,
+            default_bind: settings.default_bind,
+            is_routed: settings.gateways.get(Family::of(assigned.address)).is_routed(),
+        })
+    }
+
     /// Makes in the kernel what the sandbox says. The user namespace that the file `owner` holds, or
     /// else the host's, owns the network namespace.
     fn furnish(&self, sandbox: &Sandbox, owner: Option<&Path>, on: &[Arc<Network>]) -> Result<()> {
         let Some(path) = &sandbox.netns else { return Ok(()) };
+        self.mend(on)?;
         let sockets = netns::create(path, owner, |inside| {
             let mut batch = Batch::default();
             batch.set_up("lo");
@@ -128,12 +141,27 @@ impl Networks {
 
     /// Lets the world reach the container's ports.
     pub(super) fn lead_in(&self, sandbox: &Sandbox) -> Result<()> {
-        match gateway_of(sandbox) {
-            Some((_, interface)) => {
-                self.firewall.publish(&sandbox.container, interface.address, &sandbox.ports)
-            }
-            None => Ok(()),
+        let published = self.published(sandbox);
+        match published.is_empty() {
+            true => Ok(()),
+            false => self.firewall.publish(&sandbox.container, published),
         }
+    }
+
+    /// Where the container's ports lead.
+    pub(super) fn published(&self, sandbox: &Sandbox) -> Vec<Published> {
+        let networks = self.networks();
+        let lead = |port: &PublishedPort| {
+            let (endpoint, assigned) = gateway_of(sandbox, Family::of(port.host_ip))?;
+            let bridge = networks.get(&endpoint.network_id)?.driver.bridge()?;
+            Some(Published {
+                container: sandbox.container.clone(),
+                port: port.clone(),
+                address: assigned.address,
+                is_direct: !bridge.settings().trusted.is_empty(),
+            })
+        };
+        sandbox.ports.iter().filter_map(lead).collect()
     }
 
     /// The quick part of [`Self::take_away`].
@@ -171,7 +199,7 @@ impl Networks {
         to_the_end(
             [self.cut_off_in_turn(held)]
                 .into_iter()
-                .chain(interfaces.map(Bridge::unplug))
+                .chain(interfaces.map(|interface| unplug(sandbox.netns.as_deref(), interface)))
                 .chain(sandbox.netns.as_deref().map(netns::remove)),
         )?;
         for endpoint in &sandbox.endpoints {
@@ -211,11 +239,15 @@ impl Networks {
             .collect();
         let networks = self.networks().keys().cloned().collect();
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
+        let all: Vec<_> = self.networks().values().cloned().collect();
+        let stacked = all.iter().filter_map(|network| network.driver.stacked());
+        let parents = stacked.map(|stacked| stacked.settings().parent.name().to_owned()).collect();
+        let swept = Makers::of(&self.config).sweep(&netlink, &parents);
         let orphans = device::orphans(&netlink, &self.config.bridge.name, &cables, &networks)?;
-        to_the_end(orphans.into_iter().map(|link| {
+        to_the_end([swept].into_iter().chain(orphans.into_iter().map(|link| {
             tracing::info!(link, "removing an interface that belongs to nothing any more");
             device::delete(&netlink, &link)
-        }))
+        })))
     }
 }
 
@@ -229,7 +261,16 @@ pub(super) fn new_endpoint(
     let has = |name: &str| {
         others.iter().filter_map(|end| end.interface.as_ref()).any(|other| other.name == name)
     };
-    let name = (0..).map(|number: u32| format!("eth{number}")).find(|name| !has(name));
+    let prefix = network.driver.interfaces();
+    let name = match &wish.interface {
+        Some(name) if has(name) => {
+            return Err(Error::invalid(format!(
+                "error generating an interface name: the container has an interface {name} already"
+            )));
+        }
+        Some(name) => Some(name.clone()),
+        None => (0..).map(|number: u32| format!("{prefix}{number}")).find(|name| !has(name)),
+    };
     let interface = network.driver.reserve(wish, &endpoint_id, &name.unwrap_or_default())?;
     let names = if network.has_names() { wish.names.clone() } else { Vec::new() };
     Ok(Endpoint {
@@ -246,12 +287,20 @@ pub(super) fn new_endpoint(
 
 /// Sends what is on none of the container's networks to where the sandbox says.
 pub(super) fn lead_out(sandbox: &Sandbox, inside: &Inside) -> Result<()> {
-    let mut batch = Batch::default();
-    match gateway_of(sandbox).and_then(|(_, interface)| interface.gateway) {
-        Some(gateway) => batch.set_default_route(gateway),
-        None => return Ok(()),
+    for family in Family::BOTH {
+        if let Some((endpoint, assigned)) = gateway_of(sandbox, family)
+            && let (Some(interface), Some(gateway)) = (&endpoint.interface, assigned.gateway)
+        {
+            let mut batch = Batch::default();
+            let index = inside.index(&interface.name)?;
+            match gateway.is_unspecified() {
+                true => batch.set_default_link(family, index),
+                false => batch.set_default_route(gateway, index),
+            }
+            inside.run(&batch)?;
+        }
     }
-    inside.run(&batch)
+    Ok(())
 }
 
 /// Opens what names are asked for by, in the calling thread's namespace, if they are.
@@ -262,10 +311,10 @@ pub(super) fn sockets_for(sandbox: &Sandbox) -> Result<Option<Sockets>> {
     }
 }
 
-/// The endpoint by which everything else is reached, and its interface.
-pub(super) fn gateway_of(sandbox: &Sandbox) -> Option<(&Endpoint, &Interface)> {
-    let endpoint = sandbox.gateway()?;
-    Some((endpoint, endpoint.interface.as_ref()?))
+/// The endpoint by which everything else is reached, and its address there.
+pub(super) fn gateway_of(sandbox: &Sandbox, family: Family) -> Option<(&Endpoint, &Assigned)> {
+    let endpoint = sandbox.gateway(family)?;
+    Some((endpoint, endpoint.interface.as_ref()?.assigned_of(family)?))
 }
 
 /// A container has to have a stack of its own to join networks.

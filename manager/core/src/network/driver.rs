@@ -1,11 +1,16 @@
 //! The kinds of networks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use super::bridge::Bridge;
+use super::bridge::settings::{INTERFACES, Outside, Settings};
 use super::endpoint::{Endpoint, Interface, Wish};
 use super::info::Subnet;
 use super::kernel::netns::Inside;
+use super::stacked::{self, Stacked};
 use crate::error::Result;
 
 /// A kind of network.
@@ -22,6 +27,26 @@ pub(super) enum Driver {
     Host,
     /// Only loopback.
     Null,
+    /// An interface of the host, on whose wire containers are.
+    Stacked(Box<Stacked>),
+}
+
+/// How a network that a user makes shall be, as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Plan {
+    Bridge(Settings),
+    Stacked(stacked::Settings),
+}
+
+impl Plan {
+    /// Whether its user says that its containers reach nothing else.
+    pub(super) fn is_internal(&self) -> bool {
+        match self {
+            Self::Bridge(settings) => settings.outside == Outside::Unreachable,
+            Self::Stacked(settings) => settings.internal,
+        }
+    }
 }
 
 impl Driver {
@@ -31,20 +56,33 @@ impl Driver {
             Self::Bridge(_) => "bridge",
             Self::Host => "host",
             Self::Null => "null",
+            Self::Stacked(stacked) => stacked.name(),
         }
     }
 
     /// Whether its containers have network stacks of their own.
     pub(super) fn is_private(&self) -> bool {
         match self {
-            Self::Bridge(_) | Self::Null => true,
+            Self::Bridge(_) | Self::Null | Self::Stacked(_) => true,
             Self::Host => false,
         }
     }
 
     /// The addresses that it gives out, if it does.
-    pub(super) fn subnet(&self) -> Option<Subnet> {
-        self.bridge().map(Bridge::subnet)
+    pub(super) fn subnets(&self) -> Vec<Subnet> {
+        match self {
+            Self::Bridge(bridge) => bridge.subnets(),
+            Self::Stacked(stacked) => stacked.subnets(),
+            Self::Host | Self::Null => Vec::new(),
+        }
+    }
+
+    /// How the names of its interfaces in containers begin.
+    pub(super) fn interfaces(&self) -> &str {
+        match self {
+            Self::Bridge(bridge) => &bridge.settings().interfaces,
+            Self::Stacked(_) | Self::Host | Self::Null => INTERFACES,
+        }
     }
 
     /// The settings of a network that no user has made, by the names that clients know.
@@ -56,7 +94,15 @@ impl Driver {
     pub(super) fn bridge(&self) -> Option<&Bridge> {
         match self {
             Self::Bridge(bridge) => Some(bridge),
-            Self::Host | Self::Null => None,
+            Self::Host | Self::Null | Self::Stacked(_) => None,
+        }
+    }
+
+    /// What it stands on an interface of the host with, if it does.
+    pub(super) fn stacked(&self) -> Option<&Stacked> {
+        match self {
+            Self::Stacked(stacked) => Some(stacked),
+            Self::Bridge(_) | Self::Host | Self::Null => None,
         }
     }
 
@@ -70,14 +116,17 @@ impl Driver {
     ) -> Result<Option<Interface>> {
         match self {
             Self::Bridge(bridge) => bridge.reserve(wish, endpoint_id, name).map(Some),
+            Self::Stacked(stacked) => stacked.reserve(wish, name).map(Some),
             Self::Host | Self::Null => Ok(None),
         }
     }
 
     /// Counts what the endpoint has as reserved.
     pub(super) fn adopt(&self, endpoint: &Endpoint) {
-        if let (Self::Bridge(bridge), Some(interface)) = (self, &endpoint.interface) {
-            bridge.adopt(interface);
+        match (self, &endpoint.interface) {
+            (Self::Bridge(bridge), Some(interface)) => bridge.adopt(interface),
+            (Self::Stacked(stacked), Some(interface)) => stacked.adopt(interface),
+            (Self::Host | Self::Null, _) | (_, None) => {}
         }
     }
 
@@ -85,14 +134,27 @@ impl Driver {
     pub(super) fn plug(&self, container: &str, endpoint: &Endpoint, inside: &Inside) -> Result<()> {
         match (self, &endpoint.interface) {
             (Self::Bridge(bridge), Some(interface)) => bridge.plug(container, interface, inside),
-            _ => Ok(()),
+            (Self::Stacked(stacked), Some(interface)) => stacked.plug(interface, inside),
+            (Self::Host | Self::Null, _) | (_, None) => Ok(()),
         }
     }
 
     /// Gives back what was reserved.
     pub(super) fn release(&self, endpoint: &Endpoint) {
-        if let (Self::Bridge(bridge), Some(interface)) = (self, &endpoint.interface) {
-            bridge.release(interface);
+        match (self, &endpoint.interface) {
+            (Self::Bridge(bridge), Some(interface)) => bridge.release(interface),
+            (Self::Stacked(stacked), Some(interface)) => stacked.release(interface),
+            (Self::Host | Self::Null, _) | (_, None) => {}
         }
+    }
+}
+
+/// Takes an interface away from the container whose namespace the file `netns` holds; it is no error
+/// if it is gone. Its network may be gone, too.
+pub(super) fn unplug(netns: Option<&Path>, interface: &Interface) -> Result<()> {
+    match (interface.host_name.is_empty(), netns) {
+        (false, _) => Bridge::unplug(interface),
+        (true, Some(netns)) => stacked::unplug(netns, interface),
+        (true, None) => Ok(()),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::family::Family;
 use super::mac::MacAddress;
 use crate::error::{Error, Result};
 
@@ -57,8 +58,12 @@ pub enum Standpoint {
 pub struct Wish {
     /// The network's name or id.
     pub network: String,
-    /// The address to have; none: the next free one.
-    pub address: Option<Ipv4Addr>,
+    /// The IPv4 address to have; none: the next free one.
+    pub ipv4: Option<Ipv4Addr>,
+    /// The IPv6 address to have; none: the next free one.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Addresses to have beside those, which are good for this network's link alone.
+    pub link_local: Vec<IpAddr>,
     /// The hardware address to have; none: one derived from the address.
     pub mac: Option<MacAddress>,
     /// What it is called there; its own name first.
@@ -67,6 +72,24 @@ pub struct Wish {
     pub links: BTreeMap<String, String>,
     /// Everything that is on none of its networks is reached by the one with the highest.
     pub gateway_priority: i64,
+    /// The interface's name inside; none: the next free one.
+    pub interface: Option<String>,
+    /// Settings of the kernel's for the interface, each its path below `/proc/sys/net` with the
+    /// interface's name left out (`ipv4.conf`, `log_martians`), and its value.
+    pub sysctls: Vec<Sysctl>,
+}
+
+/// A setting of the kernel's for one interface: `net.FAMILY.TABLE.IFNAME.KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// `ipv4`, `ipv6` or `mpls`.
+    pub family: String,
+    /// `conf` or `neigh`.
+    pub table: String,
+    /// Its name.
+    pub key: String,
+    /// What it is set to.
+    pub value: String,
 }
 
 /// A wish to publish one port of a container.
@@ -107,6 +130,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl Protocol {
@@ -115,6 +140,7 @@ impl Protocol {
         match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         }
     }
 
@@ -123,6 +149,7 @@ impl Protocol {
         match self {
             Self::Tcp => 6,
             Self::Udp => 17,
+            Self::Sctp => 132,
         }
     }
 }
@@ -136,15 +163,15 @@ impl fmt::Display for Protocol {
 impl FromStr for Protocol {
     type Err = Error;
 
-    /// Reads `tcp` or `udp` in any case.
+    /// Reads `tcp`, `udp` or `sctp` in any case.
     ///
     /// # Errors
-    /// `Unsupported` for `sctp`, `Invalid` for anything else.
+    /// `Invalid` for anything else.
     fn from_str(text: &str) -> Result<Self> {
         match text.to_ascii_lowercase().as_str() {
             "tcp" => Ok(Self::Tcp),
             "udp" => Ok(Self::Udp),
-            "sctp" => Err(Error::unsupported("publishing a port of the protocol sctp")),
+            "sctp" => Ok(Self::Sctp),
             _ => Err(Error::invalid(format!("invalid proto: {text}"))),
         }
     }
@@ -157,9 +184,9 @@ pub struct PublishedPort {
     pub container_port: u16,
     /// Its protocol.
     pub protocol: Protocol,
-    /// The host's address; 0.0.0.0 for every one.
-    pub host_ip: Ipv4Addr,
-    /// The host's port.
+    /// The host's address; 0.0.0.0 or :: for every one of its kind.
+    pub host_ip: IpAddr,
+    /// The host's port; 0 where the container's own is reached by routes.
     pub host_port: u16,
 }
 
@@ -172,8 +199,8 @@ pub struct Sandbox {
     pub netns: Option<PathBuf>,
     /// What it has of each of its networks.
     pub endpoints: Vec<Endpoint>,
-    /// Its published ports, which lead to the address that it has where its [`Sandbox::gateway`]
-    /// is.
+    /// Its published ports, which lead to the address of their kind that it has where its
+    /// [`Sandbox::gateway`] is.
     pub ports: Vec<PublishedPort>,
     /// The ports that it is to publish.
     pub wanted_ports: Vec<PortRequest>,
@@ -191,17 +218,30 @@ impl Sandbox {
     }
 
     /// The ports by which others reach it now.
-    pub fn published(&self) -> &[PublishedPort] {
-        if self.gateway().is_some() { &self.ports } else { &[] }
+    pub fn published(&self) -> impl Iterator<Item = &PublishedPort> {
+        self.ports.iter().filter(|port| self.gateway(Family::of(port.host_ip)).is_some())
     }
 
-    /// The endpoint by which everything else is reached, if anything is.
-    pub fn gateway(&self) -> Option<&Endpoint> {
-        let leads_out = |endpoint: &&Endpoint| {
-            endpoint.interface.as_ref().is_some_and(|interface| interface.gateway.is_some())
+    /// The endpoint by which everything else is reached, if anything is, by whatever kind of address.
+    pub fn way_out(&self) -> Option<&Endpoint> {
+        self.gateway(Family::V4).or_else(|| self.gateway(Family::V6))
+    }
+
+    /// The same for one kind: of those with the highest
+    /// priority, the one that leads out by both kinds of addresses, and then by name.
+    pub fn gateway(&self, family: Family) -> Option<&Endpoint> {
+        let leads_out = |endpoint: &Endpoint, family| {
+            let interface = endpoint.interface.as_ref();
+            let assigned = interface.and_then(|interface| interface.assigned_of(family));
+            assigned.is_some_and(|assigned| assigned.gateway.is_some())
         };
-        self.endpoints.iter().filter(leads_out).min_by_key(|endpoint| {
-            (std::cmp::Reverse(endpoint.gateway_priority), endpoint.network.as_str())
+        let ways = |endpoint: &Endpoint| {
+            Family::BOTH.into_iter().filter(|family| leads_out(endpoint, *family)).count()
+        };
+        let endpoints = self.endpoints.iter().filter(|endpoint| leads_out(endpoint, family));
+        endpoints.min_by_key(|endpoint| {
+            let priority = std::cmp::Reverse(endpoint.gateway_priority);
+            (priority, std::cmp::Reverse(ways(endpoint)), endpoint.network.as_str())
         })
     }
 }
@@ -234,21 +274,47 @@ pub struct Interface {
     pub name: String,
     /// The name of the other end of its cable, on the host.
     pub host_name: String,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// The prefix length of its subnet.
-    pub prefix_length: u8,
-    /// Where everything else is reached; none where nothing else is.
-    pub gateway: Option<Ipv4Addr>,
+    /// Its IPv4 address.
+    pub ipv4: Option<Assigned>,
+    /// Its IPv6 address.
+    pub ipv6: Option<Assigned>,
+    /// Addresses that its user wanted beside those.
+    pub link_local: Vec<IpAddr>,
     /// Its hardware address.
     pub mac: MacAddress,
+    /// What its user wanted of the kernel for it.
+    pub sysctls: Vec<Sysctl>,
 }
 
 impl Interface {
-    /// Its addresses.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        [IpAddr::V4(self.address)].into_iter()
+    /// Its addresses by which others reach it, IPv4 first.
+    pub fn assigned(&self) -> impl Iterator<Item = &Assigned> {
+        self.ipv4.iter().chain(&self.ipv6)
     }
+
+    /// Its address of this kind.
+    pub fn assigned_of(&self, family: Family) -> Option<&Assigned> {
+        match family {
+            Family::V4 => self.ipv4.as_ref(),
+            Family::V6 => self.ipv6.as_ref(),
+        }
+    }
+
+    /// The addresses alone.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.assigned().map(|assigned| assigned.address)
+    }
+}
+
+/// An address of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// The address.
+    pub address: IpAddr,
+    /// The prefix length of its subnet.
+    pub prefix_length: u8,
+    /// Where everything else is reached; none where nothing else is.
+    pub gateway: Option<IpAddr>,
 }
 
 /// A container that has just been connected.
@@ -256,7 +322,7 @@ impl Interface {
 pub struct Connected {
     /// What it has.
     pub sandbox: Sandbox,
-    /// One bound socket per published port. They keep other programs off the ports, so whoever
+    /// A bound socket per published port, if the host knows such. They keep other programs off the ports, so whoever
     /// lives as long as the container must hold them; packets never reach them.
     pub reservations: Vec<OwnedFd>,
 }
@@ -267,11 +333,56 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn a_protocol_that_cannot_be_published_is_named() {
+    fn a_protocol_that_has_no_ports_is_refused() {
         assert_eq!("TCP".parse::<Protocol>().unwrap(), Protocol::Tcp);
-        let sctp = "sctp".parse::<Protocol>().unwrap_err();
-        assert_eq!(sctp.kind(), Kind::Unsupported);
-        assert!(sctp.to_string().contains("sctp"));
+        assert_eq!("sctp".parse::<Protocol>().unwrap(), Protocol::Sctp);
         assert_eq!("icmp".parse::<Protocol>().unwrap_err().kind(), Kind::Invalid);
+    }
+
+    fn endpoint(network: &str, gateway_priority: i64, gateways: [bool; 2]) -> Endpoint {
+        let assigned = |address: &str, has_gateway: bool| {
+            let address: IpAddr = address.parse().unwrap();
+            Assigned { address, prefix_length: 64, gateway: has_gateway.then_some(address) }
+        };
+        let [ipv4, ipv6] = gateways;
+        Endpoint {
+            endpoint_id: String::new(),
+            network: network.to_owned(),
+            network_id: network.to_owned(),
+            driver: "bridge".to_owned(),
+            interface: Some(Interface {
+                name: "eth0".to_owned(),
+                host_name: String::new(),
+                ipv4: Some(assigned("10.0.0.1", ipv4)),
+                ipv6: Some(assigned("fd00::1", ipv6)),
+                link_local: Vec::new(),
+                mac: "02:00:00:00:00:01".parse().unwrap(),
+                sysctls: Vec::new(),
+            }),
+            names: Vec::new(),
+            links: BTreeMap::new(),
+            gateway_priority,
+        }
+    }
+
+    #[test]
+    fn the_way_out_is_the_first_that_leads_both_ways_unless_another_is_preferred() {
+        let way = |endpoints: &[Endpoint]| {
+            let sandbox = Sandbox {
+                container: String::new(),
+                netns: None,
+                endpoints: endpoints.to_vec(),
+                ports: Vec::new(),
+                wanted_ports: Vec::new(),
+                name_servers: Vec::new(),
+                forwarding: Forwarding::default(),
+            };
+            Family::BOTH.map(|family| sandbox.gateway(family).map(|end| end.network.clone()))
+        };
+        let named = |v4: &str, v6: &str| [Some(v4.to_owned()), Some(v6.to_owned())];
+        let (a, b) = (endpoint("a", 0, [true, false]), endpoint("b", 0, [true, true]));
+        assert_eq!(way(&[a.clone(), b.clone()]), named("b", "b"));
+        assert_eq!(way(&[a, b, endpoint("c", 1, [true, false])]), named("c", "b"));
+        assert_eq!(way(&[endpoint("d", 0, [false, false])]), [None, None]);
     }
 }

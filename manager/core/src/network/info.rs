@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::family::{ByFamily, Family};
 
 /// A network as lists and inspections show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +21,11 @@ pub struct NetworkInfo {
     pub driver: &'static str,
     /// When it was first made.
     pub created: Timestamp,
+    /// Which kinds of addresses its containers get.
+    pub families: ByFamily<bool>,
     /// Its addresses; none where it gives out none.
-    pub subnet: Option<Subnet>,
-    /// What its user said of its addresses; none: what was chosen is in `subnet`.
+    pub subnets: Vec<Subnet>,
+    /// What its user said of its addresses; what was chosen is in `subnets`.
     pub ipam: Ipam,
     /// The driver's settings, by the names that clients know.
     pub options: BTreeMap<String, String>,
@@ -31,6 +35,10 @@ pub struct NetworkInfo {
     pub internal: bool,
     /// Whether containers that belong to no service may join; kept for clients.
     pub attachable: bool,
+    /// Whether it is only what other networks are made from.
+    pub config_only: bool,
+    /// The network that it was made from.
+    pub config_from: Option<String>,
     /// Whether it is one of those that are always there.
     pub predefined: bool,
 }
@@ -40,62 +48,96 @@ pub struct NetworkInfo {
 pub struct Ipam {
     /// Options of who gives out addresses; kept for clients, which tell none from no word of them.
     pub options: Option<BTreeMap<String, String>>,
-    /// The addresses; none: they are chosen.
-    pub pool: Option<Pool>,
+    /// The addresses; none of a kind: they are chosen.
+    pub pools: Vec<Pool>,
+}
+
+impl Ipam {
+    /// What is said of addresses of this kind.
+    pub fn pools_of(&self, family: Family) -> impl Iterator<Item = &Pool> {
+        self.pools.iter().filter(move |pool| pool.family() == family)
+    }
 }
 
 /// The addresses that a user wants a network to have.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
-    /// All of them; none: they are chosen.
-    pub subnet: Option<Ipv4Net>,
+    /// All of them; with length 0, they are chosen.
+    pub subnet: IpNet,
     /// Those that containers get which name none.
-    pub range: Option<Ipv4Net>,
+    pub range: Option<IpNet>,
     /// The host's.
-    pub gateway: Option<Ipv4Addr>,
+    pub gateway: Option<IpAddr>,
     /// Those that other hosts have, by their names.
-    pub auxiliary: BTreeMap<String, Ipv4Addr>,
+    pub auxiliary: BTreeMap<String, IpAddr>,
 }
 
-/// The addresses of a network.
+impl Pool {
+    /// A subnet about which nothing else is said.
+    pub fn of(subnet: IpNet) -> Self {
+        Self { subnet, range: None, gateway: None, auxiliary: BTreeMap::new() }
+    }
+
+    /// The kind of its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.subnet.addr())
+    }
+
+    /// Whether its addresses are to be chosen.
+    pub(super) fn is_left_open(&self) -> bool {
+        self.subnet.addr().is_unspecified()
+    }
+}
+
+/// The addresses of a network, of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
-    /// The lowest address: the subnet's own.
-    pub network: Ipv4Addr,
-    /// How many leading bits its addresses have in common.
-    pub prefix_length: u8,
-    /// The host's address in it, by which the containers reach everything else.
-    pub gateway: Ipv4Addr,
+    /// All of them.
+    pub net: IpNet,
+    /// The host's address among them, by which the containers reach everything else; none where the
+    /// host has none.
+    pub gateway: Option<IpAddr>,
 }
 
 impl Subnet {
     /// The subnet in which the host has the address `gateway`.
-    pub(super) fn of(gateway: Ipv4Addr, prefix_length: u8) -> Self {
-        let hosts = u32::MAX.checked_shr(prefix_length.into()).unwrap_or(0);
-        let network = Ipv4Addr::from(u32::from(gateway) & !hosts);
-        Self { network, prefix_length, gateway }
+    pub(super) fn of(gateway: IpAddr, prefix_length: u8) -> Self {
+        let longest = Family::of(gateway).bits();
+        // It is no longer than an address, so this is it.
+        let net =
+            IpNet::new(gateway, prefix_length.min(longest)).unwrap_or_else(|_| gateway.into());
+        Self { net: net.trunc(), gateway: Some(gateway) }
     }
 
-    /// The highest address: the one that all of the subnet listens to.
-    pub(super) fn broadcast(&self) -> Ipv4Addr {
-        let hosts = u32::MAX.checked_shr(self.prefix_length.into()).unwrap_or(0);
-        Ipv4Addr::from(u32::from(self.network) | hosts)
+    /// The kind of its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.net.addr())
+    }
+
+    /// How many leading bits its addresses have in common.
+    pub fn prefix_length(&self) -> u8 {
+        self.net.prefix_len()
     }
 
     /// Whether this is one of its addresses.
-    pub fn contains(&self, address: Ipv4Addr) -> bool {
-        (self.network..=self.broadcast()).contains(&address)
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.net.contains(&address)
     }
 
     /// Whether the two have an address in common.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.network <= other.broadcast() && other.network <= self.broadcast()
+        overlap(&self.net, &other.net)
     }
+}
+
+/// Whether the two have an address in common.
+pub(super) fn overlap(one: &IpNet, other: &IpNet) -> bool {
+    one.contains(&other.network()) || other.contains(&one.network())
 }
 
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix_length)
+        self.net.fmt(f)
     }
 }
 
@@ -104,14 +146,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subnet_knows_its_ends_and_its_neighbours() {
-        let subnet = |a, b, c, d, prefix| Subnet::of(Ipv4Addr::new(a, b, c, d), prefix);
-        let ours = subnet(172, 17, 0, 1, 16);
+    fn a_subnet_knows_its_neighbours() {
+        let subnet = |gateway: &str, prefix| Subnet::of(gateway.parse().unwrap(), prefix);
+        let ours = subnet("172.17.0.1", 16);
         assert_eq!(ours.to_string(), "172.17.0.0/16");
-        assert_eq!(ours.broadcast(), Ipv4Addr::new(172, 17, 255, 255));
-        assert!(
-            ours.overlaps(&subnet(172, 17, 9, 9, 32)) && ours.overlaps(&subnet(172, 0, 0, 1, 8))
-        );
-        assert!(!ours.overlaps(&subnet(172, 18, 0, 1, 16)));
+        assert!(ours.overlaps(&subnet("172.17.9.9", 32)) && ours.overlaps(&subnet("172.0.0.1", 8)));
+        assert!(!ours.overlaps(&subnet("172.18.0.1", 16)));
+        let newer = subnet("fd00:1::1", 64);
+        assert!(newer.overlaps(&subnet("fd00:1::9", 128)) && !newer.overlaps(&ours));
+        assert!(newer.contains("fd00:1::ffff".parse().unwrap()));
     }
 }

@@ -1,41 +1,64 @@
 //! Which addresses a new network gets: what its user says of them is checked, and what isn't said
 //! is chosen.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
-use super::bridge::subnet;
-use super::info::{Pool, Subnet};
-use super::kernel::netlink::Netlink;
+use super::family::{ByFamily, Family, number};
+use super::info::{Ipam, Pool, Subnet};
+use super::pools::Pools;
+use super::surroundings::Surroundings;
 use crate::error::{Error, Kind, Result};
 
-/// The addresses of a new network whose bridge will have this name; `taken` are those of others.
+/// Whether a network's host has an address of each kind that nobody has named.
+pub(super) type HasGateway = ByFamily<bool>;
+
+/// The addresses of a new network with these `families`.
 ///
 /// # Errors
 /// `Invalid` for what can't be, [`Kind::Forbidden`] if another network has them, `Exhausted` if
 /// none are free.
 pub(super) fn settle(
-    netlink: &Netlink,
-    bridge: &str,
-    pool: Option<&Pool>,
-    taken: Vec<Subnet>,
-) -> Result<Subnet> {
-    let Some(wanted) = pool.and_then(|pool| Some((pool, pool.subnet?))) else {
-        return subnet::choose_for_network(netlink, bridge, taken);
+    families: &ByFamily<bool>,
+    ipam: &Ipam,
+    pools: &Pools,
+    around: &mut Surroundings,
+    has_gateway: &HasGateway,
+) -> Result<Vec<Subnet>> {
+    check(families, &ipam.pools)?;
+    let mut subnets = Vec::new();
+    for family in Family::BOTH.into_iter().filter(|family| *families.get(*family)) {
+        let host = *has_gateway.get(family);
+        let mut wanted = ipam.pools_of(family).peekable();
+        if wanted.peek().is_none() {
+            subnets.push(with_host(pools.choose(family, around)?, host));
+        }
+        for pool in wanted {
+            let subnet = match pool.is_left_open() {
+                true => with_host(pools.choose(family, around)?, host),
+                false => named(pool, host, around)?,
+            };
+            around.taken.push(subnet);
+            subnets.push(subnet);
+        }
+    }
+    Ok(subnets)
+}
+
+fn with_host(subnet: Subnet, has_gateway: bool) -> Subnet {
+    Subnet { gateway: subnet.gateway.filter(|_| has_gateway), ..subnet }
+}
+
+/// The subnet that a pool names.
+fn named(pool: &Pool, has_gateway: bool, around: &Surroundings) -> Result<Subnet> {
+    let gateway = match (pool.gateway, has_gateway) {
+        (Some(gateway), _) => Some(gateway),
+        (None, true) => Some(first_free(pool)?),
+        (None, false) => None,
     };
-    let (pool, net) = wanted;
-    check(pool, net)?;
-    let gateway = pool.gateway.map_or_else(|| first_free(pool, net), Ok)?;
-    let subnet = Subnet::of(gateway, net.prefix_len());
-    let is_in_use = |(_, address, length): &(u32, Ipv4Addr, u8)| {
-        Subnet::of(*address, *length).overlaps(&subnet)
-    };
-    let own = netlink.index(bridge).ok();
-    let elsewhere = netlink.addresses()?.into_iter().filter(|(link, ..)| Some(*link) != own);
-    if taken.iter().any(|other| other.overlaps(&subnet))
-        || elsewhere.into_iter().any(|a| is_in_use(&a))
-    {
+    let subnet = Subnet { net: pool.subnet, gateway };
+    if around.network_in(&subnet) || around.neighbour_in(&subnet).is_some() {
         let overlap = "invalid pool request: Pool overlaps with other one on this address space";
         return Err(Error::new(Kind::Forbidden, overlap));
     }
@@ -43,49 +66,78 @@ pub(super) fn settle(
 }
 
 /// The lowest address that the host can have.
-fn first_free(pool: &Pool, net: Ipv4Net) -> Result<Ipv4Addr> {
+fn first_free(pool: &Pool) -> Result<IpAddr> {
+    let (net, family) = (pool.subnet, pool.family());
     let range = pool.range.unwrap_or(net);
-    let is_kept = |address: &Ipv4Addr| pool.auxiliary.values().any(|kept| kept == address);
-    range
-        .hosts()
-        .chain(net.hosts())
-        .find(|address| *address != net.network() && !is_kept(address))
-        .ok_or_else(|| Error::new(Kind::Exhausted, format!("no available IPv4 addresses in {net}")))
+    let is_kept = |address: &IpAddr| pool.auxiliary.values().any(|kept| kept == address);
+    let first = number(range.network()).max(number(net.network()).saturating_add(1));
+    (first..=number(range.broadcast()))
+        .chain(number(net.network()).saturating_add(1)..=number(net.broadcast()))
+        .map(|number| family.numbered(number))
+        .find(|address| (family == Family::V6 || *address != net.broadcast()) && !is_kept(address))
+        .ok_or_else(|| {
+            let text = format!("no available {} addresses in {net}", family.name());
+            Error::new(Kind::Exhausted, text)
+        })
 }
 
-/// All that is wrong with what a user says, in the words that docker has for it.
-fn check(pool: &Pool, net: Ipv4Net) -> Result<()> {
+/// All that is wrong with what a user says, in the words that docker has for it. What is said of
+/// addresses that the network doesn't have is not looked at, as there.
+fn check(families: &ByFamily<bool>, pools: &[Pool]) -> Result<()> {
     let mut wrong = Vec::new();
+    for pool in pools.iter().filter(|pool| *families.get(pool.family()) && !pool.is_left_open()) {
+        check_pool(pool, &mut wrong);
+    }
+    for (number, one) in pools.iter().enumerate().filter(|(_, pool)| !pool.is_left_open()) {
+        for other in pools.iter().take(number) {
+            if super::info::overlap(&one.subnet, &other.subnet) && !other.is_left_open() {
+                wrong.push(format!("subnets {} and {} overlap", other.subnet, one.subnet));
+            }
+        }
+    }
+    all_wrong("invalid network config", &wrong)
+}
+
+fn check_pool(pool: &Pool, wrong: &mut Vec<String>) {
+    let (net, before) = (pool.subnet, wrong.len());
     if net.trunc() != net {
         wrong.push(format!("invalid subnet {net}: it should be {}", net.trunc()));
     }
     if let Some(range) = pool.range {
-        if range.prefix_len() < net.prefix_len() {
-            wrong.push(format!(
-                "invalid ip-range {range}: CIDR block is bigger than its parent subnet {net}"
-            ));
-        }
-        if range.trunc() != range {
-            wrong.push(format!("invalid ip-range {range}: it should be {}", range.trunc()));
-        }
-        if !net.contains(&range.network()) && !range.contains(&net.network()) {
-            wrong.push(format!(
-                "invalid ip-range {range}: parent subnet {net} doesn't contain ip-range"
-            ));
-        }
+        check_range(range, net, wrong);
     }
-    let outside = |address: &Ipv4Addr| !net.contains(address);
+    let outside = |address: &IpAddr| !net.contains(address);
     let not_in = format!("parent subnet {net} doesn't contain this address");
+    let other_kind = "parent subnet is of another kind of addresses";
+    let why = |address: IpAddr| match Family::of(address) == pool.family() {
+        true => not_in.as_str(),
+        false => other_kind,
+    };
     if let Some(gateway) = pool.gateway.filter(outside) {
-        wrong.push(format!("invalid gateway {gateway}: {not_in}"));
+        wrong.push(format!("invalid gateway {gateway}: {}", why(gateway)));
     }
-    for (name, _) in pool.auxiliary.iter().filter(|(_, address)| outside(address)) {
-        wrong.push(format!("invalid auxiliary address {name}: {not_in}"));
+    for (name, address) in pool.auxiliary.iter().filter(|(_, address)| outside(address)) {
+        wrong.push(format!("invalid auxiliary address {name}: {}", why(*address)));
     }
-    if wrong.is_empty() && net.prefix_len() > 30 {
+    if wrong.len() == before && pool.family().bits() - net.prefix_len() < 2 {
         wrong.push(format!("invalid subnet {net}: it has no room for the host and a container"));
     }
-    all_wrong("invalid network config", &wrong)
+}
+
+fn check_range(range: IpNet, net: IpNet, wrong: &mut Vec<String>) {
+    if range.prefix_len() < net.prefix_len() {
+        wrong.push(format!(
+            "invalid ip-range {range}: CIDR block is bigger than its parent subnet {net}"
+        ));
+    }
+    if range.trunc() != range {
+        wrong.push(format!("invalid ip-range {range}: it should be {}", range.trunc()));
+    }
+    if !super::info::overlap(&net, &range) {
+        wrong.push(format!(
+            "invalid ip-range {range}: parent subnet {net} doesn't contain ip-range"
+        ));
+    }
 }
 
 /// One error for all that is wrong with something, if anything is.
@@ -101,17 +153,19 @@ pub(crate) fn all_wrong(what: &str, wrong: &[String]) -> Result<()> {
 mod tests {
     use super::*;
 
+    const BOTH: ByFamily<bool> = ByFamily { ipv4: true, ipv6: true };
+
     fn pool(subnet: &str, range: Option<&str>, gateway: Option<&str>) -> Pool {
         Pool {
-            subnet: Some(subnet.parse().unwrap()),
             range: range.map(|range| range.parse().unwrap()),
             gateway: gateway.map(|gateway| gateway.parse().unwrap()),
-            auxiliary: [("router".to_owned(), Ipv4Addr::new(10, 1, 0, 1))].into(),
+            auxiliary: [("router".to_owned(), "10.1.0.1".parse().unwrap())].into(),
+            ..Pool::of(subnet.parse().unwrap())
         }
     }
 
     fn said(pool: &Pool) -> String {
-        check(pool, pool.subnet.unwrap()).unwrap_err().to_string()
+        check(&BOTH, std::slice::from_ref(pool)).unwrap_err().to_string()
     }
 
     #[test]
@@ -126,12 +180,39 @@ mod tests {
              * invalid gateway 10.3.0.1: parent subnet 10.1.0.5/24 doesn't contain this address"
         );
         assert!(said(&pool("10.9.0.0/24", None, None)).contains("auxiliary address router"));
+        let mixed =
+            Pool { gateway: Some("fd00::1".parse().unwrap()), ..pool("10.1.0.0/24", None, None) };
+        assert!(said(&mixed).contains("another kind"), "{}", said(&mixed));
+    }
+
+    #[test]
+    fn what_is_said_of_addresses_that_it_has_not_is_nothing() {
+        let wrong = Pool::of("fd00::5/64".parse().unwrap());
+        check(&ByFamily { ipv4: true, ipv6: false }, std::slice::from_ref(&wrong)).unwrap();
+        assert!(said(&wrong).contains("it should be fd00::/64"));
     }
 
     #[test]
     fn the_host_gets_the_lowest_address_that_nobody_has() {
-        let lowest = |pool: &Pool| first_free(pool, pool.subnet.unwrap()).unwrap().to_string();
+        let lowest = |pool: &Pool| first_free(pool).unwrap().to_string();
         assert_eq!(lowest(&pool("10.1.0.0/24", None, None)), "10.1.0.2");
-        assert_eq!(lowest(&pool("10.1.0.0/24", Some("10.1.0.128/25"), None)), "10.1.0.129");
+        assert_eq!(lowest(&pool("10.1.0.0/24", Some("10.1.0.128/25"), None)), "10.1.0.128");
+        assert_eq!(lowest(&Pool::of("fd00::/64".parse().unwrap())), "fd00::1");
+    }
+
+    #[test]
+    fn each_kind_is_chosen_or_named() {
+        let pools = Pools::new(&[], "");
+        let settle = |families, ipam: &Ipam| {
+            let mut around = Surroundings::default();
+            settle(&families, ipam, &pools, &mut around, &BOTH)
+        };
+        let both = settle(BOTH, &Ipam::default()).unwrap();
+        assert_eq!(both.len(), 2);
+        assert_eq!(both[0].to_string(), "172.17.0.0/16");
+        let one = Ipam { pools: vec![Pool::of("fd00:9::/64".parse().unwrap())], options: None };
+        let newer = settle(ByFamily { ipv4: false, ipv6: true }, &one).unwrap();
+        assert_eq!(newer[0].gateway.unwrap().to_string(), "fd00:9::1");
+        assert_eq!(newer.len(), 1);
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Networks;
-use super::bridge::Bridge;
-use super::connect::{gateway_of, lead_out, netns_of, new_endpoint, sockets_for};
+use super::connect::{lead_out, netns_of, new_endpoint, sockets_for};
+use super::driver::unplug;
 use super::endpoint::{Sandbox, Wish};
 use super::held::Held;
 use super::kernel::netns;
@@ -53,12 +53,13 @@ impl Networks {
     ) -> Result<Sandbox> {
         if after.ports.is_empty() && !after.wanted_ports.is_empty() {
             let reserved = self.reserve_ports(&after, name, &after.wanted_ports)?;
-            let (ports, sockets) = reserved.into_iter().unzip();
+            let (ports, sockets): (_, Vec<_>) = reserved.into_iter().unzip();
             after.ports = ports;
-            held.hold(sockets);
+            held.hold(sockets.into_iter().flatten().collect());
             held.replace(after.clone());
         }
         self.records.put(&after)?;
+        self.mend(std::slice::from_ref(network))?;
         let had_names = names::are_on(before);
         let sockets = netns::enter(netns_of(&after)?, |inside| {
             let endpoint = after.endpoints.last();
@@ -80,7 +81,7 @@ impl Networks {
         let begun = held.sandbox();
         let joined = begun.endpoints.last();
         if let Some(interface) = joined.and_then(|endpoint| endpoint.interface.as_ref())
-            && let Err(error) = Bridge::unplug(interface)
+            && let Err(error) = unplug(before.netns.as_deref(), interface)
         {
             tracing::warn!(container = held.container, %error, "undoing a failed connection");
         }
@@ -110,7 +111,9 @@ impl Networks {
         };
         let mut after = Sandbox::clone(&before);
         after.endpoints.retain(|other| other.endpoint_id != endpoint.endpoint_id);
-        endpoint.interface.as_ref().map_or(Ok(()), Bridge::unplug)?;
+        if let Some(interface) = &endpoint.interface {
+            unplug(before.netns.as_deref(), interface)?;
+        }
         self.settle_on(&held, &before, after.clone())?;
         self.release(endpoint);
         Ok(after)
@@ -127,10 +130,9 @@ impl Networks {
         self.move_ports(before, &after)
     }
 
-    /// Lets ports lead to the address that the container has now.
+    /// Lets ports lead to the addresses that the container has now.
     fn move_ports(&self, before: &Sandbox, after: &Sandbox) -> Result<()> {
-        let place = |sandbox: &Sandbox| gateway_of(sandbox).map(|(_, interface)| interface.address);
-        if place(before) == place(after) && before.ports == after.ports {
+        if self.published(before) == self.published(after) {
             return Ok(());
         }
         self.firewall.withdraw(&after.container)?;

@@ -6,8 +6,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::bridge::settings::{Outside, Settings};
-use super::driver::Driver;
+use super::driver::{Driver, Plan};
+use super::family::ByFamily;
 use super::info::{Ipam, Subnet};
 use crate::error::{Error, Kind, Result};
 use crate::store::Table;
@@ -26,15 +26,18 @@ pub(super) struct Definition {
     /// As its user gave them.
     pub(super) options: BTreeMap<String, String>,
     pub(super) ipam: Ipam,
+    pub(super) families: ByFamily<bool>,
     pub(super) attachable: bool,
-    pub(super) bridge: Settings,
-    pub(super) subnet: Subnet,
+    pub(super) plan: Plan,
+    pub(super) subnets: Vec<Subnet>,
+    /// The network that it was made from.
+    pub(super) config_from: Option<String>,
 }
 
 impl Definition {
     /// Whether its containers reach nothing else.
     pub(super) fn is_internal(&self) -> bool {
-        self.bridge.outside == Outside::Unreachable
+        self.plan.is_internal()
     }
 }
 

@@ -1,11 +1,12 @@
 //! Hardware addresses.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::family::number;
 use crate::error::{Error, Result};
 
 /// The hardware address of an Ethernet interface, written `02:42:ac:11:00:02`.
@@ -14,11 +15,16 @@ use crate::error::{Error, Result};
 pub struct MacAddress([u8; 6]);
 
 impl MacAddress {
-    /// The locally administered address that belongs to an IPv4 address. As it follows the
+    /// The locally administered address that belongs to an address of a network. As it follows the
     /// address, neighbours' tables stay right when the address goes to another container.
-    pub fn of(address: Ipv4Addr) -> Self {
-        let [a, b, c, d] = address.octets();
+    pub fn of(address: IpAddr) -> Self {
+        let [a, b, c, d] = (number(address) as u32).to_be_bytes();
         Self([0x02, 0x42, a, b, c, d])
+    }
+
+    /// The address that these bytes are, if they are one.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
     }
 
     /// Its six bytes.
@@ -81,7 +87,7 @@ mod tests {
 
     #[test]
     fn it_follows_the_address_and_reads_back() {
-        let mac = MacAddress::of(Ipv4Addr::new(172, 17, 0, 2));
+        let mac = MacAddress::of("172.17.0.2".parse().unwrap());
         assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
         assert_eq!("02-42-AC-11-00-02".parse::<MacAddress>().unwrap(), mac);
     }

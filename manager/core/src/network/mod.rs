@@ -11,7 +11,9 @@ mod create;
 mod driver;
 mod endpoint;
 mod ephemeral;
+mod family;
 mod firewall;
+mod furnish;
 mod held;
 mod identity;
 mod info;
@@ -20,29 +22,36 @@ mod join;
 mod kernel;
 mod known;
 mod mac;
+mod mend;
 mod names;
 mod open;
+mod pools;
 mod ports;
 mod records;
 mod remove;
 mod reservation;
+mod stacked;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use create::NewNetwork;
 pub use endpoint::{
-    Connect, Connected, Endpoint, Forwarding, Interface, PortChoice, PortRequest, Protocol,
-    PublishedPort, Sandbox, Standpoint, Wish,
+    Assigned, Connect, Connected, Endpoint, Forwarding, Interface, PortChoice, PortRequest,
+    Protocol, PublishedPort, Sandbox, Standpoint, Sysctl, Wish,
 };
+pub use family::{ByFamily, Family};
 pub use info::{Ipam, NetworkInfo, Pool, Subnet};
 pub(crate) use ipam::all_wrong;
 pub use mac::MacAddress;
 pub(crate) use names::ADDRESS as NAME_SERVER;
 pub use names::run_if_resolver;
+pub use pools::AddressPool;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -52,6 +61,7 @@ use firewall::{Firewall, Watch};
 use held::Held;
 use known::Network;
 use names::Names;
+use pools::Pools;
 use ports::HostPorts;
 use records::Records;
 
@@ -66,6 +76,7 @@ pub struct Networks {
     /// Ends with the networks.
     _watch: Watch,
     ports: HostPorts,
+    pools: Pools,
     names: Names,
     /// By id.
     networks: RwLock<BTreeMap<String, Arc<Network>>>,
@@ -229,6 +240,16 @@ impl Networks {
         self.network(name_or_id).map(|network| network.id.clone())
     }
 
+    /// What `host-gateway` stands for: the host's addresses on the default network, unless its owner
+    /// has named others.
+    pub fn host_gateways(&self) -> Vec<IpAddr> {
+        if !self.config.host_gateways.is_empty() {
+            return self.config.host_gateways.clone();
+        }
+        let default = self.network("bridge").map(|network| network.driver.subnets());
+        default.unwrap_or_default().iter().filter_map(|subnet| subnet.gateway).collect()
+    }
+
     /// What a container has, as long as others reach it.
     pub fn sandbox(&self, container: &str) -> Option<Arc<Sandbox>> {
         let held = self.held(container)?;
@@ -263,13 +284,24 @@ impl Networks {
             name: network.name.clone(),
             driver: network.driver.name(),
             created: network.created,
-            subnet: network.driver.subnet(),
+            families: definition.map_or_else(
+                || {
+                    let has = |family| {
+                        network.driver.subnets().iter().any(|subnet| subnet.family() == family)
+                    };
+                    ByFamily { ipv4: true, ipv6: has(Family::V6) }
+                },
+                |definition| definition.families,
+            ),
+            subnets: network.driver.subnets(),
             ipam: definition.map(|definition| definition.ipam.clone()).unwrap_or_default(),
             options: definition
                 .map_or_else(|| network.driver.options(), |definition| definition.options.clone()),
             labels: definition.map(|definition| definition.labels.clone()).unwrap_or_default(),
             internal: definition.is_some_and(known::Definition::is_internal),
             attachable: definition.is_some_and(|definition| definition.attachable),
+            config_only: false,
+            config_from: definition.and_then(|definition| definition.config_from.clone()),
             predefined: definition.is_none(),
         }
     }

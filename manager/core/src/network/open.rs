@@ -1,20 +1,23 @@
 //! Opening the networks: what there is already, in the store, in the kernel and on the books.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::bridge::settings::{Neighbours, Outside, Settings};
 use super::bridge::{Bridge, Mark, device, plan_forwarding, subnet, turn_on_forwarding};
-use super::connect::gateway_of;
-use super::driver::Driver;
-use super::firewall::{Firewall, Watch};
+use super::driver::{Driver, Plan};
+use super::family::{ByFamily, Family};
+use super::firewall::{Firewall, Forwarding, Watch};
 use super::held::Held;
+use super::info::Pool;
 use super::kernel::netlink::Netlink;
 use super::known::{DEFINITIONS, Definition, Network};
 use super::names::Names;
+use super::pools::Pools;
 use super::ports::HostPorts;
 use super::records::{self, Records};
+use super::stacked::{Makers, Stacked};
+use super::surroundings::Surroundings;
 use super::{Networks, identity};
 use crate::config::{self, Config};
 use crate::error::{Error, Result};
@@ -29,8 +32,15 @@ impl Networks {
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
         let definitions: Vec<_> =
             store.list(&DEFINITIONS)?.into_iter().map(|(_, definition)| definition).collect();
-        let default = default_bridge(&config, &store, &netlink, &definitions)?;
-        let forwarding = plan_forwarding(&config.forwarding_note())?;
+        // Two managers hardly ever choose the same addresses of IPv6.
+        let pools = Pools::new(&config.address_pools, &identity::of(&store, "bridge")?.id);
+        let default = default_bridge(&config, &store, &netlink, &definitions, &pools)?;
+        let forwarding = match config.forwarding {
+            config::Forwarding::ForContainers => plan_forwarding(&config.forwarding_note())?,
+            config::Forwarding::ForAll | config::Forwarding::Untouched => {
+                ByFamily { ipv4: Forwarding::ForAll, ipv6: Forwarding::ForAll }
+            }
+        };
         let firewall = Arc::new(Firewall::new(&config.bridge.name, forwarding)?);
         let mut networks = BTreeMap::new();
         for (name, driver) in [
@@ -44,7 +54,7 @@ impl Networks {
             networks.insert(network.id.clone(), Arc::new(network));
         }
         for definition in definitions {
-            let network = defined(definition, &config.bridge.name);
+            let network = defined(definition, &config);
             networks.insert(network.id.clone(), Arc::new(network));
         }
         let opened = Self {
@@ -55,6 +65,7 @@ impl Networks {
             _watch: Watch::over(&firewall)?,
             firewall,
             ports: HostPorts::default(),
+            pools,
             names: Names::new(&config),
             networks: RwLock::new(networks),
             making: Mutex::new(()),
@@ -75,9 +86,7 @@ impl Networks {
                 }
             }
             self.ports.adopt(&sandbox.container, &sandbox.ports);
-            if let Some((_, interface)) = gateway_of(&sandbox) {
-                self.firewall.adopt(&sandbox.container, interface.address, &sandbox.ports);
-            }
+            self.firewall.adopt(&sandbox.container, self.published(&sandbox));
             let held = Arc::new(Held::new(sandbox));
             self.sandboxes_mut().insert(held.container.clone(), held);
         }
@@ -95,15 +104,35 @@ impl Networks {
         }
         self.firewall.lay()?;
         for (network, bridge) in bridges() {
-            match bridge.ensure(netlink) {
+            // Not before the rules are there that say for whom.
+            let made = self.forward_for(bridge).and_then(|()| bridge.ensure(netlink));
+            match made {
                 Err(error) if network.definition.is_some() => {
                     tracing::error!(network = network.name, %error, "a network can't be used");
                 }
                 outcome => outcome?,
             }
         }
-        // Not before the rules are there that say for whom.
-        turn_on_forwarding()
+        for network in &networks {
+            if let Some(stacked) = network.driver.stacked()
+                && let Err(error) = stacked.ensure(netlink)
+            {
+                tracing::error!(network = network.name, %error, "a network can't be used");
+            }
+        }
+        if let Err(error) = self.plug_in_again(netlink) {
+            tracing::error!(%error, "containers that somebody has unplugged");
+        }
+        Ok(())
+    }
+
+    /// Has the host forward for the containers of a network.
+    pub(super) fn forward_for(&self, bridge: &Bridge) -> Result<()> {
+        if self.config.forwarding == config::Forwarding::Untouched {
+            return Ok(());
+        }
+        let note = self.config.forwarding_note();
+        bridge.subnets().iter().try_for_each(|subnet| turn_on_forwarding(subnet.family(), &note))
     }
 }
 
@@ -113,47 +142,66 @@ fn default_bridge(
     store: &Store,
     netlink: &Netlink,
     others: &[Definition],
+    pools: &Pools,
 ) -> Result<Bridge> {
     let wanted = &config.bridge;
-    let settings = default_settings(wanted)?;
-    device::check(&settings)?;
-    let others: Vec<_> = others.iter().map(|definition| definition.subnet).collect();
-    let subnet = device::find(netlink, &wanted.name)
-        .and_then(|_| subnet::settle(store, netlink, wanted, &others))
+    let settings = default_settings(wanted);
+    device::check(&settings, wanted.ipv6)?;
+    let taken = others.iter().flat_map(|definition| definition.subnets.clone()).collect();
+    let subnets = device::find(netlink, &wanted.name)
+        .and_then(|_| Surroundings::read(netlink, &wanted.name, taken))
+        .and_then(|around| subnet::settle(store, &around, wanted, pools))
         .map_err(|error| error.while_doing(format!("set up the bridge {}", wanted.name)))?;
     let mark = Mark { manager: wanted.name.clone(), network: None };
-    Ok(Bridge::new(settings, subnet, None, mark))
+    // Containers get addresses of the ranges, if there are any.
+    let ranges: Vec<_> = subnets
+        .iter()
+        .filter_map(|subnet| {
+            let range = (*wanted.ranges.get(subnet.family()))?;
+            Some(Pool { range: Some(range), ..Pool::of(subnet.net) })
+        })
+        .collect();
+    for family in Family::BOTH {
+        if let Some(address) = wanted.gateways.get(family)
+            && !subnets.iter().any(|subnet| subnet.contains(*address))
+        {
+            return Err(Error::invalid(format!(
+                "the default gateway {address} is not on the bridge {}",
+                wanted.name
+            )));
+        }
+    }
+    Ok(Bridge::new(settings, &subnets, &ranges, mark))
 }
 
-/// What the manager's settings say of bridges.
-pub(super) fn default_settings(wanted: &config::Bridge) -> Result<Settings> {
-    Ok(Settings {
-        name: wanted.name.clone(),
+/// What the manager's settings say of the default bridge.
+fn default_settings(wanted: &config::Bridge) -> Settings {
+    Settings {
         mtu: wanted.mtu,
-        default_bind: bind_address(wanted.default_bind)?,
-        neighbours: Neighbours::Reachable,
-        outside: Outside::AsHost,
-    })
-}
-
-fn bind_address(address: IpAddr) -> Result<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(address) => Err(Error::unsupported(format!(
-            "publishing ports on the IPv6 address {address} by default"
-        ))),
+        default_bind: wanted.default_bind,
+        neighbours: if wanted.icc { Neighbours::Reachable } else { Neighbours::Apart },
+        outside: if wanted.masquerade { Outside::AsHost } else { Outside::AsThemselves },
+        way_out: wanted.gateways,
+        ..Settings::named(wanted.name.clone())
     }
 }
 
 /// A network that a user has made; nothing of it is made here.
-pub(super) fn defined(definition: Definition, manager: &str) -> Network {
-    let mark = Mark { manager: manager.to_owned(), network: Some(definition.id.clone()) };
-    let bridge = Bridge::new(
-        definition.bridge.clone(),
-        definition.subnet,
-        definition.ipam.pool.as_ref(),
-        mark,
-    );
+pub(super) fn defined(definition: Definition, config: &Config) -> Network {
+    let Definition { plan, subnets, ipam, .. } = &definition;
+    let driver = match plan {
+        Plan::Bridge(settings) => {
+            let manager = config.bridge.name.clone();
+            let mark = Mark { manager, network: Some(definition.id.clone()) };
+            let bridge = Bridge::new(settings.clone(), subnets, &ipam.pools, mark);
+            Driver::Bridge(Box::new(bridge))
+        }
+        Plan::Stacked(settings) => {
+            let makers = Makers::of(config);
+            let stacked = Stacked::new(settings.clone(), subnets, &ipam.pools, makers);
+            Driver::Stacked(Box::new(stacked))
+        }
+    };
     let (id, name, created) = (definition.id.clone(), definition.name.clone(), definition.created);
-    Network::new(id, name, created, Driver::Bridge(Box::new(bridge)), Some(definition))
+    Network::new(id, name, created, driver, Some(definition))
 }

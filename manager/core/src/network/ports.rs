@@ -1,13 +1,14 @@
 //! Which of the host's ports are published, and the sockets that keep other programs off them.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::endpoint::{PortChoice, PortRequest, Protocol, PublishedPort};
 use super::ephemeral::Ephemeral;
+use super::family::Family;
 use super::reservation::{self, Unbound};
 use crate::error::{Error, Kind, Result};
 
@@ -21,20 +22,43 @@ pub(super) struct HostPorts {
 }
 
 /// On which addresses of the host a port is taken, each with the container that has it.
-type Taken = HashMap<(Protocol, u16), Vec<(Ipv4Addr, String)>>;
+type Taken = HashMap<(Protocol, u16), Vec<(IpAddr, String)>>;
 
 /// What [`HostPorts::publish`] has to know beside the requests.
 pub(super) struct Target<'a> {
     /// Whose the ports will be.
     pub(super) owner: &'a str,
-    /// The host's address for requests that name none.
-    pub(super) default_bind: Ipv4Addr,
-    /// The container's address, for what people read.
-    pub(super) container: Ipv4Addr,
+    /// By which the container is reached: one for each kind of addresses that it has.
+    pub(super) ways: Vec<Way>,
 }
 
-/// A port that is taken, with the socket that shows it to the rest of the host.
-pub(super) type Reserved = (PublishedPort, OwnedFd);
+/// A way to a container from outside.
+pub(super) struct Way {
+    /// The container's address.
+    pub(super) container: IpAddr,
+    /// The host's address for requests that name none.
+    pub(super) default_bind: IpAddr,
+    /// Whether the container is reached at its own address alone.
+    pub(super) is_routed: bool,
+}
+
+/// A port that is taken, with the socket that shows it to the rest of the host; none where the host
+/// has no sockets of this protocol.
+pub(super) type Reserved = (PublishedPort, Option<OwnedFd>);
+
+/// Requests for the same port of a container, at several addresses of the host.
+struct Group<'a> {
+    request: &'a PortRequest,
+    places: Vec<Place>,
+}
+
+/// An address of the host, and the container's to which a port leads there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    host_ip: IpAddr,
+    container: IpAddr,
+    is_routed: bool,
+}
 
 impl HostPorts {
     /// Chooses and reserves a port of the host for every request, or for none.
@@ -47,9 +71,9 @@ impl HostPorts {
         target: &Target<'_>,
     ) -> Result<Vec<Reserved>> {
         let mut reserved: Vec<Reserved> = Vec::with_capacity(requests.len());
-        for request in requests {
-            match self.publish_one(request, target) {
-                Ok(port) => reserved.push(port),
+        for group in groups(requests, target)? {
+            match self.publish_together(&group, target.owner) {
+                Ok(ports) => reserved.extend(ports),
                 Err(error) => {
                     self.release(target.owner, reserved.iter().map(|(port, _)| port));
                     return Err(error);
@@ -86,34 +110,34 @@ impl HostPorts {
         }
     }
 
-    fn publish_one(&self, request: &PortRequest, target: &Target<'_>) -> Result<Reserved> {
-        let host_ip = match request.host_ip {
-            None => target.default_bind,
-            Some(IpAddr::V4(address)) => address,
-            Some(IpAddr::V6(address)) => {
-                return Err(Error::unsupported(format!(
-                    "publishing on the IPv6 address {address} (containers have no IPv6 address)"
-                )));
-            }
+    /// The same port at all places of the group.
+    fn publish_together(&self, group: &Group<'_>, owner: &str) -> Result<Vec<Reserved>> {
+        let PortRequest { container_port, protocol, host_port: choice, .. } = *group.request;
+        let port = |place: &Place, host_port| {
+            let host_ip = place.host_ip;
+            PublishedPort { container_port, protocol, host_ip, host_port }
         };
-        let publish = |host_port| {
-            let PortRequest { container_port, protocol, .. } = *request;
-            let port = PublishedPort { container_port, protocol, host_ip, host_port };
-            self.take(&port, target).map(|socket| (port, socket))
-        };
+        let (routed, bound): (Vec<_>, Vec<_>) =
+            group.places.iter().copied().partition(|place| place.is_routed);
+        let mut reserved: Vec<_> = routed.iter().map(|place| (port(place, 0), None)).collect();
+        if bound.is_empty() {
+            return Ok(reserved);
+        }
         let mut failure = None;
-        for host_port in self.candidates(request.host_port)? {
-            match publish(host_port) {
-                Ok(reserved) => {
-                    if request.host_port == PortChoice::Ephemeral {
+        for host_port in self.candidates(choice)? {
+            let ports = bound.iter().map(|place| (port(place, host_port), place.container));
+            match self.take_all(ports, owner) {
+                Ok(taken) => {
+                    if choice == PortChoice::Ephemeral {
                         self.last_ephemeral.store(host_port, Ordering::Relaxed);
                     }
+                    reserved.extend(taken);
                     return Ok(reserved);
                 }
                 Err(error) => failure = Some(error),
             }
         }
-        Err(match (failure, request.host_port) {
+        Err(match (failure, choice) {
             (Some(error), PortChoice::Fixed(_)) => error,
             (Some(error), _) => error.while_doing("all ports are allocated; the last one tried"),
             (None, _) => {
@@ -137,12 +161,37 @@ impl HostPorts {
         }
     }
 
-    fn take(&self, port: &PublishedPort, target: &Target<'_>) -> Result<OwnedFd> {
+    /// Takes all of these ports, each with the container's address to which it leads, or none.
+    fn take_all(
+        &self,
+        ports: impl Iterator<Item = (PublishedPort, IpAddr)>,
+        owner: &str,
+    ) -> Result<Vec<Reserved>> {
+        let mut taken: Vec<Reserved> = Vec::new();
+        for (port, container) in ports {
+            match self.take(&port, container, owner) {
+                Ok(socket) => taken.push((port, socket)),
+                Err(error) => {
+                    self.release(owner, taken.iter().map(|(port, _)| port));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take(
+        &self,
+        port: &PublishedPort,
+        container: IpAddr,
+        owner: &str,
+    ) -> Result<Option<OwnedFd>> {
         let PublishedPort { host_ip, host_port, protocol, container_port } = port;
         let mut taken = self.taken();
         let others = taken.get(&(*protocol, *host_port)).map_or(&[][..], Vec::as_slice);
-        let overlaps = |(other, _): &(Ipv4Addr, String)| {
-            other == host_ip || other.is_unspecified() || host_ip.is_unspecified()
+        let overlaps = |(other, _): &(IpAddr, String)| {
+            Family::of(*other) == Family::of(*host_ip)
+                && (other == host_ip || other.is_unspecified() || host_ip.is_unspecified())
         };
         if others.iter().any(overlaps) {
             return Err(Error::system(format!(
@@ -151,17 +200,122 @@ impl HostPorts {
         }
         let socket =
             reservation::bind(*protocol, *host_ip, *host_port).map_err(|Unbound(reason)| {
-                let container = target.container;
+                let (host, container) = (bracketed(*host_ip), bracketed(container));
                 Error::system(format!(
                     "failed to bind host port for \
-                     {host_ip}:{host_port}:{container}:{container_port}/{protocol}: {reason}"
+                     {host}:{host_port}:{container}:{container_port}/{protocol}: {reason}"
                 ))
             })?;
-        taken.entry((*protocol, *host_port)).or_default().push((*host_ip, target.owner.to_owned()));
+        taken.entry((*protocol, *host_port)).or_default().push((*host_ip, owner.to_owned()));
         Ok(socket)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The requests, those together that differ in the host's address alone: they get the same port.
+fn groups<'a>(requests: &'a [PortRequest], target: &Target<'_>) -> Result<Vec<Group<'a>>> {
+    let mut groups: Vec<Group<'a>> = Vec::with_capacity(requests.len());
+    for request in requests {
+        let places = places(request, target);
+        if let (true, Some(host_ip)) = (places.is_empty(), request.host_ip) {
+            return Err(Error::unsupported(format!(
+                "publishing on the {} address {host_ip}: the container has no address of this kind",
+                Family::of(host_ip).name()
+            )));
+        }
+        let same = groups.iter_mut().find(|group| {
+            let PortRequest { container_port, protocol, host_port, .. } = *group.request;
+            (container_port, protocol, host_port)
+                == (request.container_port, request.protocol, request.host_port)
+                && !places.iter().any(|place| group.places.contains(place))
+        });
+        match same {
+            Some(group) => group.places.extend(places),
+            None => groups.push(Group { request, places }),
+        }
+    }
+    Ok(groups)
+}
+
+/// Where on the host a request is to be met: by IPv4 and IPv6 if it names no address and both are
+/// there.
+fn places(request: &PortRequest, target: &Target<'_>) -> Vec<Place> {
+    let place = |way: &Way| {
+        let family = Family::of(way.container);
+        let default = match (family, way.default_bind) {
+            // Every address of the host means those of the other kind, too.
+            (Family::V6, IpAddr::V4(all)) if all.is_unspecified() => family.unspecified(),
+            (_, address) => address,
+        };
+        let host_ip = request.host_ip.unwrap_or(default);
+        let host_ip = (Family::of(host_ip) == family).then_some(match way.is_routed {
+            true => family.unspecified(),
+            false => host_ip,
+        })?;
+        Some(Place { host_ip, container: way.container, is_routed: way.is_routed })
+    };
+    target.ways.iter().filter_map(place).collect()
+}
+
+/// An address as it stands before a port.
+fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(host_ip: &str, host_port: PortChoice) -> PortRequest {
+        let host_ip = (!host_ip.is_empty()).then(|| host_ip.parse().unwrap());
+        PortRequest { container_port: 80, protocol: Protocol::Tcp, host_ip, host_port }
+    }
+
+    fn target(containers: &[&str], default_bind: &str, is_routed: bool) -> Target<'static> {
+        let way = |container: &&str| Way {
+            container: container.parse().unwrap(),
+            default_bind: default_bind.parse().unwrap(),
+            is_routed,
+        };
+        Target { owner: "web", ways: containers.iter().map(way).collect() }
+    }
+
+    fn hosts(request: &PortRequest, target: &Target<'_>) -> Vec<String> {
+        places(request, target).iter().map(|place| place.host_ip.to_string()).collect()
+    }
+
+    #[test]
+    fn every_address_means_both_kinds_where_the_container_has_both() {
+        let both = ["10.0.0.2", "fd00::2"];
+        let any = request("", PortChoice::Fixed(8080));
+        assert_eq!(hosts(&any, &target(&both, "0.0.0.0", false)), ["0.0.0.0", "::"]);
+        assert_eq!(hosts(&any, &target(&both, "127.0.0.1", false)), ["127.0.0.1"]);
+        assert_eq!(hosts(&any, &target(&both, "::1", false)), ["::1"]);
+        assert_eq!(hosts(&any, &target(&both[..1], "0.0.0.0", false)), ["0.0.0.0"]);
+        assert_eq!(hosts(&any, &target(&both[1..], "0.0.0.0", false)), ["::"]);
+        assert_eq!(hosts(&any, &target(&both, "127.0.0.1", true)), ["0.0.0.0"]);
+        let local = request("::1", PortChoice::Fixed(8080));
+        assert_eq!(hosts(&local, &target(&both, "0.0.0.0", false)), ["::1"]);
+        let refused = groups(std::slice::from_ref(&local), &target(&both[..1], "0.0.0.0", false));
+        assert_eq!(refused.err().unwrap().kind(), Kind::Unsupported);
+    }
+
+    #[test]
+    fn what_differs_in_the_address_alone_gets_the_same_port() {
+        let both = target(&["10.0.0.2", "fd00::2"], "0.0.0.0", false);
+        let requests = [
+            request("127.0.0.1", PortChoice::Ephemeral),
+            request("::1", PortChoice::Ephemeral),
+            request("127.0.0.1", PortChoice::Ephemeral),
+        ];
+        let groups = groups(&requests, &both).unwrap();
+        let sizes: Vec<_> = groups.iter().map(|group| group.places.len()).collect();
+        assert_eq!(sizes, [2, 1]);
     }
 }

@@ -5,35 +5,52 @@
 //! port is told that it is in use, and that we are if another program has it.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind as bind_to, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind as bind_to, ipproto, socket_with, sockopt,
+};
 
 use super::endpoint::Protocol;
 
 /// Why a port can't be bound, for people.
 pub(super) struct Unbound(pub(super) String);
 
-/// Binds a socket to `address` and `port`.
-pub(super) fn bind(protocol: Protocol, address: Ipv4Addr, port: u16) -> Result<OwnedFd, Unbound> {
-    let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
-    };
-    bind_socket(kind, SocketAddrV4::new(address, port)).map_err(|errno| {
-        Unbound(match errno {
+/// Binds a socket to `address` and `port`. A host that has no sockets of the protocol has no program
+/// that the port could be kept from, and needs none.
+pub(super) fn bind(
+    protocol: Protocol,
+    address: IpAddr,
+    port: u16,
+) -> Result<Option<OwnedFd>, Unbound> {
+    match bind_socket(protocol, SocketAddr::new(address, port)) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(Errno::PROTONOSUPPORT) if protocol == Protocol::Sctp => Ok(None),
+        Err(errno) => Err(Unbound(match errno {
             Errno::ADDRINUSE => "address already in use".to_owned(),
             Errno::ADDRNOTAVAIL => "cannot assign requested address".to_owned(),
             Errno::ACCESS => "permission denied".to_owned(),
             errno => io::Error::from(errno).to_string(),
-        })
-    })
+        })),
+    }
 }
 
-fn bind_socket(kind: SocketType, address: SocketAddrV4) -> rustix::io::Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)?;
+fn bind_socket(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    let (kind, protocol) = match protocol {
+        Protocol::Tcp => (SocketType::STREAM, None),
+        Protocol::Udp => (SocketType::DGRAM, None),
+        Protocol::Sctp => (SocketType::STREAM, Some(ipproto::SCTP)),
+    };
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, protocol)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
     match bind_to(&socket, &address) {
         // Perhaps all that is there are closed connections of a server that was just stopped; a
         // server that starts anew isn't held up by those either.
@@ -49,11 +66,11 @@ fn bind_socket(kind: SocketType, address: SocketAddrV4) -> rustix::io::Result<Ow
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 
-    const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn free_port() -> u16 {
         TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port()
@@ -79,11 +96,22 @@ mod tests {
             (Protocol::Tcp, tcp.local_addr().unwrap().port()),
             (Protocol::Udp, udp.local_addr().unwrap().port()),
         ] {
-            let Err(Unbound(reason)) = bind(protocol, Ipv4Addr::UNSPECIFIED, port) else {
+            let Err(Unbound(reason)) = bind(protocol, Ipv4Addr::UNSPECIFIED.into(), port) else {
                 panic!("bound")
             };
             assert_eq!(reason, "address already in use");
         }
+    }
+
+    #[test]
+    fn both_kinds_of_addresses_are_held_beside_each_other() {
+        let port = free_port();
+        let bind = |address| bind(Protocol::Tcp, address, port).ok().flatten();
+        let older = bind(Ipv4Addr::UNSPECIFIED.into()).unwrap();
+        let newer = bind(Ipv6Addr::UNSPECIFIED.into()).unwrap();
+        assert!(TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_err());
+        drop((older, newer));
+        TcpListener::bind((Ipv6Addr::LOCALHOST, port)).unwrap();
     }
 
     #[test]
@@ -102,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_host_is_named_so() {
-        let elsewhere = Ipv4Addr::new(192, 0, 2, 1);
+        let elsewhere = Ipv4Addr::new(192, 0, 2, 1).into();
         let Err(Unbound(reason)) = bind(Protocol::Udp, elsewhere, 5353) else { panic!("bound") };
         assert_eq!(reason, "cannot assign requested address");
     }

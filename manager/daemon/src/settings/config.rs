@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tare_core::config::{Config, InterfaceAddress};
+use tare_core::config::Config;
 use tare_core::ids::{self, IdMap};
 use tare_core::live::Live;
 
@@ -11,9 +11,6 @@ use crate::error::Error;
 
 const DATA_ROOT: &str = "/var/lib/tare";
 const EXEC_ROOT: &str = "/run/tare";
-
-/// The kernel's limit for the name of an interface, in bytes.
-const MAX_INTERFACE_NAME: usize = 15;
 
 /// The domain's settings, with its defaults for what was not set.
 ///
@@ -33,14 +30,7 @@ pub(super) fn config(mut values: Values, live: Live) -> Result<Config, Error> {
     config.name_server.clone_from(&config.unpacker);
     config.change(live);
 
-    if let Some(name) = values.bridge {
-        config.bridge.name = interface_name(name)?;
-    }
-    if let Some(bip) = values.bip {
-        config.bridge.address = Some(bridge_address(&bip)?);
-    }
-    config.bridge.mtu = values.mtu.or(config.bridge.mtu);
-    config.bridge.default_bind = values.ip.unwrap_or(config.bridge.default_bind);
+    values.network.apply(&mut config)?;
 
     if let Some(name) = values.storage_driver {
         let parsed = name.parse().map_err(|error: tare_core::Error| {
@@ -120,32 +110,8 @@ fn storage_limit(option: &str) -> Result<u64, Error> {
     }
 }
 
-fn interface_name(name: String) -> Result<String, Error> {
-    let fits = (1..=MAX_INTERFACE_NAME).contains(&name.len());
-    if !fits || name.contains(|c: char| c == '/' || c.is_whitespace()) || name == "none" {
-        let reason = format!(
-            "{name:?} is no name of an interface: 1 to {MAX_INTERFACE_NAME} bytes, and not none"
-        );
-        return Err(Error::setting("bridge", reason));
-    }
-    Ok(name)
-}
-
-/// An address with the length of its prefix, like `172.17.0.1/16`.
-fn bridge_address(bip: &str) -> Result<InterfaceAddress, Error> {
-    let parsed = bip.split_once('/').and_then(|(address, length)| {
-        let prefix_length = length.parse().ok().filter(|length| *length <= 30)?;
-        Some(InterfaceAddress { address: address.parse().ok()?, prefix_length })
-    });
-    parsed.ok_or_else(|| {
-        Error::setting("bip", format!("{bip:?} is no IPv4 address with a prefix of up to 30 bits"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     fn config(values: Values) -> Result<Config, Error> {
@@ -154,19 +120,6 @@ mod tests {
 
     fn refused(values: Values) -> String {
         config(values).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_bridge_address_has_a_prefix() {
-        let values = Values { bip: Some("10.1.0.1/24".to_owned()), ..Values::default() };
-        let address = Ipv4Addr::new(10, 1, 0, 1);
-        let expected = Some(InterfaceAddress { address, prefix_length: 24 });
-        assert_eq!(config(values).unwrap().bridge.address, expected);
-        assert_eq!(config(Values::default()).unwrap().bridge.address, None);
-        for wrong in ["10.1.0.1", "10.1.0.1/33", "fd00::1/64"] {
-            let values = Values { bip: Some(wrong.to_owned()), ..Values::default() };
-            assert!(refused(values).starts_with("invalid value for bip"), "{wrong}");
-        }
     }
 
     #[test]
@@ -186,12 +139,5 @@ mod tests {
             |name: &str| Values { storage_driver: Some(name.to_owned()), ..Values::default() };
         assert!(config(with("vfs")).is_ok());
         assert!(refused(with("aufs")).contains("overlay2, vfs, erofs"));
-    }
-
-    #[test]
-    fn an_interfaces_name_is_short() {
-        let values =
-            Values { bridge: Some("a-very-long-name-for-it".to_owned()), ..Values::default() };
-        assert!(refused(values).starts_with("invalid value for bridge"));
     }
 }

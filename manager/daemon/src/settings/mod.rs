@@ -5,6 +5,7 @@ mod config;
 mod fixed;
 mod gather;
 mod live;
+mod network;
 mod pairs;
 mod registry;
 mod size;

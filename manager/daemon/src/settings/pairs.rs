@@ -1,5 +1,6 @@
 //! Settings that are `NAME=VALUE` on the command line and an object in the file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -71,6 +72,24 @@ impl Entry for Feature {
 
     fn split(&self) -> (&str, bool) {
         (&self.name, self.enabled)
+    }
+}
+
+/// Options of all networks of a driver: `DRIVER=OPTION=VALUE` on the command line, and in the file
+/// `"DRIVER": {"OPTION": "VALUE", ...}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NetworkOptions {
+    pub driver: String,
+    pub options: BTreeMap<String, String>,
+}
+
+impl FromStr for NetworkOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (driver, option) = text.split_once('=').ok_or("it must be DRIVER=OPTION=VALUE")?;
+        let Pair { key, value } = option.parse().map_err(|_| "it must be DRIVER=OPTION=VALUE")?;
+        Ok(Self { driver: driver.to_owned(), options: [(key, value)].into() })
     }
 }
 
@@ -225,6 +244,39 @@ pub(super) mod option_map {
     }
 }
 
+/// Reads and writes options of networks as an object, for serde.
+pub(super) mod network_options {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::NetworkOptions;
+
+    type Object = BTreeMap<String, BTreeMap<String, String>>;
+
+    pub(crate) fn serialize<S: Serializer>(
+        all: &Option<Vec<NetworkOptions>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let together = |all: &Vec<NetworkOptions>| {
+            let mut object = Object::new();
+            for NetworkOptions { driver, options } in all {
+                object.entry(driver.clone()).or_default().extend(options.clone());
+            }
+            object
+        };
+        all.as_ref().map(together).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'a, D: Deserializer<'a>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<NetworkOptions>>, D::Error> {
+        let object: Option<Object> = Option::deserialize(deserializer)?;
+        let one = |(driver, options)| NetworkOptions { driver, options };
+        Ok(object.map(|object| object.into_iter().map(one).collect()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,5 +291,8 @@ mod tests {
         assert_eq!((ulimit.0.soft, ulimit.0.hard), (1024, 2048));
         assert!("nofile=2:1".parse::<NamedUlimit>().is_err());
         assert!("nofile=many".parse::<NamedUlimit>().is_err());
+        let network: NetworkOptions = "bridge=com.docker.network.driver.mtu=1400".parse().unwrap();
+        assert_eq!(network.options["com.docker.network.driver.mtu"], "1400");
+        assert!("bridge=x".parse::<NetworkOptions>().is_err());
     }
 }

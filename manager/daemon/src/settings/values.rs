@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::network::NetworkValues;
 use super::pairs::{Feature, Mirrored, NamedRuntime, NamedUlimit, Pair, option_map};
 use super::registry::FileProxies;
 
 /// What was set; nothing of it is checked yet. The field names are the file's, with `-` for `_`.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Values {
     /// Where to serve: unix:///PATH, tcp://HOST:PORT, or fd:// for sockets that systemd has opened;
     /// may be given several times [default: unix:///var/run/docker.sock]
@@ -102,19 +103,10 @@ pub(crate) struct Values {
     #[arg(long, value_name = "PATH", global = true, help_heading = "Programs")]
     pub init_path: Option<PathBuf>,
 
-    /// The bridge of the default network; it is made if it is not there [default: tare0]
-    #[arg(short = 'b', long, value_name = "NAME", global = true, help_heading = "Network")]
-    pub bridge: Option<String>,
-    /// The bridge's address and the length of its prefix [default: the one it has, or 172.17.0.1/16,
-    /// or if that is in use on this host, the next of docker's ranges that is free]
-    #[arg(long, value_name = "ADDRESS/LENGTH", global = true, help_heading = "Network")]
-    pub bip: Option<String>,
-    /// The MTU of the bridge and of containers' interfaces
-    #[arg(long, value_name = "BYTES", global = true, help_heading = "Network")]
-    pub mtu: Option<u32>,
-    /// The address that ports are published on if no other is named [default: 0.0.0.0]
-    #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Network")]
-    pub ip: Option<IpAddr>,
+    /// Settings of networks.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub network: NetworkValues,
 
     /// A name server for containers; may be given several times [default: the host's]
     #[arg(long, value_name = "ADDRESS", global = true, help_heading = "Containers")]

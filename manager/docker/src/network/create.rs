@@ -1,16 +1,16 @@
 //! `POST /networks/create`
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use tare_core::network::{Ipam, NewNetwork, Pool};
+use tare_core::network::{ByFamily, Ipam, NewNetwork, Pool};
 
 use crate::api::Api;
 use crate::body;
@@ -88,8 +88,6 @@ impl Body {
         for (wish, name) in [
             (self.ingress, "an ingress network (Ingress)"),
             (self.config_only, "a network that is only a configuration (ConfigOnly)"),
-            (self.enable_ipv6, "IPv6 on a network (EnableIPv6)"),
-            (self.enable_ipv4.map(|wish| !wish), "a network without IPv4 (EnableIPv4)"),
         ] {
             if wish == Some(true) {
                 return Err(Error::unsupported(name));
@@ -109,6 +107,7 @@ impl Body {
             driver: self.driver.unwrap_or_default(),
             options: self.options.unwrap_or_default(),
             labels: self.labels.unwrap_or_default(),
+            families: ByFamily { ipv4: self.enable_ipv4, ipv6: self.enable_ipv6 },
             ipam: self.ipam.unwrap_or_default().into_domain()?,
             internal: self.internal.unwrap_or_default(),
             attachable: self.attachable.unwrap_or_default(),
@@ -124,61 +123,45 @@ impl IpamBody {
                 return Err(Error::unsupported(format_args!("the IPAM driver {driver}")));
             }
         }
-        let mut pools = self.config.unwrap_or_default();
-        if pools.len() > 1 {
-            return Err(Error::new(
-                StatusCode::FORBIDDEN,
-                "bridge driver doesn't support multiple subnets",
-            ));
-        }
-        let pool = pools.pop().map(PoolBody::into_domain).transpose()?;
-        Ok(Ipam { options: self.options, pool: pool.filter(|pool| *pool != Pool::default()) })
+        let pools = self.config.unwrap_or_default().into_iter();
+        let pools = pools.filter_map(|pool| pool.into_domain().transpose());
+        Ok(Ipam { options: self.options, pools: pools.collect::<Result<_>>()? })
     }
 }
 
 impl PoolBody {
-    fn into_domain(self) -> Result<Pool> {
+    /// What it says; none: nothing.
+    fn into_domain(self) -> Result<Option<Pool>> {
         let named = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let range = named(self.ip_range).map(|text| net("ip-range", &text)).transpose()?;
+        let gateway = named(self.gateway).map(|text| address("gateway", &text)).transpose()?;
         let auxiliary = self.auxiliary.unwrap_or_default();
-        let pool = Pool {
-            subnet: named(self.subnet).map(|text| net("subnet", &text)).transpose()?,
-            range: named(self.ip_range).map(|text| net("ip-range", &text)).transpose()?,
-            gateway: named(self.gateway).map(|text| address("gateway", &text)).transpose()?,
-            auxiliary: auxiliary
-                .into_iter()
-                .map(|(name, text)| Ok((name, address("auxiliary address", &text)?)))
-                .collect::<Result<_>>()?,
+        let Some(subnet) = named(self.subnet) else {
+            return match range.is_none() && gateway.is_none() && auxiliary.is_empty() {
+                true => Ok(None),
+                false => Err(Error::invalid(
+                    "invalid network config:\ninvalid subnet : it is needed where other addresses \
+                     are given",
+                )),
+            };
         };
-        match pool.subnet.is_none() && pool != Pool::default() {
-            true => Err(Error::invalid(
-                "invalid network config:\ninvalid subnet : it is needed \
-                                        where other addresses are given",
-            )),
-            false => Ok(pool),
-        }
+        let auxiliary = auxiliary
+            .into_iter()
+            .map(|(name, text)| Ok((name, address("auxiliary address", &text)?)))
+            .collect::<Result<_>>()?;
+        Ok(Some(Pool { range, gateway, auxiliary, ..Pool::of(net("subnet", &subnet)?) }))
     }
 }
 
-fn net(what: &str, text: &str) -> Result<Ipv4Net> {
-    match IpNet::from_str(text) {
-        Ok(IpNet::V4(net)) => Ok(net),
-        Ok(IpNet::V6(net)) => Err(Error::unsupported(format_args!("the IPv6 {what} {net}"))),
-        Err(_) => {
-            Err(Error::invalid(format!("invalid {what} {text}: invalid CIDR block notation")))
-        }
-    }
+fn net(what: &str, text: &str) -> Result<IpNet> {
+    IpNet::from_str(text)
+        .map_err(|_| Error::invalid(format!("invalid {what} {text}: invalid CIDR block notation")))
 }
 
-fn address(what: &str, text: &str) -> Result<Ipv4Addr> {
-    match IpAddr::from_str(text) {
-        Ok(IpAddr::V4(address)) => Ok(address),
-        Ok(IpAddr::V6(address)) => {
-            Err(Error::unsupported(format_args!("the IPv6 {what} {address}")))
-        }
-        Err(_) => Err(Error::invalid(format!(
-            "invalid network config:\ninvalid {what} {text}: invalid address"
-        ))),
-    }
+fn address(what: &str, text: &str) -> Result<IpAddr> {
+    IpAddr::from_str(text).map_err(|_| {
+        Error::invalid(format!("invalid network config:\ninvalid {what} {text}: invalid address"))
+    })
 }
 
 #[cfg(test)]
@@ -201,21 +184,22 @@ mod tests {
         )
         .unwrap();
         assert!(network.internal && network.options["a"] == "b" && network.labels["c"] == "d");
-        let pool = network.ipam.pool.unwrap();
-        assert_eq!(pool.subnet.unwrap().to_string(), "10.1.0.0/24");
+        let pool = &network.ipam.pools[0];
+        assert_eq!(pool.subnet.to_string(), "10.1.0.0/24");
         assert_eq!(pool.range.unwrap().to_string(), "10.1.0.128/25");
-        assert_eq!(pool.auxiliary["router"], Ipv4Addr::new(10, 1, 0, 254));
-        let plain = r#"{"Name":"n","Driver":"","IPAM":{"Config":[{}]}}"#;
-        assert_eq!(read(plain).unwrap().ipam.pool, None);
+        assert_eq!(pool.auxiliary["router"], IpAddr::from([10, 1, 0, 254]));
+        let plain = r#"{"Name":"n","Driver":"","IPAM":{"Config":[{}]},"EnableIPv6":true}"#;
+        let plain = read(plain).unwrap();
+        assert!(plain.ipam.pools.is_empty());
+        assert_eq!(plain.families, ByFamily { ipv4: None, ipv6: Some(true) });
     }
 
     #[test]
     fn what_is_not_here_is_named() {
         let error = |json| read(json).unwrap_err().to_string();
-        assert!(error(r#"{"Name":"n","EnableIPv6":true}"#).contains("EnableIPv6"));
         assert!(error(r#"{"Name":"n","Scope":"swarm"}"#).contains("scope swarm"));
         assert!(error(r#"{"Name":"n","IPAM":{"Driver":"null"}}"#).contains("IPAM driver null"));
-        assert!(error(r#"{"IPAM":{"Config":[{"Subnet":"fd00::/64"}]}}"#).contains("fd00::/64"));
+        assert!(error(r#"{"IPAM":{"Config":[{"Subnet":"fd00::/640"}]}}"#).contains("fd00::/640"));
         assert!(error(r#"{"IPAM":{"Config":[{"Subnet":"10.1/8"}]}}"#).contains("10.1/8"));
         assert!(
             error(r#"{"IPAM":{"Config":[{"Gateway":"10.1.0.1"}]}}"#).contains("invalid subnet")

@@ -1,11 +1,12 @@
 //! A network as docker's clients see it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::Serialize;
 use tare_core::Engine;
 use tare_core::container::Containers;
-use tare_core::network::{Endpoint, NetworkInfo, Pool, Subnet};
+use tare_core::network::{Endpoint, Family, NetworkInfo, Pool, Subnet};
 
 use crate::time::rfc3339;
 use crate::wire::null_if_empty;
@@ -59,7 +60,7 @@ struct IpamConfig {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ConfigFrom {
-    network: &'static str,
+    network: String,
 }
 
 /// A container on a network.
@@ -73,7 +74,7 @@ struct EndpointView {
     #[serde(rename = "IPv4Address")]
     ipv4_address: String,
     #[serde(rename = "IPv6Address")]
-    ipv6_address: &'static str,
+    ipv6_address: String,
 }
 
 impl NetworkView {
@@ -85,21 +86,18 @@ impl NetworkView {
             created: rfc3339(network.created),
             scope: "local",
             driver: network.driver,
-            enable_ipv4: true,
-            enable_ipv6: false,
+            enable_ipv4: network.families.ipv4,
+            enable_ipv6: network.families.ipv6,
             ipam: Ipam {
                 driver: "default",
                 options: network.ipam.options,
-                config: match (network.ipam.pool, network.subnet) {
-                    (Some(pool), _) => vec![IpamConfig::from(pool)],
-                    (None, subnet) => subnet.map(IpamConfig::from).into_iter().collect(),
-                },
+                config: config_of(network.ipam.pools, &network.subnets),
             },
             internal: network.internal,
             attachable: network.attachable,
             ingress: false,
-            config_from: ConfigFrom { network: "" },
-            config_only: false,
+            config_from: ConfigFrom { network: network.config_from.unwrap_or_default() },
+            config_only: network.config_only,
             containers: BTreeMap::new(),
             options: network.options,
             labels: network.labels,
@@ -119,12 +117,20 @@ impl NetworkView {
     }
 }
 
+/// What a network's user has said of its addresses, and those of the other kinds that were chosen.
+fn config_of(pools: Vec<Pool>, subnets: &[Subnet]) -> Vec<IpamConfig> {
+    let is_named = |subnet: &&Subnet| pools.iter().any(|pool| pool.family() == subnet.family());
+    let chosen: Vec<_> =
+        subnets.iter().filter(|subnet| !is_named(subnet)).copied().map(IpamConfig::from).collect();
+    pools.into_iter().map(IpamConfig::from).chain(chosen).collect()
+}
+
 impl From<Subnet> for IpamConfig {
     fn from(subnet: Subnet) -> Self {
         Self {
             subnet: subnet.to_string(),
             ip_range: None,
-            gateway: Some(subnet.gateway.to_string()),
+            gateway: subnet.gateway.map(|address| address.to_string()),
             auxiliary: BTreeMap::new(),
         }
     }
@@ -132,9 +138,9 @@ impl From<Subnet> for IpamConfig {
 
 impl From<Pool> for IpamConfig {
     fn from(pool: Pool) -> Self {
-        let text = |(name, address): (String, std::net::Ipv4Addr)| (name, address.to_string());
+        let text = |(name, address): (String, IpAddr)| (name, address.to_string());
         Self {
-            subnet: pool.subnet.map(|net| net.to_string()).unwrap_or_default(),
+            subnet: pool.subnet.to_string(),
             ip_range: pool.range.map(|net| net.to_string()),
             gateway: pool.gateway.map(|address| address.to_string()),
             auxiliary: pool.auxiliary.into_iter().map(text).collect(),
@@ -145,13 +151,17 @@ impl From<Pool> for IpamConfig {
 impl EndpointView {
     fn of(container: &str, endpoint: &Endpoint, known: &Containers) -> Self {
         let interface = endpoint.interface.as_ref();
-        let address = interface.map(|found| format!("{}/{}", found.address, found.prefix_length));
+        let address = |family| {
+            let assigned = interface.and_then(|found| found.assigned_of(family));
+            let text = assigned.map(|one| format!("{}/{}", one.address, one.prefix_length));
+            text.unwrap_or_default()
+        };
         Self {
             name: known.find(container).map(|c| c.name.clone()).unwrap_or_default(),
             endpoint_id: endpoint.endpoint_id.clone(),
             mac_address: interface.map(|found| found.mac.to_string()).unwrap_or_default(),
-            ipv4_address: address.unwrap_or_default(),
-            ipv6_address: "",
+            ipv4_address: address(Family::V4),
+            ipv6_address: address(Family::V6),
         }
     }
 }

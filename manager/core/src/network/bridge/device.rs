@@ -1,12 +1,15 @@
 //! The bridge as a device of the host, and the links that carry its mark.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use super::settings::Settings;
 use crate::error::{Error, Result};
+use crate::network::family::Family;
 use crate::network::firewall::BRIDGES;
 use crate::network::info::Subnet;
 use crate::network::kernel::link::{Link, NewBridge};
@@ -16,6 +19,9 @@ use crate::network::mac::MacAddress;
 
 /// The MTU that the kernel gives a bridge when none is set.
 pub(super) const DEFAULT_MTU: u32 = 1500;
+/// The lowest MTU that there is, and that IPv6 works with.
+const LOWEST_MTU: u32 = 68;
+const LOWEST_MTU_OF_IPV6: u32 = 1280;
 /// The longest name that an interface can have, in bytes.
 const LONGEST_NAME: usize = 15;
 /// How long a new port may take to open before a container is started without waiting for it.
@@ -48,7 +54,7 @@ pub(super) fn cable_name(endpoint_id: &str) -> String {
 ///
 /// # Errors
 /// `Invalid`, saying what is wrong.
-pub(in crate::network) fn check(settings: &Settings) -> Result<()> {
+pub(in crate::network) fn check(settings: &Settings, has_ipv6: bool) -> Result<()> {
     let Settings { name, mtu, .. } = settings;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty()
@@ -66,9 +72,10 @@ pub(in crate::network) fn check(settings: &Settings) -> Result<()> {
             "the bridge's name {name} must not begin with {CABLE}, as containers' interfaces do"
         )));
     }
+    let lowest = if has_ipv6 { LOWEST_MTU_OF_IPV6 } else { LOWEST_MTU };
     match mtu {
-        Some(mtu) if !(68..=65535).contains(mtu) => {
-            Err(Error::invalid(format!("the bridge's MTU {mtu} must be from 68 to 65535")))
+        Some(mtu) if !(lowest..=65535).contains(mtu) => {
+            Err(Error::invalid(format!("the bridge's MTU {mtu} must be from {lowest} to 65535")))
         }
         _ => Ok(()),
     }
@@ -88,59 +95,74 @@ pub(in crate::network) fn find(netlink: &Netlink, name: &str) -> Result<Option<L
 }
 
 /// Makes the bridge, or brings the one that we have made before to these settings. A bridge that
-/// someone else has made is used as it is, if it has the address.
+/// someone else has made is used as it is, if it has the addresses.
 ///
 /// # Errors
 /// `Conflict` if the bridge can't have its name because something else does, or isn't ours and has
-/// another address.
+/// other addresses.
 pub(super) fn ensure(
     netlink: &Netlink,
     settings: &Settings,
-    subnet: Subnet,
+    subnets: &[Subnet],
     mark: &str,
 ) -> Result<()> {
     let name = &settings.name;
     let is_ours = match find(netlink, name)? {
         Some(link) => link.alias.as_deref() == Some(mark),
         None => {
-            make(netlink, settings, subnet, mark)?;
+            make(netlink, settings, subnets, mark)?;
             true
         }
     };
     let index = netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))?;
-    let own = netlink.addresses()?.into_iter().filter(|(link, ..)| *link == index);
-    let own: Vec<_> = own.map(|(_, address, length)| (address, length)).collect();
-    let wanted = (subnet.gateway, subnet.prefix_length);
+    let own = netlink.addresses()?.into_iter().filter(|(link, _)| *link == index);
+    let own: Vec<_> = own.map(|(_, address)| address).collect();
+    let wanted = host_addresses(settings, subnets);
     if is_ours {
-        repair(netlink, settings, subnet, index, &own)?;
-    } else if !own.contains(&wanted) {
+        repair(netlink, settings, &wanted, index, &own)?;
+    } else if let Some(missing) = wanted.iter().find(|address| !own.contains(address)) {
         return Err(Error::conflict(format!(
-            "the bridge {name} was not made by tared and does not have the address {}/{}; give it \
-             that, or give tared one that it has (bip) or another bridge",
-            wanted.0, wanted.1
+            "the bridge {name} was not made by tared and does not have the address {missing}; give \
+             it that, or give tared one that it has (bip) or another bridge"
         )));
     }
+    // Lets packets from 127.0.0.1 to a published port go on to the container. There is no such thing
+    // for IPv6.
+    match subnets.iter().any(|subnet| subnet.family() == Family::V4) {
+        true => sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1"),
+        false => Ok(()),
+    }
+}
 
-    // Lets packets from 127.0.0.1 to a published port go on to the container.
-    sysctl::set(&format!("ipv4/conf/{name}/route_localnet"), "1")
+/// The host's own addresses on the bridge.
+fn host_addresses(settings: &Settings, subnets: &[Subnet]) -> Vec<IpNet> {
+    let has_one = |subnet: &&Subnet| subnet.family() == Family::V6 || !settings.inhibit_ipv4;
+    let address = |subnet: &Subnet| IpNet::new(subnet.gateway?, subnet.prefix_length()).ok();
+    subnets.iter().filter(has_one).filter_map(address).collect()
 }
 
 /// Brings our own bridge, which has these addresses, to the settings.
 fn repair(
     netlink: &Netlink,
     settings: &Settings,
-    subnet: Subnet,
+    wanted: &[IpNet],
     index: u32,
-    addresses: &[(Ipv4Addr, u8)],
+    addresses: &[IpNet],
 ) -> Result<()> {
     let Settings { name, mtu, .. } = settings;
-    let wanted = (subnet.gateway, subnet.prefix_length);
-    let mut batch = Batch::default();
-    for (other, length) in addresses.iter().filter(|own| **own != wanted) {
-        batch.delete_address(index, *other, *length);
+    if wanted.iter().any(|address| Family::of(address.addr()) == Family::V6) {
+        let of_bridge = |key: &str| format!("ipv6/conf/{name}/{key}");
+        sysctl::set(&of_bridge("disable_ipv6"), "0")?;
+        // Whoever is on it must not tell the host where its packets go.
+        sysctl::set(&of_bridge("accept_ra"), "0")?;
+        sysctl::set(&of_bridge("accept_dad"), "0")?;
     }
-    if !addresses.contains(&wanted) {
-        batch.add_address(index, wanted.0, wanted.1);
+    let mut batch = Batch::default();
+    for other in addresses.iter().filter(|own| !wanted.contains(own) && !is_link_local(own)) {
+        batch.delete_address(index, *other);
+    }
+    for missing in wanted.iter().filter(|address| !addresses.contains(address)) {
+        batch.add_address(index, *missing);
     }
     if let Some(mtu) = mtu {
         batch.set_mtu(name, *mtu);
@@ -150,11 +172,20 @@ fn repair(
     Ok(netlink.run(&batch)?)
 }
 
-fn make(netlink: &Netlink, settings: &Settings, subnet: Subnet, mark: &str) -> Result<()> {
+/// Whether it is one that the kernel gives to each interface.
+fn is_link_local(address: &IpNet) -> bool {
+    match address {
+        IpNet::V4(_) => false,
+        IpNet::V6(address) => address.addr().is_unicast_link_local(),
+    }
+}
+
+fn make(netlink: &Netlink, settings: &Settings, subnets: &[Subnet], mark: &str) -> Result<()> {
+    let first = subnets.first().map(|subnet| subnet.gateway.unwrap_or(subnet.net.addr()));
     let mut batch = Batch::default();
     batch.add_bridge(&NewBridge {
         name: &settings.name,
-        mac: MacAddress::of(subnet.gateway),
+        mac: MacAddress::of(first.unwrap_or(Ipv6Addr::LOCALHOST.into())),
         mtu: settings.mtu,
     });
     batch.set_alias(&settings.name, mark);

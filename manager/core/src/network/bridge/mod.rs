@@ -2,33 +2,38 @@
 
 pub(super) mod device;
 mod forwarding;
+pub(super) mod gateway;
 pub(super) mod settings;
 pub(super) mod subnet;
 
 pub(super) use forwarding::{plan as plan_forwarding, turn_on as turn_on_forwarding};
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::addresses::Addresses;
-use super::endpoint::{Interface, Wish};
+use super::endpoint::{Assigned, Interface, Wish};
+use super::family::Family;
 use super::firewall::Zone;
+use super::furnish;
 use super::info::{Pool, Subnet};
 use super::kernel::link::{NewCable, NewPeer};
 use super::kernel::netlink::{Batch, Netlink};
 use super::kernel::netns::Inside;
-use super::kernel::sysctl;
 use super::mac::MacAddress;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use settings::{Neighbours, Outside, Settings};
+
+/// How many interfaces a bridge can have: the kernel numbers its ports with ten bits, from 1.
+const MOST_PORTS: usize = 1023;
 
 /// A network that is a bridge of the host.
 pub(super) struct Bridge {
     settings: Settings,
-    subnet: Subnet,
     /// What is written on the links that it makes.
     mark: Mark,
-    addresses: Addresses,
+    /// Those of each kind that it has.
+    addresses: Vec<Addresses>,
 }
 
 /// Whose a bridge is.
@@ -40,24 +45,26 @@ pub(super) struct Mark {
 }
 
 impl Bridge {
-    /// The bridge with these settings and addresses; [`Bridge::ensure`] makes it.
-    pub(super) fn new(settings: Settings, subnet: Subnet, pool: Option<&Pool>, mark: Mark) -> Self {
-        let range = pool
-            .and_then(|pool| pool.range)
-            .map(|range| Subnet::of(range.network(), range.prefix_len()));
-        let kept = pool.into_iter().flat_map(|pool| pool.auxiliary.values().copied());
-        let addresses = Addresses::new(subnet, range, kept);
-        Self { settings, subnet, mark, addresses }
+    /// The bridge with these settings and addresses, of which `pools` may say more;
+    /// [`Bridge::ensure`] makes it.
+    pub(super) fn new(settings: Settings, subnets: &[Subnet], pools: &[Pool], mark: Mark) -> Self {
+        let addresses = subnets.iter().map(|subnet| {
+            let pool = pools.iter().find(|pool| pool.family() == subnet.family());
+            let kept = pool.into_iter().flat_map(|pool| pool.auxiliary.values().copied());
+            let kept = kept.chain(*settings.way_out.get(subnet.family()));
+            Addresses::new(*subnet, pool.and_then(|pool| pool.range), kept)
+        });
+        Self { addresses: addresses.collect(), settings, mark }
     }
 
     /// Makes the bridge or repairs it.
     ///
     /// # Errors
     /// `Conflict` if the bridge can't have its name because something else does, or isn't ours and
-    /// has another address.
+    /// has other addresses.
     pub(super) fn ensure(&self, netlink: &Netlink) -> Result<()> {
         let alias = self.mark.on_bridge();
-        device::ensure(netlink, &self.settings, self.subnet, &alias)
+        device::ensure(netlink, &self.settings, &self.subnets(), &alias)
             .map_err(|error| error.while_doing(format!("set up the bridge {}", self.settings.name)))
     }
 
@@ -76,29 +83,33 @@ impl Bridge {
     pub(super) fn zone(&self) -> Zone {
         Zone {
             bridge: self.settings.name.clone(),
-            subnet: self.subnet,
+            subnets: self.subnets(),
             neighbours: self.settings.neighbours,
             outside: self.settings.outside,
+            gateways: self.settings.gateways,
+            seen_as: self.settings.seen_as,
+            trusted: self.settings.trusted.clone(),
         }
     }
 
     /// Its addresses.
-    pub(super) fn subnet(&self) -> Subnet {
-        self.subnet
+    pub(super) fn subnets(&self) -> Vec<Subnet> {
+        self.addresses.iter().map(Addresses::subnet).collect()
     }
 
-    /// The host's address for ports that are published without one.
-    pub(super) fn default_bind(&self) -> Ipv4Addr {
-        self.settings.default_bind
+    /// How it shall be.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The settings of the default bridge, by the names that clients know.
     pub(super) fn options(&self) -> BTreeMap<String, String> {
-        let mtu = self.settings.mtu.unwrap_or(device::DEFAULT_MTU);
+        let Settings { neighbours, outside, mtu, .. } = self.settings;
+        let mtu = mtu.unwrap_or(device::DEFAULT_MTU);
         let options = [
             ("bridge.default_bridge", "true".to_owned()),
-            ("bridge.enable_icc", "true".to_owned()),
-            ("bridge.enable_ip_masquerade", "true".to_owned()),
+            ("bridge.enable_icc", (neighbours == Neighbours::Reachable).to_string()),
+            ("bridge.enable_ip_masquerade", (outside == Outside::AsHost).to_string()),
             ("bridge.host_binding_ipv4", self.settings.default_bind.to_string()),
             ("bridge.name", self.settings.name.clone()),
             ("driver.mtu", mtu.to_string()),
@@ -106,35 +117,79 @@ impl Bridge {
         options.map(|(name, value)| (format!("com.docker.network.{name}"), value)).into()
     }
 
-    /// Chooses an interface, and keeps its address from being given to another.
+    /// Chooses an interface, and keeps its addresses from being given to another.
     pub(super) fn reserve(&self, wish: &Wish, endpoint_id: &str, name: &str) -> Result<Interface> {
-        let address = match wish.address {
+        let mut assigned: Vec<Assigned> = Vec::with_capacity(self.addresses.len());
+        for addresses in &self.addresses {
+            match self.assign(addresses, wish) {
+                Ok(one) => assigned.push(one),
+                Err(error) => {
+                    assigned.iter().for_each(|one| self.free(one.address));
+                    return Err(error);
+                }
+            }
+        }
+        let of = |family| {
+            assigned.iter().find(|one: &&Assigned| Family::of(one.address) == family).copied()
+        };
+        let first = assigned.first().map(|one| MacAddress::of(one.address));
+        let Some(mac) = wish.mac.or(first) else {
+            return Err(Error::system("a bridge without addresses"));
+        };
+        Ok(Interface {
+            name: name.to_owned(),
+            host_name: device::cable_name(endpoint_id),
+            ipv4: of(Family::V4),
+            ipv6: of(Family::V6),
+            link_local: wish.link_local.clone(),
+            mac,
+            sysctls: wish.sysctls.clone(),
+        })
+    }
+
+    /// The address of one kind that the wish is given.
+    fn assign(&self, addresses: &Addresses, wish: &Wish) -> Result<Assigned> {
+        let subnet = addresses.subnet();
+        let family = subnet.family();
+        let wanted = match family {
+            Family::V4 => wish.ipv4.map(IpAddr::from),
+            Family::V6 => wish.ipv6.map(IpAddr::from),
+        };
+        let address = match wanted {
             Some(_) if self.mark.network.is_none() => {
                 return Err(Error::invalid(
                     "user specified IP address is supported on user defined networks only",
                 ));
             }
-            Some(address) => self.addresses.take(address).map(|()| address)?,
-            None => self.addresses.take_free()?,
+            Some(address) => addresses.take(address).map(|()| address)?,
+            None => addresses.take_free()?,
         };
-        Ok(Interface {
-            name: name.to_owned(),
-            host_name: device::cable_name(endpoint_id),
+        let gateway = self.settings.way_out.get(family).or(subnet.gateway);
+        Ok(Assigned {
             address,
-            prefix_length: self.subnet.prefix_length,
-            gateway: (self.settings.outside != Outside::Unreachable).then_some(self.subnet.gateway),
-            mac: wish.mac.unwrap_or_else(|| MacAddress::of(address)),
+            prefix_length: subnet.prefix_length(),
+            gateway: gateway.filter(|_| self.settings.outside != Outside::Unreachable),
         })
     }
 
-    /// Counts the interface's address as used.
+    /// Counts the interface's addresses as used.
     pub(super) fn adopt(&self, interface: &Interface) {
-        self.addresses.adopt(interface.address);
+        for address in interface.addresses() {
+            self.addresses_with(address).for_each(|addresses| addresses.adopt(address));
+        }
     }
 
-    /// Frees the interface's address.
+    /// Frees the interface's addresses.
     pub(super) fn release(&self, interface: &Interface) {
-        self.addresses.release(interface.address);
+        interface.addresses().for_each(|address| self.free(address));
+    }
+
+    fn free(&self, address: IpAddr) {
+        self.addresses_with(address).for_each(|addresses| addresses.release(address));
+    }
+
+    fn addresses_with(&self, address: IpAddr) -> impl Iterator<Item = &Addresses> {
+        self.addresses.iter().filter(move |addresses| addresses.subnet().contains(address))
     }
 
     /// Makes the container's interface and its cable to the bridge.
@@ -145,36 +200,23 @@ impl Bridge {
         inside: &Inside,
     ) -> Result<()> {
         let host = inside.host();
-        let name = interface.name.as_str();
-        // The network has no IPv6, so the interface must not make addresses up. To say so before it is
-        // there takes no lock that others wait for.
-        let ipv6 = |disabled| sysctl::set_if_present("ipv6/conf/default/disable_ipv6", disabled);
-        ipv6("1")?;
+        let bridge = self.index(host).ok_or_else(|| self.is_gone())?;
+        let peer =
+            NewPeer { name: &interface.name, namespace: inside.namespace(), mac: interface.mac };
         let mut outside = Batch::default();
-        outside.add_cable(&NewCable {
-            name: &interface.host_name,
-            bridge: self.device_index(host)?,
-            mtu: self.settings.mtu,
-            peer: NewPeer { name, namespace: inside.namespace(), mac: interface.mac },
-        });
-        outside.set_alias(&interface.host_name, &self.mark.on_cable(container));
-        outside.set_port(&interface.host_name, self.settings.neighbours == Neighbours::Apart);
-        host.run(&outside)?;
-
-        ipv6("0")?;
-        let index = inside.index(name)?;
-        let mut batch = Batch::default();
-        batch.add_address(index, interface.address, interface.prefix_length);
-        batch.set_up(name);
-        inside.run(&batch)?;
-        device::await_passing(host, &interface.host_name, &self.settings.name)?;
-
-        // Neighbours may know the address by another hardware address, if its last owner had a
-        // fixed one. Setting ours, though it is set, makes the kernel tell them.
-        sysctl::set(&format!("ipv4/conf/{name}/arp_notify"), "1")?;
-        let mut announcement = Batch::default();
-        announcement.set_mac(name, interface.mac);
-        inside.run(&announcement)
+        let (name, mtu) = (interface.host_name.as_str(), self.settings.mtu);
+        outside.add_cable(&NewCable { name, bridge, mtu, peer });
+        outside.set_alias(name, &self.mark.on_cable(container));
+        outside.set_port(name, self.settings.neighbours == Neighbours::Apart);
+        furnish::born(interface, || {
+            host.run(&outside).map_err(|refusal| match refusal.errno {
+                libc::EXFULL => self.is_full(),
+                _ => refusal.into(),
+            })
+        })?;
+        furnish::dress(interface, inside)?;
+        device::await_passing(host, name, &self.settings.name)?;
+        furnish::announce(interface, inside)
     }
 
     /// Takes the interface and its cable away; it is no error if they are gone.
@@ -182,15 +224,32 @@ impl Bridge {
         device::delete(&Netlink::open(libc::NETLINK_ROUTE)?, &interface.host_name)
     }
 
-    /// The number of the bridge, which is made again if someone has deleted it.
-    fn device_index(&self, host: &Netlink) -> Result<u32> {
+    /// Plugs in a cable that is there.
+    pub(super) fn plug_in(&self, batch: &mut Batch, interface: &Interface, index: u32) {
+        batch.set_bridge(&interface.host_name, index);
+        batch.set_port(&interface.host_name, self.settings.neighbours == Neighbours::Apart);
+    }
+
+    /// The number of the bridge, if it is there.
+    pub(super) fn index(&self, host: &Netlink) -> Option<u32> {
+        host.index(&self.settings.name).ok()
+    }
+}
+
+impl Bridge {
+    fn is_gone(&self) -> Error {
+        Error::system(format!("the bridge {} is gone", self.settings.name))
+    }
+
+    fn is_full(&self) -> Error {
         let name = &self.settings.name;
-        if let Ok(index) = host.index(name) {
-            return Ok(index);
-        }
-        tracing::warn!(bridge = name, "the bridge was gone; made it again");
-        self.ensure(host)?;
-        host.index(name).map_err(|error| Error::io(format!("find {name}"), error))
+        Error::new(
+            Kind::Exhausted,
+            format!(
+                "the bridge {name} has {MOST_PORTS} interfaces, as many as the kernel lets a bridge \
+                 have; put the container on another network"
+            ),
+        )
     }
 }
 

@@ -4,9 +4,12 @@
 //! The layouts are those of the kernel's uapi headers `nfnetlink.h` and `nf_tables.h`, and those in
 //! which nft stores keys of several fields: each field padded to four bytes.
 
+use std::collections::BTreeMap;
+
 use super::Published;
-use super::ruleset::{BY_ADDRESS, EVERYWHERE};
+use super::ruleset::{BY_ADDRESS, DIRECT, EVERYWHERE, name_for};
 use crate::error::Result;
+use crate::network::family::{Family, octets};
 use crate::network::kernel::attributes::{find, put, put_nested, put_text};
 use crate::network::kernel::netfilter;
 use crate::network::kernel::netlink::{Batch, Netlink, Refusal};
@@ -33,7 +36,7 @@ const LONGEST_COMMENT: usize = 128;
 
 /// Whether the table is there.
 pub(super) fn table_exists(netlink: &Netlink, table: &str) -> Result<bool> {
-    let mut body = netfilter::ipv4();
+    let mut body = netfilter::tables();
     put_text(&mut body, NFTA_TABLE_NAME, table);
     let mut question = Batch::default();
     question.push(
@@ -53,16 +56,78 @@ pub(super) fn table_exists(netlink: &Netlink, table: &str) -> Result<bool> {
 pub(super) fn is_deletion_of(table: &str, kind: u16, body: &[u8]) -> bool {
     let name = || find(body.get(netfilter::HEADER..)?, NFTA_TABLE_NAME)?.strip_suffix(&[0]);
     kind == netfilter::message(TABLES, libc::NFT_MSG_DELTABLE)
-        && body.first() == Some(&(libc::NFPROTO_IPV4 as u8))
+        && body.first() == Some(&netfilter::TABLES_FAMILY)
         && name() == Some(table.as_bytes())
 }
 
-/// Adds elements for these ports.
-pub(super) fn add(netlink: &Netlink, table: &str, ports: &[Published]) -> Result<()> {
-    for (map, ports) in by_map(ports) {
-        for ports in ports.chunks(AT_ONCE) {
-            let doing = format!("publish {}", ports.iter().map(name).collect::<Vec<_>>().join(" "));
-            let body = element_list(table, map, ports, put_element);
+/// One element of a set or map, which stands for a published port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Element {
+    /// The set's name.
+    set: String,
+    /// As nft writes it.
+    key: String,
+    /// As the kernel has it.
+    key_bytes: Vec<u8>,
+    /// Where a map leads, as nft writes it and as the kernel has it.
+    value: Option<(String, Vec<u8>)>,
+    /// The container's id, for people who list the table.
+    comment: String,
+}
+
+impl Published {
+    /// What stands for it in the table.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Element> + use<> {
+        let (port, family) = (&self.port, Family::of(self.address));
+        let (protocol, name) = (port.protocol.number(), port.protocol.name());
+        let place = |address: Option<std::net::IpAddr>, number: u16| {
+            let mut bytes = address.map(octets).unwrap_or_default();
+            bytes.extend([protocol, 0, 0, 0]);
+            bytes.extend(padded_port(number));
+            let before = address.map(|address| format!("{address} . ")).unwrap_or_default();
+            (format!("{before}{name} . {number}"), bytes)
+        };
+        let of = |set, (key, key_bytes): (String, Vec<u8>), value| Element {
+            set: name_for(set, family),
+            key,
+            key_bytes,
+            value,
+            comment: self.container.clone(),
+        };
+        let translated = (port.host_port != 0).then(|| {
+            let mut bytes = octets(self.address);
+            bytes.extend(padded_port(port.container_port));
+            let value = Some((format!("{} . {}", self.address, port.container_port), bytes));
+            match port.host_ip.is_unspecified() {
+                true => of(EVERYWHERE, place(None, port.host_port), value),
+                false => of(BY_ADDRESS, place(Some(port.host_ip), port.host_port), value),
+            }
+        });
+        let direct = (self.is_direct || port.host_port == 0)
+            .then(|| of(DIRECT, place(Some(self.address), port.container_port), None));
+        translated.into_iter().chain(direct)
+    }
+}
+
+impl Element {
+    /// What adds it to the table, as `nft -f` reads it.
+    pub(super) fn text(&self, table: &str) -> String {
+        let Self { set, key, comment, .. } = self;
+        let value = self.value.as_ref().map(|(text, _)| format!(" : {text}")).unwrap_or_default();
+        format!("add element inet {table} {set} {{ {key} comment \"{comment}\"{value} }}")
+    }
+
+    fn name(&self) -> String {
+        format!("{} in {}", self.key, self.set)
+    }
+}
+
+/// Adds these elements.
+pub(super) fn add(netlink: &Netlink, table: &str, elements: &[Element]) -> Result<()> {
+    for (set, elements) in by_set(elements) {
+        for elements in elements.chunks(AT_ONCE) {
+            let doing = format!("publish {}", names(elements));
+            let body = element_list(table, set, elements, put_element);
             let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
             commit(netlink, doing, libc::NFT_MSG_NEWSETELEM, flags, &body)?;
         }
@@ -70,15 +135,15 @@ pub(super) fn add(netlink: &Netlink, table: &str, ports: &[Published]) -> Result
     Ok(())
 }
 
-/// Removes the elements for these ports; those that aren't there are no error.
-pub(super) fn remove(netlink: &Netlink, table: &str, ports: &[Published]) -> Result<()> {
-    for (map, ports) in by_map(ports) {
-        for ports in ports.chunks(AT_ONCE) {
-            match remove_together(netlink, table, map, ports) {
+/// Removes these elements; those that aren't there are no error.
+pub(super) fn remove(netlink: &Netlink, table: &str, elements: &[Element]) -> Result<()> {
+    for (set, elements) in by_set(elements) {
+        for elements in elements.chunks(AT_ONCE) {
+            match remove_together(netlink, table, set, elements) {
                 Err(refusal) if refusal.errno == libc::ENOENT => {
                     // The kernel removes all of them or none: leave out those that aren't there.
-                    for port in ports {
-                        match remove_together(netlink, table, map, &[port]) {
+                    for element in elements {
+                        match remove_together(netlink, table, set, &[element]) {
                             Err(refusal) if refusal.errno != libc::ENOENT => {
                                 return Err(refusal.into());
                             }
@@ -96,13 +161,13 @@ pub(super) fn remove(netlink: &Netlink, table: &str, ports: &[Published]) -> Res
 fn remove_together(
     netlink: &Netlink,
     table: &str,
-    map: &str,
-    ports: &[&Published],
+    set: &str,
+    elements: &[&Element],
 ) -> Result<(), Refusal> {
-    let doing = format!("withdraw {}", ports.iter().map(name).collect::<Vec<_>>().join(" "));
-    let body = element_list(table, map, ports, |element, port| {
-        put_nested(element, NFTA_SET_ELEM_KEY, |key| {
-            put(key, NFTA_DATA_VALUE, &key_of(port));
+    let doing = format!("withdraw {}", names(elements));
+    let body = element_list(table, set, elements, |bytes, element| {
+        put_nested(bytes, NFTA_SET_ELEM_KEY, |key| {
+            put(key, NFTA_DATA_VALUE, &element.key_bytes);
         });
     });
     commit(netlink, doing, libc::NFT_MSG_DELSETELEM, 0, &body)
@@ -124,44 +189,45 @@ fn commit(
     netlink.run(&batch)
 }
 
-fn by_map(ports: &[Published]) -> [(&'static str, Vec<&Published>); 2] {
-    let (everywhere, by_address) =
-        ports.iter().partition(|published| published.port.host_ip.is_unspecified());
-    [(EVERYWHERE, everywhere), (BY_ADDRESS, by_address)]
+fn by_set(elements: &[Element]) -> BTreeMap<&str, Vec<&Element>> {
+    let mut sets: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for element in elements {
+        sets.entry(element.set.as_str()).or_default().push(element);
+    }
+    sets
 }
 
-fn name(published: &&Published) -> String {
-    let port = &published.port;
-    format!("{}:{}/{}", port.host_ip, port.host_port, port.protocol)
+fn names(elements: &[&Element]) -> String {
+    elements.iter().map(|element| element.name()).collect::<Vec<_>>().join(", ")
 }
 
 fn element_list(
     table: &str,
-    map: &str,
-    ports: &[&Published],
-    fill: impl Fn(&mut Vec<u8>, &Published),
+    set: &str,
+    elements: &[&Element],
+    fill: impl Fn(&mut Vec<u8>, &Element),
 ) -> Vec<u8> {
-    let mut body = netfilter::ipv4();
+    let mut body = netfilter::tables();
     put_text(&mut body, NFTA_SET_ELEM_LIST_TABLE, table);
-    put_text(&mut body, NFTA_SET_ELEM_LIST_SET, map);
+    put_text(&mut body, NFTA_SET_ELEM_LIST_SET, set);
     put_nested(&mut body, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
-        for port in ports {
-            put_nested(list, NFTA_LIST_ELEM, |element| fill(element, port));
+        for element in elements {
+            put_nested(list, NFTA_LIST_ELEM, |bytes| fill(bytes, element));
         }
     });
     body
 }
 
-fn put_element(element: &mut Vec<u8>, published: &Published) {
-    put_nested(element, NFTA_SET_ELEM_KEY, |key| {
-        put(key, NFTA_DATA_VALUE, &key_of(published));
+fn put_element(bytes: &mut Vec<u8>, element: &Element) {
+    put_nested(bytes, NFTA_SET_ELEM_KEY, |key| {
+        put(key, NFTA_DATA_VALUE, &element.key_bytes);
     });
-    put_nested(element, NFTA_SET_ELEM_DATA, |data| {
-        let mut value = published.address.octets().to_vec();
-        value.extend(padded_port(published.port.container_port));
-        put(data, NFTA_DATA_VALUE, &value);
-    });
-    put(element, NFTA_SET_ELEM_USERDATA, &comment(&published.container));
+    if let Some((_, value)) = &element.value {
+        put_nested(bytes, NFTA_SET_ELEM_DATA, |data| {
+            put(data, NFTA_DATA_VALUE, value);
+        });
+    }
+    put(bytes, NFTA_SET_ELEM_USERDATA, &comment(&element.comment));
 }
 
 /// What nft shows as an element's comment: a kind, a length, a text with a zero byte.
@@ -169,17 +235,6 @@ fn comment(text: &str) -> Vec<u8> {
     let text = text.as_bytes().iter().copied().take(LONGEST_COMMENT).chain([0]);
     let text: Vec<u8> = text.collect();
     [COMMENT, text.len() as u8].into_iter().chain(text).collect()
-}
-
-fn key_of(published: &Published) -> Vec<u8> {
-    let port = &published.port;
-    let mut key = Vec::with_capacity(12);
-    if !port.host_ip.is_unspecified() {
-        key.extend(port.host_ip.octets());
-    }
-    key.extend([port.protocol.number(), 0, 0, 0]);
-    key.extend(padded_port(port.host_port));
-    key
 }
 
 fn padded_port(port: u16) -> [u8; 4] {

@@ -8,12 +8,13 @@
 mod elements;
 mod flows;
 mod ruleset;
+mod shape;
 mod watch;
 mod zone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +22,10 @@ pub(super) use watch::Watch;
 pub(super) use zone::Zone;
 
 use super::endpoint::{Protocol, PublishedPort};
+use super::family::ByFamily;
 use super::kernel::netlink::Netlink;
 use crate::error::{Error, Kind, Result};
+use shape::Shape;
 
 /// The group of links that the bridges of all managers are in ("tare"), by which the packet filter
 /// of one knows the others'.
@@ -39,20 +42,22 @@ pub(super) enum Forwarding {
 
 /// Where a published port of the host leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Published {
+pub(super) struct Published {
     /// The container's id, for people who list the table.
-    container: String,
+    pub(super) container: String,
     /// The port and where on the host it is.
-    port: PublishedPort,
+    pub(super) port: PublishedPort,
     /// The container's address.
-    address: Ipv4Addr,
+    pub(super) address: IpAddr,
+    /// Whether who has a route reaches it at the container's address, too.
+    pub(super) is_direct: bool,
 }
 
 /// The packet filter of one manager.
 pub(super) struct Firewall {
     /// The manager's default bridge, after which the table is named.
     bridge: String,
-    forwarding: Forwarding,
+    forwarding: ByFamily<Forwarding>,
     /// Locked while the table is changed, so that it never differs from what it must be for
     /// longer.
     state: Mutex<State>,
@@ -63,6 +68,8 @@ struct State {
     /// takes it milliseconds.
     netlink: Netlink,
     content: Content,
+    /// The rules that were laid last.
+    laid: Shape,
 }
 
 /// What the table must have.
@@ -77,9 +84,10 @@ struct Content {
 impl Firewall {
     /// The packet filter of the manager whose default bridge has this name; [`Firewall::lay`] makes
     /// it.
-    pub(super) fn new(bridge: &str, forwarding: Forwarding) -> Result<Self> {
+    pub(super) fn new(bridge: &str, forwarding: ByFamily<Forwarding>) -> Result<Self> {
         let netlink = Netlink::open(libc::NETLINK_NETFILTER)?;
-        let state = Mutex::new(State { netlink, content: Content::default() });
+        let state =
+            Mutex::new(State { netlink, content: Content::default(), laid: Shape::default() });
         Ok(Self { bridge: bridge.to_owned(), forwarding, state })
     }
 
@@ -94,8 +102,7 @@ impl Firewall {
     }
 
     /// Counts these ports among what the table must have, for [`Firewall::lay`] to put there.
-    pub(super) fn adopt(&self, container: &str, address: Ipv4Addr, ports: &[PublishedPort]) {
-        let ports = leading_to(container, address, ports);
+    pub(super) fn adopt(&self, container: &str, ports: Vec<Published>) {
         self.state().content.published.insert(container.to_owned(), ports);
     }
 
@@ -104,7 +111,7 @@ impl Firewall {
     /// # Errors
     /// [`Kind::Unavailable`] if there is no `nft`; [`Kind::System`] if it fails.
     pub(super) fn lay(&self) -> Result<()> {
-        self.lay_with(&self.state().content)
+        self.lay_in(&mut self.state())
     }
 
     /// Fences a bridge in that is new.
@@ -115,7 +122,7 @@ impl Firewall {
         let mut state = self.state();
         let elements = zone.added_to(&self.table());
         state.content.zones.insert(zone.bridge.clone(), zone);
-        self.change(&state, &elements)
+        self.change(&mut state, &elements)
     }
 
     /// Forgets a bridge that is gone.
@@ -125,82 +132,74 @@ impl Firewall {
     pub(super) fn unfence(&self, bridge: &str) -> Result<()> {
         let mut state = self.state();
         let Some(zone) = state.content.zones.remove(bridge) else { return Ok(()) };
-        self.change(&state, &zone.taken_from(&self.table()))
+        self.change(&mut state, &zone.taken_from(&self.table()))
     }
 
     /// Changes elements, or lays all of the table if it is not as it was.
-    fn change(&self, state: &State, elements: &str) -> Result<()> {
+    fn change(&self, state: &mut State, elements: &str) -> Result<()> {
         match elements::table_exists(&state.netlink, &self.table())? && run_nft(elements).is_ok() {
             true => Ok(()),
-            false => self.lay_with(&state.content),
+            false => self.lay_in(state),
         }
     }
 
-    /// Makes the table if it isn't there; returns whether that was so.
+    /// Makes the table if it isn't there, or lacks rules; returns whether that was so.
     ///
     /// # Errors
     /// The same.
     fn restore(&self) -> Result<bool> {
-        let State { netlink, content } = &*self.state();
-        if elements::table_exists(netlink, &self.table())? {
+        let (table, mut state) = (self.table(), self.state());
+        if elements::table_exists(&state.netlink, &table)?
+            && Shape::of(&state.netlink, &table)?.has_all_of(&state.laid)
+        {
             return Ok(false);
         }
-        self.lay_with(content)?;
-        let table = self.table();
-        tracing::warn!(table, "someone has deleted the packet filter's table; made it again");
+        self.lay_in(&mut state)?;
+        tracing::warn!(table, "someone has deleted rules of the packet filter; made them again");
         Ok(true)
     }
 
     /// Lets the world reach these ports of a container.
-    pub(super) fn publish(
-        &self,
-        container: &str,
-        address: Ipv4Addr,
-        ports: &[PublishedPort],
-    ) -> Result<()> {
-        let ports = leading_to(container, address, ports);
+    pub(super) fn publish(&self, container: &str, ports: Vec<Published>) -> Result<()> {
         let mut state = self.state();
-        let State { netlink, content } = &mut *state;
-        content.published.insert(container.to_owned(), ports.clone());
-        if elements::table_exists(netlink, &self.table())? {
-            elements::add(netlink, &self.table(), &ports)?;
+        state.content.published.insert(container.to_owned(), ports.clone());
+        if elements::table_exists(&state.netlink, &self.table())? {
+            let elements: Vec<_> = ports.iter().flat_map(Published::elements).collect();
+            elements::add(&state.netlink, &self.table(), &elements)?;
         } else {
             tracing::warn!(table = self.table(), "the packet filter was flushed; making it again");
-            self.lay_with(content)?;
+            self.lay_in(&mut state)?;
         }
-        forget_earlier_flows(netlink, &ports)
+        forget_earlier_flows(&state.netlink, &ports)
     }
 
     /// Takes back what [`Firewall::publish`] did; it is no error if that is nothing.
     pub(super) fn withdraw(&self, container: &str) -> Result<()> {
         let mut state = self.state();
-        let State { netlink, content: Content { published, .. } } = &mut *state;
+        let State { netlink, content: Content { published, .. }, .. } = &mut *state;
         let Some(ports) = published.get(container) else { return Ok(()) };
-        elements::remove(netlink, &self.table(), ports)?;
-        if let Some(port) = ports.iter().find(|port| has_no_connections(port)) {
-            flows::forget_led_to(netlink, port.address)?;
+        let elements: Vec<_> = ports.iter().flat_map(Published::elements).collect();
+        elements::remove(netlink, &self.table(), &elements)?;
+        let silent = ports.iter().filter(|port| has_no_connections(port));
+        let addresses: BTreeSet<_> = silent.map(|port| port.address).collect();
+        for address in addresses {
+            flows::forget_led_to(netlink, address)?;
         }
         published.remove(container);
         Ok(())
     }
 
-    fn lay_with(&self, content: &Content) -> Result<()> {
-        run_nft(&ruleset::render(self, content))
-            .map_err(|error| error.while_doing(format!("make the nftables table {}", self.table())))
+    fn lay_in(&self, state: &mut State) -> Result<()> {
+        let table = self.table();
+        run_nft(&ruleset::render(self, &state.content))
+            .map_err(|error| error.while_doing(format!("make the nftables table {table}")))?;
+        state.laid = Shape::of(&state.netlink, &table)?;
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn leading_to(container: &str, address: Ipv4Addr, ports: &[PublishedPort]) -> Vec<Published> {
-    let lead = |port: &PublishedPort| Published {
-        container: container.to_owned(),
-        port: port.clone(),
-        address,
-    };
-    ports.iter().map(lead).collect()
 }
 
 /// Lets clients that were sending to these ports before find the container.
@@ -209,17 +208,17 @@ fn forget_earlier_flows(netlink: &Netlink, ports: &[Published]) -> Result<()> {
         return Ok(());
     }
     let links = Netlink::open(libc::NETLINK_ROUTE)?;
-    let local: Vec<_> = links.addresses()?.into_iter().map(|(_, address, _)| address).collect();
+    let local: Vec<_> = links.addresses()?.into_iter().map(|(_, address)| address.addr()).collect();
     ports
         .iter()
-        .filter(|port| has_no_connections(port))
+        .filter(|port| has_no_connections(port) && port.port.host_port != 0)
         .try_for_each(|port| flows::forget_sent_to(netlink, &port.port, &local))
 }
 
 /// Whether flows to the port have no end that the kernel could see.
 fn has_no_connections(published: &Published) -> bool {
     match published.port.protocol {
-        Protocol::Tcp => false,
+        Protocol::Tcp | Protocol::Sctp => false,
         Protocol::Udp => true,
     }
 }

@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 
-use super::{BRIDGES, Content, Firewall, Forwarding, Published};
+use super::{BRIDGES, Content, Firewall, Forwarding};
+use crate::network::family::Family;
 
 /// The map from an address, protocol and port of the host to a container's address and port.
 pub(super) const BY_ADDRESS: &str = "published";
 /// The map from a protocol and port to the same, for ports on every address of the host.
 pub(super) const EVERYWHERE: &str = "published_everywhere";
+/// Addresses of containers with the protocols and ports that are reached there by who has a route.
+pub(super) const DIRECT: &str = "direct";
 
 /// Our bridges.
 pub(super) const BRIDGES_SET: &str = "bridges";
@@ -16,68 +19,77 @@ pub(super) const BRIDGES_SET: &str = "bridges";
 pub(super) const NEIGHBOURS: &str = "neighbours";
 /// The bridges that nothing leaves or enters.
 pub(super) const SEALED: &str = "sealed";
+
 /// The addresses of all networks.
 pub(super) const SUBNETS: &str = "subnets";
+/// The addresses of those whose containers nobody outside reaches by routes.
+pub(super) const PROTECTED: &str = "protected";
+/// The same with interfaces of the host from which they are reached all the same.
+pub(super) const TRUSTED: &str = "trusted";
+/// The addresses of those whose containers are reached by routes, with all of their ports.
+pub(super) const OPEN: &str = "open";
+/// The addresses of those whose containers are reached by routes, with what they publish.
+pub(super) const ROUTED: &str = "routed";
 /// The addresses of those whose containers are seen under the host's address outside.
 pub(super) const HIDDEN: &str = "hidden";
+/// The map from such addresses to the one under which they are seen, if it is a certain one.
+pub(super) const SEEN_AS: &str = "seen_as";
+
+/// The name of a set that there is for each kind of addresses.
+pub(super) fn name_for(set: &str, family: Family) -> String {
+    match family {
+        Family::V4 => set.to_owned(),
+        Family::V6 => format!("{set}6"),
+    }
+}
 
 /// The table with this content in its sets and maps. That it is deleted first makes the whole text
 /// one replacement: packets meet the old table or the new one, never none and never both.
 pub(super) fn render(firewall: &Firewall, content: &Content) -> String {
     let table = firewall.table();
-    let others = match firewall.forwarding {
-        Forwarding::ForAll => String::new(),
-        // The host is no router but for containers, be they ours or another manager's.
-        Forwarding::ForContainers => {
-            format!("iifname != @{BRIDGES_SET} iifgroup != {BRIDGES} oifgroup != {BRIDGES} drop")
-        }
-    };
+    let rules = Family::BOTH.map(Rules::of);
+    let all =
+        |rule: fn(&Rules) -> &String| rules.each_ref().map(|rules| rule(rules).as_str()).concat();
+    let (sets, guard) = (all(|rules| &rules.sets), all(|rules| &rules.guard));
+    let (arriving, local) = (all(|rules| &rules.arriving), all(|rules| &rules.local));
+    let (leaving, forward) = (all(|rules| &rules.leaving), all(|rules| &rules.forward));
+    let others: String = Family::BOTH
+        .into_iter()
+        .filter(|family| *firewall.forwarding.get(*family) == Forwarding::ForContainers)
+        .map(drop_others)
+        .collect();
     let mut text = format!(
-        r#"table ip {table}
-delete table ip {table}
-table ip {table} {{
-  map {BY_ADDRESS} {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
-  map {EVERYWHERE} {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
+        r#"table inet {table}
+delete table inet {table}
+table inet {table} {{
   set {BRIDGES_SET} {{ type ifname; }}
   set {NEIGHBOURS} {{ type ifname . ifname; }}
   set {SEALED} {{ type ifname; }}
-  set {SUBNETS} {{ type ipv4_addr; flags interval; }}
-  set {HIDDEN} {{ type ipv4_addr; flags interval; }}
-
+{sets}
   # Containers neither reach the host's loopback nor pretend to be there, and nobody outside a
   # network reaches its containers but by a published port, whatever routes there are.
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
-    iifname @{BRIDGES_SET} ip daddr 127.0.0.0/8 drop
-    iifname @{BRIDGES_SET} ip saddr 127.0.0.0/8 drop
-    ip daddr @{SUBNETS} iifname != "lo" fib daddr . iif oif missing fib daddr type != local drop
-  }}
+{guard}  }}
 
   # Published ports, for packets that arrive. What is published on loopback is for the host alone.
   chain arriving {{
     type nat hook prerouting priority dstnat; policy accept;
-    ip daddr 127.0.0.0/8 return
-    dnat ip to ip daddr . meta l4proto . th dport map @{BY_ADDRESS}
-    fib daddr type local dnat ip to meta l4proto . th dport map @{EVERYWHERE}
-  }}
+{arriving}  }}
 
   # Published ports, for packets of the host itself.
   chain local {{
     type nat hook output priority -100; policy accept;
-    dnat ip to ip daddr . meta l4proto . th dport map @{BY_ADDRESS}
-    fib daddr type local dnat ip to meta l4proto . th dport map @{EVERYWHERE}
-  }}
+{local}  }}
 
   # Answers must come back through the host: from a container that was sent to from loopback, from
   # a container that another one (or itself) reached by a published port, and from the world.
   chain leaving {{
     type nat hook postrouting priority srcnat; policy accept;
-    oifname @{BRIDGES_SET} ip saddr 127.0.0.0/8 masquerade
-    oifname @{BRIDGES_SET} ip saddr @{SUBNETS} ct status dnat masquerade
-    oifname != "lo" oifname != @{BRIDGES_SET} ip saddr @{HIDDEN} masquerade
-  }}
+{leaving}  }}
 
-  # To a container go: its neighbours, answers, and what came by a published port.
+  # To a container go: its neighbours, answers, what came by a published port, and by routes to
+  # networks that are open to them.
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname . oifname @{NEIGHBOURS} accept
@@ -85,31 +97,110 @@ table ip {table} {{
     oifname @{SEALED} drop
     oifname @{BRIDGES_SET} ct state established,related accept
     oifname @{BRIDGES_SET} ct status dnat accept
-    oifname @{BRIDGES_SET} drop
-    {others}
-  }}
+{forward}    oifname @{BRIDGES_SET} drop
+{others}  }}
 }}
 "#
     );
     for zone in content.zones.values() {
         text.push_str(&zone.added_to(&table));
     }
-    for published in content.published.values().flatten() {
-        render_element(&mut text, &table, published);
+    for element in content.published.values().flatten().flat_map(super::Published::elements) {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{}", element.text(&table));
     }
     text
 }
 
-fn render_element(text: &mut String, table: &str, published: &Published) {
-    let Published { container, port, address } = published;
-    let (map, key) = match port.host_ip.is_unspecified() {
-        true => (EVERYWHERE, String::new()),
-        false => (BY_ADDRESS, format!("{} . ", port.host_ip)),
+/// The host is no router but for containers, be they ours or another manager's.
+fn drop_others(family: Family) -> String {
+    let kind = match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
     };
-    // Writing to a String can't fail.
-    let _ = writeln!(
-        text,
-        "add element ip {table} {map} {{ {key}{} . {} comment \"{container}\" : {address} . {} }}",
-        port.protocol, port.host_port, port.container_port
-    );
+    format!(
+        "    meta nfproto {kind} iifname != @{BRIDGES_SET} iifgroup != {BRIDGES} oifgroup != {BRIDGES} \
+         drop\n"
+    )
+}
+
+/// What a table has once for each kind of addresses.
+struct Rules {
+    sets: String,
+    guard: String,
+    arriving: String,
+    local: String,
+    leaving: String,
+    forward: String,
+}
+
+impl Rules {
+    fn of(family: Family) -> Self {
+        let (ip, kind, loopback, ping) = match family {
+            Family::V4 => ("ip", "ipv4_addr", "127.0.0.0/8", "icmp"),
+            Family::V6 => ("ip6", "ipv6_addr", "::1", "ipv6-icmp"),
+        };
+        // What IPv6 sends from loopback never leaves the host, whatever becomes of where it goes.
+        let from_loopback = match family {
+            Family::V4 => String::new(),
+            Family::V6 => format!("    {ip} daddr {loopback} return\n"),
+        };
+        let [
+            by_address,
+            everywhere,
+            direct,
+            subnets,
+            protected,
+            trusted,
+            open,
+            routed,
+            hidden,
+            seen_as,
+        ] = [
+            BY_ADDRESS, EVERYWHERE, DIRECT, SUBNETS, PROTECTED, TRUSTED, OPEN, ROUTED, HIDDEN,
+            SEEN_AS,
+        ]
+        .map(|set| name_for(set, family));
+        let published = format!(
+            "    dnat {ip} to {ip} daddr . meta l4proto . th dport map @{by_address}\n    \
+             fib daddr type local dnat {ip} to meta l4proto . th dport map @{everywhere}\n"
+        );
+        Self {
+            sets: format!(
+                "  map {by_address} {{ type {kind} . inet_proto . inet_service : {kind} . inet_service; }}
+  map {everywhere} {{ type inet_proto . inet_service : {kind} . inet_service; }}
+  set {direct} {{ type {kind} . inet_proto . inet_service; }}
+  set {subnets} {{ type {kind}; flags interval; }}
+  set {protected} {{ type {kind}; flags interval; }}
+  set {trusted} {{ type {kind} . ifname; flags interval; }}
+  set {open} {{ type {kind}; flags interval; }}
+  set {routed} {{ type {kind}; flags interval; }}
+  set {hidden} {{ type {kind}; flags interval; }}
+  map {seen_as} {{ type {kind} : {kind}; flags interval; }}
+"
+            ),
+            guard: format!(
+                "    iifname @{BRIDGES_SET} {ip} daddr {loopback} drop
+    iifname @{BRIDGES_SET} {ip} saddr {loopback} drop
+    {ip} daddr . iifname @{trusted} accept
+    {ip} daddr @{protected} iifname != \"lo\" fib daddr . iif oif missing fib daddr type != local drop
+"
+            ),
+            arriving: format!("    {ip} daddr {loopback} return\n{published}"),
+            leaving: format!(
+                "    oifname @{BRIDGES_SET} {ip} saddr {loopback} masquerade
+    oifname @{BRIDGES_SET} {ip} saddr @{subnets} ct status dnat masquerade
+    oifname != \"lo\" oifname != @{BRIDGES_SET} snat {ip} to {ip} saddr map @{seen_as}
+    oifname != \"lo\" oifname != @{BRIDGES_SET} {ip} saddr @{hidden} masquerade
+"
+            ),
+            forward: format!(
+                "    oifname @{BRIDGES_SET} {ip} daddr @{open} accept
+    oifname @{BRIDGES_SET} {ip} daddr @{routed} meta l4proto {ping} accept
+    oifname @{BRIDGES_SET} {ip} daddr . meta l4proto . th dport @{direct} accept
+"
+            ),
+            local: format!("{from_loopback}{published}"),
+        }
+    }
 }

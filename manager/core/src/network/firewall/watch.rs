@@ -1,9 +1,9 @@
-//! Laying the table again when someone else has deleted it.
+//! Laying the table again when someone else has deleted it, or rules of it.
 //!
 //! Firewalls are reloaded by `nft flush ruleset` more often than not, and that takes our table too:
 //! containers would be open to the world, and their ports closed. The kernel tells who listens
-//! whenever a table is deleted. Laying ours deletes it, too; but then it is there again when this
-//! looks, so that nothing follows.
+//! whenever a table or a rule is deleted. Laying ours deletes it, too; but then all of it is there
+//! again when this looks, so that nothing follows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::Firewall;
 use super::elements::is_deletion_of;
+use super::shape::is_loss_of;
 use crate::error::{Error, Result};
 use crate::network::kernel::subscription::{News, Subscription};
 
@@ -49,7 +50,10 @@ async fn watch(firewall: Arc<Firewall>, subscription: Subscription) {
     loop {
         match subscription.next().await {
             Ok(News::Told(messages)) => {
-                if !messages.iter().any(|(kind, body)| is_deletion_of(&table, *kind, body)) {
+                let is_harm = |(kind, body): &(u16, Vec<u8>)| {
+                    is_deletion_of(&table, *kind, body) || is_loss_of(&table, *kind, body)
+                };
+                if !messages.iter().any(is_harm) {
                     continue;
                 }
             }
@@ -64,7 +68,7 @@ async fn watch(firewall: Arc<Firewall>, subscription: Subscription) {
     }
 }
 
-/// Lays the table if it isn't there, and then rests.
+/// Lays the table if it isn't there or isn't whole, and then rests.
 async fn restore(firewall: &Arc<Firewall>, table: &str) {
     let mut pause = REST;
     for _ in 0..TRIES {

@@ -1,16 +1,26 @@
 //! A bridge as the packet filter sees it: which sets of the table it is in.
 
-use super::ruleset::{BRIDGES_SET, HIDDEN, NEIGHBOURS, SEALED, SUBNETS};
+use std::net::IpAddr;
+
+use super::ruleset::{
+    BRIDGES_SET, HIDDEN, NEIGHBOURS, OPEN, PROTECTED, ROUTED, SEALED, SEEN_AS, SUBNETS, TRUSTED,
+    name_for,
+};
+use crate::network::bridge::gateway::GatewayMode;
 use crate::network::bridge::settings::{Neighbours, Outside};
+use crate::network::family::ByFamily;
 use crate::network::info::Subnet;
 
 /// A bridge, and who may pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::network) struct Zone {
     pub(in crate::network) bridge: String,
-    pub(in crate::network) subnet: Subnet,
+    pub(in crate::network) subnets: Vec<Subnet>,
     pub(in crate::network) neighbours: Neighbours,
     pub(in crate::network) outside: Outside,
+    pub(in crate::network) gateways: ByFamily<GatewayMode>,
+    pub(in crate::network) seen_as: ByFamily<Option<IpAddr>>,
+    pub(in crate::network) trusted: Vec<String>,
 }
 
 impl Zone {
@@ -25,21 +35,88 @@ impl Zone {
     }
 
     fn elements(&self, verb: &str, table: &str) -> String {
-        let Self { bridge, subnet, .. } = self;
-        let mut sets = vec![(BRIDGES_SET, format!("\"{bridge}\"")), (SUBNETS, subnet.to_string())];
+        let bridge = format!("\"{}\"", self.bridge);
+        let mut sets = vec![(BRIDGES_SET.to_owned(), bridge.clone())];
         match self.neighbours {
             Neighbours::Reachable => {
-                sets.push((NEIGHBOURS, format!("\"{bridge}\" . \"{bridge}\"")));
+                sets.push((NEIGHBOURS.to_owned(), format!("{bridge} . {bridge}")));
             }
             Neighbours::Apart => {}
         }
-        match self.outside {
-            Outside::AsHost => sets.push((HIDDEN, subnet.to_string())),
-            Outside::AsThemselves => {}
-            Outside::Unreachable => sets.push((SEALED, format!("\"{bridge}\""))),
+        if self.outside == Outside::Unreachable {
+            sets.push((SEALED.to_owned(), bridge));
         }
+        sets.extend(self.subnets.iter().flat_map(|subnet| self.sets_of(subnet)));
         sets.iter()
-            .map(|(set, element)| format!("{verb} element ip {table} {set} {{ {element} }}\n"))
+            .map(|(set, element)| format!("{verb} element inet {table} {set} {{ {element} }}\n"))
             .collect()
+    }
+
+    /// The sets that one of its subnets is in, each with the element there.
+    fn sets_of(&self, subnet: &Subnet) -> Vec<(String, String)> {
+        let family = subnet.family();
+        let mode = *self.gateways.get(family);
+        let mut sets = vec![(SUBNETS, subnet.to_string())];
+        match mode {
+            GatewayMode::Nat | GatewayMode::Isolated => {
+                sets.push((PROTECTED, subnet.to_string()));
+                let trusted = self.trusted.iter();
+                sets.extend(trusted.map(|name| (TRUSTED, format!("{subnet} . \"{name}\""))));
+            }
+            GatewayMode::Unprotected => sets.push((OPEN, subnet.to_string())),
+            GatewayMode::Routed => sets.push((ROUTED, subnet.to_string())),
+        }
+        if self.outside == Outside::AsHost && mode.hides() {
+            sets.push(match self.seen_as.get(family) {
+                Some(address) => (SEEN_AS, format!("{subnet} : {address}")),
+                None => (HIDDEN, subnet.to_string()),
+            });
+        }
+        sets.into_iter().map(|(set, element)| (name_for(set, family), element)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(outside: Outside, gateways: ByFamily<GatewayMode>) -> Zone {
+        let subnet = |gateway: &str, length| Subnet::of(gateway.parse().unwrap(), length);
+        Zone {
+            bridge: "br-1".to_owned(),
+            subnets: vec![subnet("10.1.0.1", 24), subnet("fd00::1", 64)],
+            neighbours: Neighbours::Reachable,
+            outside,
+            gateways,
+            seen_as: ByFamily { ipv4: Some("192.0.2.1".parse().unwrap()), ipv6: None },
+            trusted: vec!["eth1".to_owned()],
+        }
+    }
+
+    #[test]
+    fn each_subnet_is_in_the_sets_of_its_kind() {
+        let text = zone(Outside::AsHost, ByFamily::default()).added_to("t");
+        for line in [
+            "add element inet t bridges { \"br-1\" }",
+            "add element inet t neighbours { \"br-1\" . \"br-1\" }",
+            "add element inet t seen_as { 10.1.0.0/24 : 192.0.2.1 }",
+            "add element inet t protected6 { fd00::/64 }",
+            "add element inet t hidden6 { fd00::/64 }",
+            "add element inet t trusted6 { fd00::/64 . \"eth1\" }",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains(" hidden {"), "{text}");
+    }
+
+    #[test]
+    fn what_is_routed_is_not_hidden_and_what_is_internal_is_sealed() {
+        let routed = ByFamily { ipv4: GatewayMode::Routed, ipv6: GatewayMode::Unprotected };
+        let text = zone(Outside::AsHost, routed).taken_from("t");
+        assert!(text.contains("delete element inet t routed { 10.1.0.0/24 }"), "{text}");
+        assert!(text.contains("open6 { fd00::/64 }") && !text.contains("seen_as"), "{text}");
+        assert!(!text.contains("protected"), "{text}");
+        let text = zone(Outside::Unreachable, ByFamily::default()).added_to("t");
+        assert!(text.contains("sealed { \"br-1\" }") && !text.contains("hidden"), "{text}");
     }
 }

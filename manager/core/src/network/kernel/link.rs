@@ -1,12 +1,14 @@
 //! Requests about links and their addresses.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use ipnet::IpNet;
 use netlink_packet_core::{Emitable, Parseable};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope,
+};
 use netlink_packet_route::link::{
     BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
     LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
@@ -21,6 +23,9 @@ pub(in crate::network) struct Link {
     pub(in crate::network) name: String,
     pub(in crate::network) is_bridge: bool,
     pub(in crate::network) alias: Option<String>,
+    pub(in crate::network) mac: Option<MacAddress>,
+    /// The number of the bridge that it is a port of.
+    pub(in crate::network) bridge: Option<u32>,
     /// Whether it passes packets on: it is up at both ends and, on a bridge, its port is open.
     pub(in crate::network) is_passing: bool,
 }
@@ -118,6 +123,14 @@ impl Batch {
         self.push(format!("set up the port {name}"), libc::RTM_NEWLINK, 0, &bytes(&message));
     }
 
+    /// Makes the link `name` a port of the bridge with this number.
+    pub(in crate::network) fn set_bridge(&mut self, name: &str, bridge: u32) {
+        let mut message = LinkMessage::default();
+        message.attributes =
+            vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Controller(bridge)];
+        self.push(format!("plug in {name}"), libc::RTM_SETLINK, 0, &bytes(&message));
+    }
+
     /// Sets the MTU of the link `name`.
     pub(in crate::network) fn set_mtu(&mut self, name: &str, mtu: u32) {
         let mut message = LinkMessage::default();
@@ -150,24 +163,29 @@ impl Batch {
         self.push(format!("delete the interface {name}"), libc::RTM_DELLINK, 0, &bytes(&message));
     }
 
-    /// Gives the link with this number an address; it is no error if it has it.
-    pub(in crate::network) fn add_address(&mut self, index: u32, address: Ipv4Addr, prefix: u8) {
-        let doing = format!("add the address {address}/{prefix}");
-        let mut message = address_message(index, address, prefix);
-        let broadcast = u32::from(address) | u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-        message.attributes.push(AddressAttribute::Broadcast(Ipv4Addr::from(broadcast)));
+    /// Gives the link with this number an address; it is no error if it has it. It can be used at
+    /// once: nobody is asked whether another has it, as that is known.
+    pub(in crate::network) fn add_address(&mut self, index: u32, address: IpNet) {
+        let mut message = address_message(index, address);
+        if let IpNet::V4(address) = address {
+            message.attributes.push(AddressAttribute::Broadcast(address.broadcast()));
+        }
         let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
-        self.push(doing, libc::RTM_NEWADDR, flags, &bytes(&message));
+        self.push(format!("add the address {address}"), libc::RTM_NEWADDR, flags, &bytes(&message));
     }
 
     /// Takes an address from the link with this number.
-    pub(in crate::network) fn delete_address(&mut self, index: u32, address: Ipv4Addr, prefix: u8) {
-        let doing = format!("take away the address {address}/{prefix}");
-        let message = address_message(index, address, prefix);
-        self.push(doing, libc::RTM_DELADDR, 0, &bytes(&message));
+    pub(in crate::network) fn delete_address(&mut self, index: u32, address: IpNet) {
+        let message = address_message(index, address);
+        self.push(
+            format!("take away the address {address}"),
+            libc::RTM_DELADDR,
+            0,
+            &bytes(&message),
+        );
     }
 
-    fn new_link(&mut self, doing: String, message: LinkMessage) {
+    pub(super) fn new_link(&mut self, doing: String, message: LinkMessage) {
         let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         self.push(doing, libc::RTM_NEWLINK, flags, &bytes(&message));
     }
@@ -195,10 +213,9 @@ impl Netlink {
         Ok(self.ask(&question)?.iter().filter_map(|body| read_link(body)).collect())
     }
 
-    /// Every IPv4 address with its prefix length and the number of its link.
-    pub(in crate::network) fn addresses(&self) -> Result<Vec<(u32, Ipv4Addr, u8)>> {
-        let mut message = AddressMessage::default();
-        message.header.family = AddressFamily::Inet;
+    /// Every address with the number of its link.
+    pub(in crate::network) fn addresses(&self) -> Result<Vec<(u32, IpNet)>> {
+        let message = AddressMessage::default();
         let mut question = Batch::default();
         question.push("list the addresses", libc::RTM_GETADDR, libc::NLM_F_DUMP, &bytes(&message));
         Ok(self.ask(&question)?.iter().filter_map(|body| read_address(body)).collect())
@@ -210,33 +227,46 @@ impl Netlink {
     }
 }
 
-fn up(mut message: LinkMessage) -> LinkMessage {
+pub(super) fn up(mut message: LinkMessage) -> LinkMessage {
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
     message
 }
 
-fn address_message(index: u32, address: Ipv4Addr, prefix: u8) -> AddressMessage {
+fn address_message(index: u32, address: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = prefix;
+    message.header.family = match address {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
+    };
+    message.header.prefix_len = address.prefix_len();
     message.header.scope = AddressScope::Universe;
     message.header.index = index;
-    message.attributes = vec![
-        AddressAttribute::Local(IpAddr::V4(address)),
-        AddressAttribute::Address(IpAddr::V4(address)),
-    ];
+    if let IpNet::V6(_) = address {
+        message.header.flags = AddressHeaderFlags::Nodad;
+    }
+    message.attributes =
+        vec![AddressAttribute::Local(address.addr()), AddressAttribute::Address(address.addr())];
     message
 }
 
 fn read_link(body: &[u8]) -> Option<Link> {
     let message = LinkMessage::parse(body).ok()?;
-    let mut link = Link { name: String::new(), is_bridge: false, alias: None, is_passing: false };
+    let mut link = Link {
+        name: String::new(),
+        is_bridge: false,
+        alias: None,
+        mac: None,
+        bridge: None,
+        is_passing: false,
+    };
     let mut is_closed = false;
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias),
+            LinkAttribute::Address(mac) => link.mac = MacAddress::read(&mac),
+            LinkAttribute::Controller(bridge) => link.bridge = Some(bridge),
             LinkAttribute::LinkInfo(info) => {
                 link.is_bridge = info.contains(&LinkInfo::Kind(InfoKind::Bridge));
                 is_closed = info.iter().any(|info| match info {
@@ -254,13 +284,20 @@ fn read_link(body: &[u8]) -> Option<Link> {
     Some(link)
 }
 
-fn read_address(body: &[u8]) -> Option<(u32, Ipv4Addr, u8)> {
+fn read_address(body: &[u8]) -> Option<(u32, IpNet)> {
     let message = AddressMessage::parse(body).ok()?;
-    let address = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+    // Only IPv4 tells the two apart; where both are told, this is the one that is here.
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
         _ => None,
+    });
+    let address = local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
     })?;
-    Some((message.header.index, address, message.header.prefix_len))
+    Some((message.header.index, IpNet::new(address, message.header.prefix_len).ok()?))
 }
 
 /// The message as it is sent.

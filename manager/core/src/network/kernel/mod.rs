@@ -6,5 +6,6 @@ pub(super) mod netfilter;
 pub(super) mod netlink;
 pub(super) mod netns;
 pub(super) mod route;
+pub(super) mod stack;
 pub(super) mod subscription;
 pub(super) mod sysctl;

@@ -97,6 +97,9 @@ impl Netlink {
     /// # Errors
     /// The first refusal; what comes after it may have been done.
     pub(in crate::network) fn run(&self, batch: &Batch) -> Result<(), Refusal> {
+        if batch.bytes.is_empty() {
+            return Ok(());
+        }
         let mut accepted = 0;
         for answer in self.exchange(batch)? {
             match answer {

@@ -16,6 +16,8 @@ use crate::ids::namespace::{new_network, open};
 
 /// The calling thread's own network namespace.
 const OWN: &str = "/proc/thread-self/ns/net";
+/// What the kernel's files are that hold namespaces, from `magic.h`.
+const NAMESPACES: i64 = 0x6e73_6673;
 
 /// A container's network namespace, seen by a thread that is in it.
 pub(in crate::network) struct Inside {
@@ -34,6 +36,16 @@ impl Inside {
     /// The number of the interface `name` here.
     pub(in crate::network) fn index(&self, name: &str) -> Result<u32> {
         self.netlink.index(name).map_err(|error| Error::io(format!("find {name}"), error))
+    }
+
+    /// Deletes the interface `name` here; it is no error if there is none.
+    pub(in crate::network) fn delete(&self, name: &str) -> Result<()> {
+        let mut batch = Batch::default();
+        batch.delete_link(name);
+        match self.netlink.run(&batch) {
+            Err(refusal) if refusal.errno == libc::ENODEV => Ok(()),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// The kernel as the host has it.
@@ -66,6 +78,13 @@ pub(in crate::network) fn enter<T: Send>(
     path: &Path,
     work: impl FnOnce(&Inside) -> Result<T> + Send,
 ) -> Result<T> {
+    if !is_held(path) {
+        return Err(Error::conflict(format!(
+            "the container's network namespace is not at {} any more, where somebody has let go of \
+             it; start the container anew",
+            path.display()
+        )));
+    }
     on_a_thread(|| {
         let host = Netlink::open(libc::NETLINK_ROUTE)?;
         let failed = |error| Error::io(format!("enter the namespace {}", path.display()), error);
@@ -103,6 +122,11 @@ fn enter_new(path: &Path, owner: Option<&Path>) -> Result<Inside> {
     })?;
     let namespace = File::open(OWN).map_err(|error| Error::io(format!("open {OWN}"), error))?;
     Ok(Inside { host, netlink: Netlink::open(libc::NETLINK_ROUTE)?, namespace })
+}
+
+/// Whether the file `path` holds a namespace.
+pub(in crate::network) fn is_held(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type as i64 == NAMESPACES)
 }
 
 /// Lets go of the namespace that the file `path` holds; it is no error if there is none. The

@@ -74,7 +74,7 @@ pub(super) struct Place {
 impl Asker {
     /// What a container's sandbox says.
     pub(super) fn of(sandbox: &Sandbox) -> Self {
-        let gateway = sandbox.gateway().map(|endpoint| endpoint.endpoint_id.as_str());
+        let gateway = sandbox.way_out().map(|endpoint| endpoint.endpoint_id.as_str());
         let mut named: Vec<&Endpoint> =
             sandbox.endpoints.iter().filter(|endpoint| !endpoint.names.is_empty()).collect();
         named.sort_by_key(|endpoint| {

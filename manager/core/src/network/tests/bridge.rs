@@ -1,24 +1,20 @@
 //! The bridge itself: its name, its addresses, its settings.
 
-use std::net::Ipv4Addr;
-
 use super::host::{inside, on_a_host, output, run};
-use crate::config::InterfaceAddress;
 use crate::error::Kind;
+use crate::network::ByFamily;
 
 #[test]
 fn the_settings_of_the_bridge_are_checked() {
     on_a_host(|mut host| {
         run("ip link add stranger type bridge");
         run("ip address add 172.17.5.5/24 dev stranger");
-        let bip = |a, b, c, d, prefix_length| {
-            Some(InterfaceAddress { address: Ipv4Addr::new(a, b, c, d), prefix_length })
-        };
-        host.config.bridge.address = bip(172, 17, 0, 1, 16);
+        let bip = |text: &str| ByFamily { ipv4: Some(text.parse().unwrap()), ipv6: None };
+        host.config.bridge.addresses = bip("172.17.0.1/16");
         let error = host.open().err().unwrap();
         assert_eq!(error.kind(), Kind::Conflict);
         assert!(error.to_string().contains("overlaps with 172.17.5.5/24"), "{error}");
-        host.config.bridge.address = bip(192, 168, 7, 1, 24);
+        host.config.bridge.addresses = bip("192.168.7.1/24");
         host.config.bridge.name = "lo".to_owned();
         let error = host.open().err().unwrap();
         assert_eq!(error.kind(), Kind::Conflict);
@@ -39,7 +35,7 @@ fn the_settings_of_the_bridge_are_checked() {
         host.config.bridge.name = "bridge1".to_owned();
         host.config.bridge.mtu = Some(1400);
         host.open().unwrap();
-        host.config.bridge.address = bip(192, 168, 8, 1, 24);
+        host.config.bridge.addresses = bip("192.168.8.1/24");
         let networks = host.open().unwrap();
         let addresses = output("ip -o -4 address show dev bridge1");
         assert_eq!(addresses.lines().count(), 1, "{addresses}");
@@ -63,7 +59,7 @@ fn a_bridge_without_settings_keeps_out_of_the_way_and_stays_where_it_is() {
     on_a_host(|mut host| {
         let subnet = || {
             let networks = host.open().unwrap();
-            networks.find("bridge").unwrap().subnet.unwrap().to_string()
+            networks.find("bridge").unwrap().subnets[0].to_string()
         };
         run("ip link add docker0 type bridge");
         run("ip address add 172.17.0.1/16 dev docker0");
@@ -84,11 +80,11 @@ fn a_bridge_without_settings_keeps_out_of_the_way_and_stays_where_it_is() {
         // Someone else's bridge has its addresses already.
         host.config.bridge.name = "vpn".to_owned();
         let networks = host.open().unwrap();
-        assert_eq!(networks.find("bridge").unwrap().subnet.unwrap().to_string(), "172.19.0.0/24");
+        assert_eq!(networks.find("bridge").unwrap().subnets[0].to_string(), "172.19.0.0/24");
         let web = host.connect(&networks, "web", &[]).unwrap().sandbox.endpoints[0]
             .interface
             .clone()
             .unwrap();
-        assert_eq!(web.gateway.unwrap(), Ipv4Addr::new(172, 19, 0, 7));
+        assert_eq!(web.ipv4.unwrap().gateway.unwrap().to_string(), "172.19.0.7");
     });
 }

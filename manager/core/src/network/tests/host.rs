@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::events::Events;
 use crate::network::{
-    Connect, Connected, Forwarding, Networks, PortChoice, PortRequest, Protocol, Wish,
+    Connect, Connected, Forwarding, Networks, PortChoice, PortRequest, Protocol, Sandbox, Wish,
 };
 use crate::store::Store;
 
@@ -125,13 +125,17 @@ impl Host {
         self.wait(async { tokio::time::sleep(time).await });
     }
 
+    /// Forgets that a network was made, as a manager does that was killed before it wrote that down.
+    pub(super) fn forget_network(&self, id: &str) {
+        self.store.write(|change| change.delete(&crate::network::known::DEFINITIONS, id)).unwrap();
+    }
+
     /// Disconnects a container and waits until the kernel is done with it.
     pub(super) fn disconnect(&self, networks: &Arc<Networks>, container: &str) {
         self.wait(networks.disconnect(container)).unwrap();
         assert!(networks.sandbox(container).is_none());
-        let record = self.config.endpoint_directory().join(format!("{container}.json"));
         let deadline = Instant::now() + PATIENCE;
-        while record.exists() && Instant::now() < deadline {
+        while networks.held(container).is_some() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -157,7 +161,9 @@ impl Host {
 impl Drop for Host {
     /// Lets go of namespaces, so that the directory can be deleted.
     fn drop(&mut self) {
-        for directory in [self.config.netns_directory(), self.neighbours()] {
+        for directory in
+            [self.config.netns_directory(), self.neighbours(), self.config.parent_directory()]
+        {
             for file in directory.read_dir().into_iter().flatten().flatten() {
                 let _ = crate::network::kernel::netns::remove(&file.path());
             }
@@ -185,17 +191,17 @@ pub(super) fn inside<T: Send>(path: &Path, work: impl FnOnce() -> T + Send) -> T
 
 /// Starts a server inside `path` on `port` that says who it is and who is calling.
 pub(super) fn serve(path: &Path, port: u16, who: &'static str) {
-    let listener = inside(path, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    let listener = inside(path, || TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap());
     thread::spawn(move || {
         while let Ok((mut stream, peer)) = listener.accept() {
-            let _ = write!(stream, "{who} {}", peer.ip());
+            let _ = write!(stream, "{who} {}", peer.ip().to_canonical());
         }
     });
 }
 
 /// Starts a server inside `path` that answers every datagram with `answer`.
 pub(super) fn serve_udp(path: &Path, port: u16, answer: &'static [u8]) {
-    let socket = inside(path, || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap());
+    let socket = inside(path, || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap());
     thread::spawn(move || {
         while let Ok((_, peer)) = socket.recv_from(&mut [0; 16]) {
             let _ = socket.send_to(answer, peer);
@@ -232,6 +238,15 @@ pub(super) fn request(container: &str) -> Connect {
         ports: Vec::new(),
         name_servers: Vec::new(),
         forwarding: Forwarding::default(),
+    }
+}
+
+/// The first IPv4 address that a container has.
+pub(super) fn address_of(sandbox: &Sandbox) -> Ipv4Addr {
+    let interface = sandbox.endpoints[0].interface.as_ref().unwrap();
+    match interface.ipv4.unwrap().address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(address) => panic!("{address}"),
     }
 }
 

@@ -147,7 +147,8 @@ fn a_firewall_reload_does_not_drop_isolation() {
         let rules = host.config.exec_root.join("rules");
         std::fs::write(&rules, "flush ruleset\ntable inet mine\n").unwrap();
         let reload = format!("nft -f {}", rules.display());
-        for reload in [&reload, "nft flush ruleset", "nft delete table ip tare-bridge0", &reload] {
+        for reload in [&reload, "nft flush ruleset", "nft delete table inet tare-bridge0", &reload]
+        {
             run(reload);
             assert!(!is_there());
             host.wait_until(is_there);

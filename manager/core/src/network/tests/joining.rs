@@ -1,7 +1,7 @@
 //! Networks that users make: several per container, joined and left while it runs.
 
 use std::collections::HashSet;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 
 use super::host::{
@@ -23,7 +23,11 @@ fn connect(host: &Host, networks: &Arc<Networks>, container: &str, on: &[&str]) 
 
 fn address(sandbox: &Sandbox, network: &str) -> Ipv4Addr {
     let endpoint = sandbox.endpoints.iter().find(|endpoint| endpoint.network == network).unwrap();
-    endpoint.interface.as_ref().unwrap().address
+    let assigned = endpoint.interface.as_ref().unwrap().ipv4.unwrap();
+    match assigned.address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(address) => panic!("{address}"),
+    }
 }
 
 /// A question for the addresses of `name`, and whether an answer has this one at its end.
@@ -83,7 +87,7 @@ fn one_that_runs_joins_and_leaves() {
         serve(web.netns.as_ref().unwrap(), 80, "web");
         assert!(resolves(&web, "db", address(&db, "back")));
         assert!(resolves(&db, "web", address(&web, "back")));
-        assert_eq!(web.gateway().unwrap().network, "back", "the first by name");
+        assert_eq!(web.way_out().unwrap().network, "back", "the first by name");
         assert!(call("127.0.0.1:8080").is_some(), "the port has moved");
         let again = join(wish("web", "back")).unwrap_err();
         assert_eq!(again.kind(), Kind::Forbidden, "{again}");
@@ -103,14 +107,14 @@ fn one_that_runs_joins_and_leaves() {
 fn the_next_manager_has_the_same_networks() {
     on_a_host(|host| {
         let networks = host.open().unwrap();
-        let subnet = Some("10.7.0.0/24".parse().unwrap());
-        let ipam = Ipam { pool: Some(Pool { subnet, ..Pool::default() }), ..Ipam::default() };
+        let subnet = "10.7.0.0/24".parse().unwrap();
+        let ipam = Ipam { pools: vec![Pool::of(subnet)], ..Ipam::default() };
         let new = NewNetwork { name: "mine".to_owned(), ipam, ..NewNetwork::default() };
         let id = host.wait(networks.create(new.clone())).unwrap();
         let taken = host.wait(networks.create(NewNetwork { name: "other".to_owned(), ..new }));
         assert_eq!(taken.unwrap_err().kind(), Kind::Forbidden);
         let fixed = Some(Ipv4Addr::new(10, 7, 0, 9));
-        let wishes = vec![Wish { address: fixed, ..wish("web", "mine") }];
+        let wishes = vec![Wish { ipv4: fixed, ..wish("web", "mine") }];
         let web = host.wait(networks.connect(Connect { wishes, ..request("web") })).unwrap();
         drop(networks);
 
@@ -120,7 +124,7 @@ fn the_next_manager_has_the_same_networks() {
         let other = connect(&host, &networks, "other", &["mine"]).sandbox;
         assert!(resolves(&other, "web", Ipv4Addr::new(10, 7, 0, 9)));
         assert!(resolves(&web.sandbox, "other", address(&other, "mine")));
-        let wishes = vec![Wish { address: fixed, ..wish("third", "mine") }];
+        let wishes = vec![Wish { ipv4: fixed, ..wish("third", "mine") }];
         let third = host.wait(networks.connect(Connect { wishes, ..request("third") }));
         assert_eq!(third.unwrap_err().kind(), Kind::Forbidden, "it is taken");
         let running = HashSet::from(["web".to_owned(), "other".to_owned()]);
@@ -135,8 +139,8 @@ fn a_bridge_that_someone_else_has_made_stays() {
         let networks = host.open().unwrap();
         run("ip link add theirs type bridge");
         run("ip address add 10.8.0.1/24 dev theirs");
-        let subnet = Some("10.8.0.0/24".parse().unwrap());
-        let ipam = Ipam { pool: Some(Pool { subnet, ..Pool::default() }), ..Ipam::default() };
+        let subnet = "10.8.0.0/24".parse().unwrap();
+        let ipam = Ipam { pools: vec![Pool::of(subnet)], ..Ipam::default() };
         let options = [("com.docker.network.bridge.name".to_owned(), "theirs".to_owned())].into();
         let name = "borrowed".to_owned();
         let new = NewNetwork { name, ipam, options, ..NewNetwork::default() };

@@ -1,17 +1,21 @@
 //! Networks tried out with real packets, each test on a host of its own.
 
 mod bridge;
+mod families;
 mod host;
 mod isolation;
 mod joining;
+mod probes;
+mod robust;
+mod stacked;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::Command;
 
 use host::{
-    LOST, PATIENCE, call, inside, is_out_of_reach, on_a_host, output, request, run, serve,
-    serve_udp, tcp, wish,
+    LOST, PATIENCE, address_of, call, inside, is_out_of_reach, on_a_host, output, request, run,
+    serve, serve_udp, tcp, wish,
 };
 
 use crate::error::Kind;
@@ -98,10 +102,7 @@ fn a_port_in_use_is_refused_in_dockers_words() {
 
         // What failed has kept nothing, and others are kept off the port as long as it is held.
         let other = host.connect(&networks, "other", &[tcp("", 9090, 90)]).unwrap();
-        assert_eq!(
-            other.sandbox.endpoints[0].interface.clone().unwrap().address,
-            Ipv4Addr::new(172, 17, 0, 3)
-        );
+        assert_eq!(address_of(&other.sandbox), Ipv4Addr::new(172, 17, 0, 3));
         assert!(TcpListener::bind("0.0.0.0:8080").is_err());
         drop(web);
         assert!(TcpListener::bind("0.0.0.0:8080").is_ok());
@@ -151,11 +152,8 @@ fn the_next_manager_takes_over() {
         assert!(host.connect(&networks, "other", &[tcp("", 8080, 80)]).is_err());
 
         // Before it is known who runs, nothing is taken from anybody.
-        let other = host.connect(&networks, "other", &[]).unwrap().sandbox.endpoints[0]
-            .interface
-            .clone()
-            .unwrap();
-        assert_eq!(other.address, Ipv4Addr::new(172, 17, 0, 4));
+        let other = host.connect(&networks, "other", &[]).unwrap().sandbox;
+        assert_eq!(address_of(&other), Ipv4Addr::new(172, 17, 0, 4));
         host.disconnect(&networks, "other");
         run("ip link add tare-stranger type bridge");
         let alias = ["link", "set", "lost", "alias", "tare bridge0 unknown"];
@@ -170,10 +168,7 @@ fn the_next_manager_takes_over() {
         assert!(left.iter().all(|what| what.contains("web") || what.contains("tare-")), "{left:?}");
         assert_eq!(left.len(), 5, "{left:?}");
         let next = host.connect(&networks, "next", &[tcp("", 8081, 80)]).unwrap();
-        assert_eq!(
-            next.sandbox.endpoints[0].interface.clone().unwrap().address,
-            Ipv4Addr::new(172, 17, 0, 3)
-        );
+        assert_eq!(address_of(&next.sandbox), Ipv4Addr::new(172, 17, 0, 3));
     });
 }
 
@@ -192,10 +187,7 @@ fn an_address_is_reached_at_once_by_its_new_owner() {
         assert_eq!(call("172.17.0.2:80").unwrap(), "first 172.17.0.1");
         host.disconnect(&networks, "first");
         let second = host.connect(&networks, "second", &[]).unwrap().sandbox;
-        assert_eq!(
-            second.endpoints[0].interface.clone().unwrap().address,
-            Ipv4Addr::new(172, 17, 0, 2)
-        );
+        assert_eq!(address_of(&second), Ipv4Addr::new(172, 17, 0, 2));
         serve(&second.netns.unwrap(), 80, "second");
         assert_eq!(call("172.17.0.2:80").unwrap(), "second 172.17.0.1");
     });
@@ -221,10 +213,7 @@ fn what_a_manager_that_was_killed_left_half_way_is_swept() {
         host.wait(networks.retain(&HashSet::new())).unwrap();
         assert!(host.leftovers().is_empty(), "{:?}", host.leftovers());
         let web = host.connect(&networks, "web", &[tcp("", 8080, 80)]).unwrap().sandbox;
-        assert_eq!(
-            web.endpoints[0].interface.clone().unwrap().address,
-            Ipv4Addr::new(172, 17, 0, 2)
-        );
+        assert_eq!(address_of(&web), Ipv4Addr::new(172, 17, 0, 2));
     });
 }
 

@@ -1,14 +1,13 @@
 //! `NetworkingConfig`: what a container wants of its networks.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde_json::Value;
 use tare_core::container::{Membership, NetworkMode};
 use tare_core::network::MacAddress;
 
-use super::lenient::Unset;
 use crate::error::{Error, Result};
 use crate::version::ApiVersion;
 
@@ -59,9 +58,9 @@ struct IpamBody {
     #[serde(rename = "IPv4Address")]
     ipv4_address: Option<String>,
     #[serde(rename = "IPv6Address")]
-    ipv6_address: Option<Unset>,
+    ipv6_address: Option<String>,
     #[serde(rename = "LinkLocalIPs")]
-    link_local_ips: Option<Unset>,
+    link_local_ips: Option<Vec<String>>,
 }
 
 impl NetworkingBody {
@@ -91,14 +90,20 @@ impl NetworkingBody {
 impl EndpointBody {
     /// What it asks of the domain.
     pub(crate) fn into_domain(self) -> Result<Membership> {
-        if let Some((key, value)) = self.driver_opts.into_iter().flatten().next() {
-            return Err(Error::unsupported(format_args!("the endpoint option {key}={value}")));
-        }
-        let address = self.ipam_config.and_then(|ipam| ipam.ipv4_address);
+        let ipam = self.ipam_config.unwrap_or_default();
+        let named = |text: Option<String>| text.filter(|text| !text.is_empty());
         let mac_address = self.mac_address.filter(|mac| !mac.is_empty());
         mac_address.as_deref().map(check_mac).transpose()?;
         Ok(Membership {
-            address: address.filter(|text| !text.is_empty()).map(|text| ipv4(&text)).transpose()?,
+            ipv4: named(ipam.ipv4_address).map(|text| address("IPv4", &text)).transpose()?,
+            ipv6: named(ipam.ipv6_address).map(|text| address("IPv6", &text)).transpose()?,
+            link_local: ipam
+                .link_local_ips
+                .unwrap_or_default()
+                .iter()
+                .map(|text| address("link-local IP", text))
+                .collect::<Result<_>>()?,
+            options: self.driver_opts,
             mac_address,
             aliases: self.aliases.unwrap_or_default(),
             links: self.links.unwrap_or_default(),
@@ -112,13 +117,14 @@ fn check(name: &str, wanted: &Membership) -> Result<()> {
     if matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_)) {
         return Ok(());
     }
-    if !wanted.aliases.is_empty() && wanted.address.is_none() {
+    let has_address = !wanted.addresses().is_empty();
+    if !wanted.aliases.is_empty() && !has_address {
         return Err(Error::invalid(
             "invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined \
              networks",
         ));
     }
-    if wanted.address.is_some() {
+    if has_address {
         return Err(Error::invalid(
             "invalid endpoint settings:\n* user specified IP address is supported on user defined \
              networks only\n* user specified IP address is supported only when connecting to \
@@ -134,8 +140,8 @@ pub(super) fn check_mac(text: &str) -> Result<()> {
     Ok(())
 }
 
-fn ipv4(text: &str) -> Result<Ipv4Addr> {
-    text.parse().map_err(|_| Error::invalid(format!("invalid IPv4 address: {text}")))
+fn address<T: FromStr>(kind: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|_| Error::invalid(format!("invalid {kind} address: {text}")))
 }
 
 #[cfg(test)]
@@ -154,14 +160,19 @@ mod tests {
     fn each_network_has_its_wishes() {
         let networks = read(
             r#"{"EndpointsConfig":{
-                "mine":{"IPAMConfig":{"IPv4Address":"10.1.0.9"},"Aliases":["x"],"GwPriority":3},
+                "mine":{"IPAMConfig":{"IPv4Address":"10.1.0.9","IPv6Address":"fd00::9",
+                    "LinkLocalIPs":["169.254.8.8"]},"Aliases":["x"],"GwPriority":3,
+                    "DriverOpts":{"k":"v"}},
                 "bridge":{"MacAddress":"02:42:ac:11:00:09"},
                 "other":null
             }}"#,
         )
         .unwrap();
         let mine = &networks["mine"];
-        assert_eq!(mine.address, Some([10, 1, 0, 9].into()));
+        assert_eq!(mine.ipv4, Some([10, 1, 0, 9].into()));
+        assert_eq!(mine.ipv6, Some("fd00::9".parse().unwrap()));
+        assert_eq!(mine.link_local[0].to_string(), "169.254.8.8");
+        assert_eq!(mine.options.as_ref().unwrap()["k"], "v");
         assert_eq!((mine.aliases[0].as_str(), mine.gateway_priority), ("x", 3));
         assert!(networks["bridge"].mac_address.is_some());
         assert_eq!(networks["other"], Membership::default());
@@ -181,7 +192,5 @@ mod tests {
         assert!(error(fixed).contains("on user defined networks only"));
         let named = r#"{"EndpointsConfig":{"bridge":{"Aliases":["x"]}}}"#;
         assert!(error(named).contains("network-scoped aliases are only supported"));
-        let option = r#"{"EndpointsConfig":{"a":{"DriverOpts":{"k":"v"}}}}"#;
-        assert!(error(option).contains("k=v"));
     }
 }

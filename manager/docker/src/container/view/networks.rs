@@ -1,6 +1,7 @@
 //! `NetworkSettings`: a container's place on the network.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 use tare_core::container::{Container, Membership, NetworkMode, State};
@@ -40,7 +41,7 @@ pub(crate) struct EndpointView {
     ipam_config: Option<IpamConfig>,
     links: Option<Vec<String>>,
     aliases: Option<Vec<String>>,
-    driver_opts: Option<()>,
+    driver_opts: Option<BTreeMap<String, String>>,
     gw_priority: i64,
     #[serde(rename = "NetworkID")]
     network_id: String,
@@ -50,12 +51,15 @@ pub(crate) struct EndpointView {
     dns_names: Option<Vec<String>>,
 }
 
-/// The address that its user wished for.
+/// The addresses that its user wished for.
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct IpamConfig {
-    #[serde(rename = "IPv4Address")]
-    ipv4_address: String,
+    #[serde(rename = "IPv4Address", skip_serializing_if = "Option::is_none")]
+    ipv4_address: Option<Ipv4Addr>,
+    #[serde(rename = "IPv6Address", skip_serializing_if = "Option::is_none")]
+    ipv6_address: Option<Ipv6Addr>,
+    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "Vec::is_empty")]
+    link_local: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -65,7 +69,7 @@ struct Addresses {
     endpoint_id: String,
     gateway: String,
     #[serde(rename = "GlobalIPv6Address")]
-    global_ipv6_address: &'static str,
+    global_ipv6_address: String,
     #[serde(rename = "GlobalIPv6PrefixLen")]
     global_ipv6_prefix_len: u8,
     #[serde(rename = "IPAddress")]
@@ -73,7 +77,7 @@ struct Addresses {
     #[serde(rename = "IPPrefixLen")]
     ip_prefix_len: u8,
     #[serde(rename = "IPv6Gateway")]
-    ipv6_gateway: &'static str,
+    ipv6_gateway: String,
     mac_address: String,
 }
 
@@ -125,6 +129,18 @@ pub(in crate::container) fn network_name(mode: &NetworkMode) -> Option<&str> {
     mode.network()
 }
 
+impl IpamConfig {
+    fn of(wanted: &Membership) -> Option<Self> {
+        let config = Self {
+            ipv4_address: wanted.ipv4,
+            ipv6_address: wanted.ipv6,
+            link_local: wanted.link_local.clone(),
+        };
+        let says_nothing = wanted.addresses().is_empty() && wanted.link_local.is_empty();
+        (!says_nothing).then_some(config)
+    }
+}
+
 impl EndpointView {
     /// What is known of an endpoint whether its container runs or not.
     fn wanted(container: &Container, name: &str, wanted: &Membership, known: &Networks) -> Self {
@@ -132,11 +148,10 @@ impl EndpointView {
         let listed = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
         let is_named = matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_));
         Self {
-            ipam_config: wanted
-                .address
-                .map(|address| IpamConfig { ipv4_address: address.to_string() }),
+            ipam_config: IpamConfig::of(wanted),
             links: listed(&wanted.links),
             aliases: listed(&wanted.aliases),
+            driver_opts: wanted.options.clone(),
             gw_priority: wanted.gateway_priority,
             network_id: match has_run {
                 true => known.id_of(name).unwrap_or_default(),
@@ -156,10 +171,21 @@ impl EndpointView {
         self.network_id.clone_from(&live.network_id);
         self.addresses.endpoint_id.clone_from(&live.endpoint_id);
         if let Some(interface) = &live.interface {
-            self.addresses.gateway =
-                interface.gateway.map(|address| address.to_string()).unwrap_or_default();
-            self.addresses.ip_address = interface.address.to_string();
-            self.addresses.ip_prefix_len = interface.prefix_length;
+            let text = |address: Option<IpAddr>| {
+                // Where the interface itself leads out there is none to name.
+                let named = address.filter(|address| !address.is_unspecified());
+                named.map(|address| address.to_string()).unwrap_or_default()
+            };
+            if let Some(assigned) = &interface.ipv4 {
+                self.addresses.gateway = text(assigned.gateway);
+                self.addresses.ip_address = assigned.address.to_string();
+                self.addresses.ip_prefix_len = assigned.prefix_length;
+            }
+            if let Some(assigned) = &interface.ipv6 {
+                self.addresses.ipv6_gateway = text(assigned.gateway);
+                self.addresses.global_ipv6_address = assigned.address.to_string();
+                self.addresses.global_ipv6_prefix_len = assigned.prefix_length;
+            }
             self.addresses.mac_address = interface.mac.to_string();
         }
     }

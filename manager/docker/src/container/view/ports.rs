@@ -93,6 +93,7 @@ fn published(container: &Container) -> BTreeMap<Port, Vec<&PublishedPort>> {
         let protocol = match place.protocol {
             network::Protocol::Tcp => Protocol::Tcp,
             network::Protocol::Udp => Protocol::Udp,
+            network::Protocol::Sctp => Protocol::Sctp,
         };
         let port = Port { number: place.container_port, protocol };
         ports.entry(port).or_default().push(place);

@@ -39,10 +39,15 @@ pub(super) mod fixture {
                     "interface": {
                         "name": "eth0",
                         "host_name": "veth0",
-                        "address": "172.17.0.2",
-                        "prefix_length": 16,
-                        "gateway": "172.17.0.1",
+                        "ipv4": {
+                            "address": "172.17.0.2",
+                            "prefix_length": 16,
+                            "gateway": "172.17.0.1",
+                        },
+                        "ipv6": null,
+                        "link_local": [],
                         "mac": "02:42:ac:11:00:02",
+                        "sysctls": [],
                     },
                     "names": [],
                     "links": {},

@@ -141,10 +141,10 @@ impl Networks {
 
     /// Lets the world reach the container's ports.
     pub(super) fn lead_in(&self, sandbox: &Sandbox) -> Result<()> {
-        let published = self.published(sandbox);
-        match published.is_empty() {
-            true => Ok(()),
-            false => self.firewall.publish(&sandbox.container, published),
+        match sandbox.way_out() {
+            // Also where there are none: the packet filter is made again if it is gone.
+            Some(_) => self.firewall.publish(&sandbox.container, self.published(sandbox)),
+            None => Ok(()),
         }
     }
 

@@ -200,7 +200,7 @@ impl Networks {
             [self.cut_off_in_turn(held)]
                 .into_iter()
                 .chain(interfaces.map(|interface| unplug(sandbox.netns.as_deref(), interface)))
-                .chain(sandbox.netns.as_deref().map(netns::remove)),
+                .chain(sandbox.netns.iter().map(|path| netns::remove(path))),
         )?;
         for endpoint in &sandbox.endpoints {
             self.release(endpoint);

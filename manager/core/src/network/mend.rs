@@ -4,20 +4,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Networks;
+use super::driver::Driver;
 use super::kernel::netlink::{Batch, Netlink};
 use super::known::Network;
 use crate::error::Result;
 
 impl Networks {
-    /// Makes those of these networks' bridges that are gone, and plugs in again who was on them.
+    /// Makes what these networks are made of where it is gone, and plugs in again who was on a bridge.
+    /// For the host's own namespace: a thread that is in a container's would make it there.
     pub(super) fn mend(&self, networks: &[Arc<Network>]) -> Result<()> {
         let netlink = Netlink::open(libc::NETLINK_ROUTE)?;
         for network in networks {
-            let Some(bridge) = network.driver.bridge() else { continue };
-            if bridge.index(&netlink).is_none() {
-                tracing::warn!(network = network.name, "somebody has deleted the bridge");
-                bridge.ensure(&netlink)?;
-                self.plug_in_again(&netlink)?;
+            match &network.driver {
+                Driver::Bridge(bridge) if bridge.index(&netlink).is_none() => {
+                    tracing::warn!(network = network.name, "somebody has deleted the bridge");
+                    bridge.ensure(&netlink)?;
+                    self.plug_in_again(&netlink)?;
+                }
+                Driver::Stacked(stacked) => stacked.ensure(&netlink)?,
+                Driver::Bridge(_) | Driver::Host | Driver::Null => {}
             }
         }
         Ok(())

@@ -187,7 +187,6 @@ impl Stacked {
     pub(super) fn plug(&self, interface: &Interface, inside: &Inside) -> Result<()> {
         let Settings { layer, parent, mtu, .. } = &self.settings;
         let (host, name) = (inside.host(), parent.name());
-        self.ensure(host)?;
         let index = host.index(name).map_err(|error| Error::io(format!("find {name}"), error))?;
         let mut outside = Batch::default();
         outside.add_stacked(NewStacked {

@@ -24,6 +24,7 @@ mod metrics;
 mod mount;
 mod noted;
 mod oom;
+mod ports;
 mod publish;
 mod reaper;
 mod record;

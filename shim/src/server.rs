@@ -32,6 +32,7 @@ use crate::diagnostics::{debug, warn};
 use crate::error::{Context, Result};
 use crate::linux;
 use crate::memory;
+use crate::ports::Ports;
 use crate::publish::Publisher;
 use crate::reaper::Reaper;
 use crate::service::{Connection, StreamsService, SupervisionService, TaskService};
@@ -91,7 +92,7 @@ async fn serve(config: Config, ready: impl FnOnce()) -> Result<()> {
         publisher,
         consoles: AtomicU64::new(0),
     };
-    let tasks = Arc::new(Tasks::new(Arc::new(environment), config.reservations));
+    let tasks = Arc::new(Tasks::new(Arc::new(environment), Ports::hold(config.reservations)));
     let shutdown = watch::Sender::new(false);
     let mut ending = Ending(shutdown.subscribe());
     let task = TaskService::new(Arc::clone(&tasks), shutdown);

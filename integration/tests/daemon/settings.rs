@@ -30,7 +30,7 @@ fn what_is_so_already_is_granted_and_the_rest_refused_by_name() {
     validate(&granted.to_string(), &["--ip-masq", "--icc=true"]).code(0);
     for (key, value) in [
         ("iptables", json!(false)),
-        ("userland-proxy", json!(true)),
+        ("allow-direct-routing", json!(true)),
         ("live-restore", json!(false)),
         ("authorization-plugins", json!(["opa"])),
         ("exec-opts", json!(["native.cgroupdriver=systemd"])),

@@ -44,6 +44,9 @@ pub struct Config {
     pub network_options: BTreeMap<String, BTreeMap<String, String>>,
     /// What `host-gateway` stands for; empty: the host's addresses on the default network.
     pub host_gateways: Vec<IpAddr>,
+    /// Whether what comes to published ports by IPv6 is passed on where the packet filter can't lead
+    /// it: to containers that have IPv4 alone, and from ::1.
+    pub passes_on: bool,
     /// Whether and for whom the host is made to forward packets.
     pub forwarding: Forwarding,
     /// Name servers of containers that name none; empty: the host's.
@@ -216,6 +219,7 @@ impl Config {
             address_pools: Vec::new(),
             network_options: BTreeMap::new(),
             host_gateways: Vec::new(),
+            passes_on: true,
             forwarding: Forwarding::default(),
             dns: Vec::new(),
             dns_search: Vec::new(),

@@ -14,6 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::io::ChildStdio;
 use crate::linux;
 use crate::oom;
+use crate::ports;
 use crate::reaper::Launch;
 
 /// What every call begins with.
@@ -29,7 +30,8 @@ pub(super) fn global_args(config: &RuntimeConfig) -> Vec<OsString> {
 }
 
 /// Variables that were meant for this process alone.
-const OWN_VARIABLES: [&str; 4] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET"];
+const OWN_VARIABLES: [&str; 5] =
+    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", ports::RELAYS];
 
 /// The runtime's program, ready to be run.
 pub(super) fn command(program: &Path, args: &[OsString]) -> Command {

@@ -23,7 +23,6 @@ mod state;
 mod supervise;
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +42,7 @@ pub(crate) use spec::Spec;
 pub(crate) use state::State;
 
 use crate::error::{Error, Result};
+use crate::ports::Ports;
 use crate::publish::Publisher;
 use crate::reaper::{Exit, Reaper};
 
@@ -75,7 +75,7 @@ pub(crate) struct Tasks {
     environment: Arc<Environment>,
     places: Mutex<BTreeMap<String, Place>>,
     /// Ports that are held for the containers as long as there are any.
-    reservations: Mutex<Vec<OwnedFd>>,
+    ports: Mutex<Option<Ports>>,
 }
 
 /// What stands under an id.
@@ -88,8 +88,8 @@ enum Place {
 
 impl Tasks {
     /// No tasks yet.
-    pub(crate) fn new(environment: Arc<Environment>, reservations: Vec<OwnedFd>) -> Self {
-        Tasks { environment, places: Mutex::default(), reservations: Mutex::new(reservations) }
+    pub(crate) fn new(environment: Arc<Environment>, ports: Ports) -> Self {
+        Tasks { environment, places: Mutex::default(), ports: Mutex::new(Some(ports)) }
     }
 
     /// The namespace of all tasks here.
@@ -139,7 +139,7 @@ impl Tasks {
         let mut places = self.lock();
         places.remove(id);
         if places.is_empty() {
-            self.reservations.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.ports.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
         Ok(deleted)
     }

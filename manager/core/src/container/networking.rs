@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::MutexGuard;
+
 use super::entry::Entry;
 use super::files::Files;
 use super::id::ContainerId;
@@ -30,10 +32,7 @@ impl Containers {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         let network = network.to_owned();
         to_the_end(async move {
-            let _doing = entry.doing.lock().await;
-            let container = entry.container();
-            containers.index.get(&container.id)?;
-            check_removal(&container)?;
+            let (_turn, container) = containers.turn(&entry).await?;
             if let NetworkMode::Container(_) = container.host.network_mode {
                 return Err(Error::invalid(
                     "container sharing network namespace with another container or host cannot be \
@@ -63,6 +62,15 @@ impl Containers {
             }
         })
         .await
+    }
+
+    /// Waits until nobody else works on a container, and gives it as it is then.
+    async fn turn<'a>(&self, entry: &'a Entry) -> Result<(MutexGuard<'a, ()>, Arc<Container>)> {
+        let turn = entry.doing.lock().await;
+        let container = entry.container();
+        self.index.get(&container.id)?;
+        check_removal(&container)?;
+        Ok((turn, container))
     }
 
     async fn join(
@@ -116,10 +124,7 @@ impl Containers {
         let (containers, entry) = (Arc::clone(self), self.index.get(id)?);
         let network = network.to_owned();
         to_the_end(async move {
-            let _doing = entry.doing.lock().await;
-            let container = entry.container();
-            containers.index.get(&container.id)?;
-            check_removal(&container)?;
+            let (_turn, container) = containers.turn(&entry).await?;
             let found = containers.networks.find(&network);
             let name = found.as_ref().map_or(network.clone(), |info| info.name.clone());
             let info = match found {

@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use super::undo::Undo;
 use super::work::blocking;
 use super::{Containers, announce, cdi, files, membership, mounting, publishing, staging};
 use crate::error::{Error, Result};
-use crate::network::{Connect, Connected, Sandbox};
+use crate::network::{Connect, Connected, Reservation, Sandbox};
 use crate::shim::{self, CreateTask, Launch, Shim, restart_policy};
 
 /// What stands ready for the runtime.
@@ -149,7 +148,7 @@ impl Containers {
         container: &Container,
         user_namespace: Option<PathBuf>,
         undo: &mut Undo,
-    ) -> Result<(Option<Sandbox>, Vec<OwnedFd>)> {
+    ) -> Result<(Option<Sandbox>, Vec<Reservation>)> {
         if let NetworkMode::Container(_) = &container.host.network_mode {
             return Ok((None, Vec::new()));
         }
@@ -325,7 +324,7 @@ impl Containers {
         &self,
         container: &Container,
         bundle: &Bundle,
-        reservations: Vec<OwnedFd>,
+        reservations: Vec<Reservation>,
         undo: &mut Undo,
     ) -> Result<Shim> {
         let (config, id, path) =

@@ -1,10 +1,12 @@
 //! Changing limits and the restart policy of a container that is there already.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::entry::Entry;
 use super::host_config::{HostConfig, RestartPolicy};
 use super::id::ContainerId;
+use super::ports::{Port, PortBinding};
 use super::record::Container;
 use super::resources::Resources;
 use super::settle;
@@ -23,6 +25,8 @@ pub struct Update {
     pub resources: Resources,
     /// When it is started again.
     pub restart_policy: Option<RestartPolicy>,
+    /// Where its ports are published, in place of where they were; for one that doesn't run.
+    pub port_bindings: Option<BTreeMap<Port, Vec<PortBinding>>>,
 }
 
 impl Containers {
@@ -60,7 +64,16 @@ impl Containers {
                 "container is marked for removal and cannot be \"update\"",
             ));
         }
+        if update.port_bindings.is_some() && before.state.is_running() {
+            return Err(Error::conflict(
+                "ports can be published elsewhere only while the container doesn't run; stop it first",
+            ));
+        }
         let host = HostConfig {
+            port_bindings: update
+                .port_bindings
+                .clone()
+                .unwrap_or_else(|| before.host.port_bindings.clone()),
             resources: merged(&before.host.resources, &update.resources)?,
             restart_policy: merged_policy(&before.host, update.restart_policy)?,
             ..before.host.clone()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::bridge::device;
 use super::driver::unplug;
 use super::endpoint::{
-    Assigned, Connect, Connected, Endpoint, PortRequest, PublishedPort, Sandbox, Wish,
+    Assigned, Connect, Connected, Endpoint, PortRequest, PublishedPort, Reservation, Sandbox, Wish,
 };
 use super::family::Family;
 use super::firewall::Published;
@@ -18,8 +18,8 @@ use super::known::Network;
 use super::names::{self, Sockets};
 use super::ports::{Reserved, Target, Way};
 use super::stacked::Makers;
-use super::{Networks, identity, records, to_the_end};
-use crate::error::{Error, Result};
+use super::{Networks, identity, records, reservation, to_the_end};
+use crate::error::{Error, Kind, Result};
 
 impl Networks {
     pub(super) fn connect_now(&self, request: &Connect) -> Result<Connected> {
@@ -51,7 +51,7 @@ impl Networks {
         &self,
         request: &Connect,
         on: &[Arc<Network>],
-    ) -> Result<(Sandbox, Vec<std::os::fd::OwnedFd>)> {
+    ) -> Result<(Sandbox, Vec<Reservation>)> {
         let is_private = on.iter().all(|network| network.driver.is_private());
         let mut sandbox = Sandbox {
             container: request.container.clone(),
@@ -67,7 +67,7 @@ impl Networks {
             .iter()
             .zip(on)
             .try_for_each(|(wish, network)| {
-                sandbox.endpoints.push(new_endpoint(&sandbox.endpoints, wish, network)?);
+                sandbox.endpoints.push(self.new_endpoint(&sandbox.endpoints, wish, network)?);
                 Ok(())
             })
             .and_then(|()| self.reserve_ports(&sandbox, &request.name, &request.ports));
@@ -98,7 +98,8 @@ impl Networks {
         let (Some((endpoint, _)), false) = (ends.clone().next(), ways.is_empty()) else {
             return Ok(Vec::new());
         };
-        let target = Target { owner: &sandbox.container, ways };
+        let passes_on = self.config.passes_on && reservation::host_has_ipv6();
+        let target = Target { owner: &sandbox.container, ways, passes_on };
         self.ports.publish(ports, &target).map_err(|error| {
             error.while_doing(format!(
                 "driver failed programming external connectivity on endpoint {name} ({})",
@@ -210,6 +211,31 @@ impl Networks {
         Ok(())
     }
 
+    /// An endpoint for a container that has these already. What it wants may be had yet by a container
+    /// that has ended for everybody but the kernel; then that is waited for.
+    pub(super) fn new_endpoint(
+        &self,
+        others: &[Endpoint],
+        wish: &Wish,
+        network: &Network,
+    ) -> Result<Endpoint> {
+        match new_endpoint(others, wish, network) {
+            Err(error) if matches!(error.kind(), Kind::Forbidden | Kind::Exhausted) => {
+                self.await_leaving(&network.id)?;
+                new_endpoint(others, wish, network)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Waits until those that are about to leave a network have left it.
+    pub(super) fn await_leaving(&self, network_id: &str) -> Result<()> {
+        let is_leaving =
+            |held: &&Arc<Held>| held.is_cut_off() && held.sandbox().endpoint(network_id).is_some();
+        let leaving: Vec<_> = self.sandboxes().values().filter(is_leaving).cloned().collect();
+        to_the_end(leaving.iter().map(|held| self.take_away(held)))
+    }
+
     /// Gives back what an endpoint has that is counted.
     pub(super) fn release(&self, endpoint: &Endpoint) {
         if let Some(network) = self.networks().get(&endpoint.network_id) {
@@ -251,12 +277,7 @@ impl Networks {
     }
 }
 
-/// An endpoint for a container that has these already.
-pub(super) fn new_endpoint(
-    others: &[Endpoint],
-    wish: &Wish,
-    network: &Network,
-) -> Result<Endpoint> {
+fn new_endpoint(others: &[Endpoint], wish: &Wish, network: &Network) -> Result<Endpoint> {
     let endpoint_id = identity::random();
     let has = |name: &str| {
         others.iter().filter_map(|end| end.interface.as_ref()).any(|other| other.name == name)

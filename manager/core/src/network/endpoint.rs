@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -219,7 +219,12 @@ impl Sandbox {
 
     /// The ports by which others reach it now.
     pub fn published(&self) -> impl Iterator<Item = &PublishedPort> {
-        self.ports.iter().filter(|port| self.gateway(Family::of(port.host_ip)).is_some())
+        let leads_in = |port: &&PublishedPort| match Family::of(port.host_ip) {
+            Family::V4 => self.gateway(Family::V4).is_some(),
+            // What comes by IPv6 may be passed on to IPv4.
+            Family::V6 => self.way_out().is_some(),
+        };
+        self.ports.iter().filter(leads_in)
     }
 
     /// The endpoint by which everything else is reached, if anything is, by whatever kind of address.
@@ -322,9 +327,17 @@ pub struct Assigned {
 pub struct Connected {
     /// What it has.
     pub sandbox: Sandbox,
-    /// A bound socket per published port, if the host knows such. They keep other programs off the ports, so whoever
-    /// lives as long as the container must hold them; packets never reach them.
-    pub reservations: Vec<OwnedFd>,
+    /// What holds the published ports: whoever lives as long as the container must have it.
+    pub reservations: Vec<Reservation>,
+}
+
+/// What holds a published port on the host.
+#[derive(Debug)]
+pub struct Reservation {
+    /// A bound socket, which keeps other programs off the port.
+    pub socket: OwnedFd,
+    /// Where what comes to the socket is to be passed on; none: nothing ever does.
+    pub passed_on_to: Option<SocketAddr>,
 }
 
 #[cfg(test)]

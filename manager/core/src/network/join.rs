@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Networks;
-use super::connect::{lead_out, netns_of, new_endpoint, sockets_for};
+use super::connect::{lead_out, netns_of, sockets_for};
 use super::driver::unplug;
 use super::endpoint::{Sandbox, Wish};
 use super::held::Held;
@@ -30,7 +30,7 @@ impl Networks {
         let after = {
             let _stays = network.stay()?;
             let mut after = Sandbox::clone(&before);
-            after.endpoints.push(new_endpoint(&before.endpoints, wish, &network)?);
+            after.endpoints.push(self.new_endpoint(&before.endpoints, wish, &network)?);
             // It is in use from here on.
             held.replace(after.clone());
             after
@@ -55,7 +55,9 @@ impl Networks {
             let reserved = self.reserve_ports(&after, name, &after.wanted_ports)?;
             let (ports, sockets): (_, Vec<_>) = reserved.into_iter().unzip();
             after.ports = ports;
-            held.hold(sockets.into_iter().flatten().collect());
+            // Nobody passes on what comes by IPv6 until the container starts anew.
+            let sockets = sockets.into_iter().flatten();
+            held.hold(sockets.map(|reservation| reservation.socket).collect());
             held.replace(after.clone());
         }
         self.records.put(&after)?;

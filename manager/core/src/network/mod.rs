@@ -43,7 +43,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 pub use create::NewNetwork;
 pub use endpoint::{
     Assigned, Connect, Connected, Endpoint, Forwarding, Interface, PortChoice, PortRequest,
-    Protocol, PublishedPort, Sandbox, Standpoint, Sysctl, Wish,
+    Protocol, PublishedPort, Reservation, Sandbox, Standpoint, Sysctl, Wish,
 };
 pub use family::{ByFamily, Family};
 pub use info::{Ipam, NetworkInfo, Pool, Subnet};

@@ -1,12 +1,12 @@
 //! Which of the host's ports are published, and the sockets that keep other programs off them.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::endpoint::{PortChoice, PortRequest, Protocol, PublishedPort};
+use super::endpoint::{PortChoice, PortRequest, Protocol, PublishedPort, Reservation};
 use super::ephemeral::Ephemeral;
 use super::family::Family;
 use super::reservation::{self, Unbound};
@@ -30,6 +30,8 @@ pub(super) struct Target<'a> {
     pub(super) owner: &'a str,
     /// By which the container is reached: one for each kind of addresses that it has.
     pub(super) ways: Vec<Way>,
+    /// Whether somebody passes on what comes by IPv6 and can't be led to the container.
+    pub(super) passes_on: bool,
 }
 
 /// A way to a container from outside.
@@ -42,9 +44,9 @@ pub(super) struct Way {
     pub(super) is_routed: bool,
 }
 
-/// A port that is taken, with the socket that shows it to the rest of the host; none where the host
-/// has no sockets of this protocol.
-pub(super) type Reserved = (PublishedPort, Option<OwnedFd>);
+/// A port that is taken, with what shows it to the rest of the host; none where the host has no
+/// sockets of this protocol.
+pub(super) type Reserved = (PublishedPort, Option<Reservation>);
 
 /// Requests for the same port of a container, at several addresses of the host.
 struct Group<'a> {
@@ -58,6 +60,8 @@ struct Place {
     host_ip: IpAddr,
     container: IpAddr,
     is_routed: bool,
+    /// Whether the packet filter doesn't lead all of what comes to the container.
+    is_passed_on: bool,
 }
 
 impl HostPorts {
@@ -125,7 +129,7 @@ impl HostPorts {
         }
         let mut failure = None;
         for host_port in self.candidates(choice)? {
-            let ports = bound.iter().map(|place| (port(place, host_port), place.container));
+            let ports = bound.iter().map(|place| (port(place, host_port), *place));
             match self.take_all(ports, owner) {
                 Ok(taken) => {
                     if choice == PortChoice::Ephemeral {
@@ -161,16 +165,21 @@ impl HostPorts {
         }
     }
 
-    /// Takes all of these ports, each with the container's address to which it leads, or none.
+    /// Takes all of these ports, or none.
     fn take_all(
         &self,
-        ports: impl Iterator<Item = (PublishedPort, IpAddr)>,
+        ports: impl Iterator<Item = (PublishedPort, Place)>,
         owner: &str,
     ) -> Result<Vec<Reserved>> {
         let mut taken: Vec<Reserved> = Vec::new();
-        for (port, container) in ports {
-            match self.take(&port, container, owner) {
-                Ok(socket) => taken.push((port, socket)),
+        for (port, place) in ports {
+            match self.take(&port, place.container, owner) {
+                Ok(socket) => {
+                    let target = SocketAddr::new(place.container, port.container_port);
+                    let passed_on_to = place.is_passed_on.then_some(target);
+                    let reservation = socket.map(|socket| Reservation { socket, passed_on_to });
+                    taken.push((port, reservation));
+                }
                 Err(error) => {
                     self.release(owner, taken.iter().map(|(port, _)| port));
                     return Err(error);
@@ -240,24 +249,45 @@ fn groups<'a>(requests: &'a [PortRequest], target: &Target<'_>) -> Result<Vec<Gr
     Ok(groups)
 }
 
-/// Where on the host a request is to be met: by IPv4 and IPv6 if it names no address and both are
-/// there.
+/// Where on the host a request is to be met: by IPv4 and IPv6 if it names no address and both lead to
+/// the container.
 fn places(request: &PortRequest, target: &Target<'_>) -> Vec<Place> {
-    let place = |way: &Way| {
-        let family = Family::of(way.container);
-        let default = match (family, way.default_bind) {
-            // Every address of the host means those of the other kind, too.
-            (Family::V6, IpAddr::V4(all)) if all.is_unspecified() => family.unspecified(),
-            (_, address) => address,
-        };
-        let host_ip = request.host_ip.unwrap_or(default);
-        let host_ip = (Family::of(host_ip) == family).then_some(match way.is_routed {
-            true => family.unspecified(),
-            false => host_ip,
-        })?;
-        Some(Place { host_ip, container: way.container, is_routed: way.is_routed })
+    let passes_on = target.passes_on && request.protocol != Protocol::Sctp;
+    let mut places: Vec<_> = target
+        .ways
+        .iter()
+        .filter_map(|way| place(request, way, Family::of(way.container), passes_on))
+        .collect();
+    let by_ipv4 = match &target.ways[..] {
+        [way] if way.container.is_ipv4() && !way.is_routed => Some(way),
+        _ => None,
     };
-    target.ways.iter().filter_map(place).collect()
+    if passes_on {
+        places.extend(by_ipv4.and_then(|way| place(request, way, Family::V6, passes_on)));
+    }
+    places
+}
+
+/// Where on the host a request is to be met by this kind of the host's addresses, if it is.
+fn place(request: &PortRequest, way: &Way, family: Family, passes_on: bool) -> Option<Place> {
+    let default = match (family, way.default_bind) {
+        // Every address of the host means those of the other kind, too.
+        (Family::V6, IpAddr::V4(all)) if all.is_unspecified() => family.unspecified(),
+        (_, address) => address,
+    };
+    let named = request.host_ip.unwrap_or(default);
+    if Family::of(named) != family {
+        return None;
+    }
+    let host_ip = if way.is_routed { family.unspecified() } else { named };
+    // What comes from ::1 can't be led anywhere, nor what comes by IPv6 to IPv4.
+    let is_stuck = host_ip.is_unspecified() || host_ip.is_loopback() || way.container.is_ipv4();
+    Some(Place {
+        host_ip,
+        container: way.container,
+        is_routed: way.is_routed,
+        is_passed_on: passes_on && family == Family::V6 && is_stuck,
+    })
 }
 
 /// An address as it stands before a port.
@@ -283,7 +313,7 @@ mod tests {
             default_bind: default_bind.parse().unwrap(),
             is_routed,
         };
-        Target { owner: "web", ways: containers.iter().map(way).collect() }
+        Target { owner: "web", ways: containers.iter().map(way).collect(), passes_on: false }
     }
 
     fn hosts(request: &PortRequest, target: &Target<'_>) -> Vec<String> {
@@ -304,6 +334,32 @@ mod tests {
         assert_eq!(hosts(&local, &target(&both, "0.0.0.0", false)), ["::1"]);
         let refused = groups(std::slice::from_ref(&local), &target(&both[..1], "0.0.0.0", false));
         assert_eq!(refused.err().unwrap().kind(), Kind::Unsupported);
+    }
+
+    #[test]
+    fn what_cannot_be_led_there_is_passed_on() {
+        let mut older = target(&["10.0.0.2"], "0.0.0.0", false);
+        older.passes_on = true;
+        let passed_on = |request: &PortRequest, target: &Target<'_>| {
+            let places = places(request, target);
+            places.iter().map(|place| (place.host_ip.to_string(), place.is_passed_on)).collect()
+        };
+        let at = |host_ip: &str, is_passed_on| (host_ip.to_owned(), is_passed_on);
+        let any = request("", PortChoice::Fixed(8080));
+        let found: Vec<_> = passed_on(&any, &older);
+        assert_eq!(found, [at("0.0.0.0", false), at("::", true)]);
+        let local = request("::1", PortChoice::Fixed(8080));
+        let found: Vec<_> = passed_on(&local, &older);
+        assert_eq!(found, [at("::1", true)]);
+        let mut both = target(&["10.0.0.2", "fd00::2"], "0.0.0.0", false);
+        both.passes_on = true;
+        let found: Vec<_> = passed_on(&any, &both);
+        assert_eq!(found, [at("0.0.0.0", false), at("::", true)]);
+        let found: Vec<_> = passed_on(&request("fd09::1", PortChoice::Fixed(1)), &both);
+        assert_eq!(found, [at("fd09::1", false)]);
+        let sctp = PortRequest { protocol: Protocol::Sctp, ..any };
+        let found: Vec<_> = passed_on(&sctp, &older);
+        assert_eq!(found, [at("0.0.0.0", false)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! port is told that it is in use, and that we are if another program has it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
@@ -37,6 +37,11 @@ pub(super) fn bind(
     }
 }
 
+/// Whether the host has IPv6 at all.
+pub(super) fn host_has_ipv6() -> bool {
+    bind_socket(Protocol::Udp, SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)).is_ok()
+}
+
 fn bind_socket(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<OwnedFd> {
     let (kind, protocol) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, None),
@@ -66,7 +71,7 @@ fn bind_socket(protocol: Protocol, address: SocketAddr) -> rustix::io::Result<Ow
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+    use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 
     use super::*;
 

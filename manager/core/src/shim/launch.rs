@@ -12,6 +12,7 @@ use tokio::process::Command;
 use super::address::Address;
 use super::task::Shim;
 use crate::error::{Error, Kind, Result};
+use crate::network::Reservation;
 
 /// What containerd calls the namespace of our containers.
 const NAMESPACE: &str = "tare";
@@ -34,7 +35,7 @@ pub(crate) struct Launch<'a> {
     /// Where the shim makes its socket.
     pub(crate) sockets: &'a Path,
     /// Sockets that hold the container's published ports for as long as the shim lives.
-    pub(crate) reservations: Vec<OwnedFd>,
+    pub(crate) reservations: Vec<Reservation>,
 }
 
 /// Starts a shim, and keeps its address in the bundle.
@@ -43,12 +44,21 @@ pub(crate) async fn launch(launch: Launch<'_>) -> Result<Shim> {
     let mut command = command(program, id, bundle, sockets);
     command.args(["-address", "", "-publish-binary", "", "start"]);
     command.env("LISTEN_FDS", reservations.len().to_string());
-    pass(&mut command, reservations)?;
+    command.env("TARE_RELAYS", relays(&reservations));
+    pass(&mut command, reservations.into_iter().map(|reservation| reservation.socket).collect())?;
     let output = run(command, program, "start").await?;
     // The command owns the reservations; they are the shim's alone from here on.
     let address = Address::parse(&String::from_utf8_lossy(&output.stdout))?;
     address.save(bundle)?;
     Ok(Shim::at(id, &address))
+}
+
+/// For which of the sockets what comes is to be passed on, and where.
+fn relays(reservations: &[Reservation]) -> String {
+    let relays = reservations.iter().enumerate().filter_map(|(number, reservation)| {
+        reservation.passed_on_to.map(|target| format!("{number}={target}"))
+    });
+    relays.collect::<Vec<_>>().join(",")
 }
 
 /// Gives these descriptors to the program, the first as number 3. Where there are none, it is started

@@ -51,11 +51,6 @@ const fn named(key: &'static str, flag: Option<&'static str>, reason: &'static s
 
 /// All of them.
 const RULES: &[Rule] = &[
-    switch(
-        "userland-proxy",
-        &["false"],
-        "there is no proxy, ports are published without one; leave it out",
-    ),
     switch("live-restore", &["true"], "containers always outlive the daemon; leave it out"),
     switch("iptables", &["true"], NFTABLES),
     switch("ip6tables", &["true"], NFTABLES),
@@ -200,7 +195,6 @@ mod tests {
             fixed.check().map_err(|error| error.to_string())
         };
         assert!(with("iptables", json!(true)).is_ok());
-        assert!(with("userland-proxy", json!(false)).is_ok());
         assert!(with("firewall-backend", json!("nftables")).is_ok());
         assert!(with("cpu-rt-period", json!(0)).is_ok());
         for (key, value) in [

@@ -68,6 +68,12 @@ pub(crate) struct NetworkValues {
           hide_possible_values = true, value_name = "BOOL",
           global = true, help_heading = "Network")]
     pub ip_forward_no_drop: Option<bool>,
+    /// =false: what comes to a published port by IPv6 is not passed on to containers that have IPv4
+    /// alone, nor what comes from ::1 to any
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          hide_possible_values = true, value_name = "BOOL",
+          global = true, help_heading = "Network")]
+    pub userland_proxy: Option<bool>,
     /// The MTU of the bridge and of containers' interfaces
     #[arg(long, value_name = "BYTES", global = true, help_heading = "Network")]
     pub mtu: Option<u32>,
@@ -140,6 +146,7 @@ impl NetworkValues {
             (_, Some(true)) => Forwarding::ForAll,
             _ => Forwarding::ForContainers,
         };
+        config.passes_on = self.userland_proxy.unwrap_or(config.passes_on);
         self.apply_to(&mut config.bridge)?;
         config.host_gateways = self.host_gateway_ips.unwrap_or_default();
         let kinds: Vec<_> =

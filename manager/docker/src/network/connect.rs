@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use serde::Deserialize;
 
+use super::container;
 use crate::api::Api;
 use crate::body;
 use crate::container::EndpointBody;
@@ -21,9 +22,8 @@ pub(super) async fn handle(
     Path(network): Path<String>,
     body::Json(body): body::Json<Body>,
 ) -> Result<()> {
-    let containers = &api.engine.containers;
-    let container = containers.find(&body.container.unwrap_or_default())?;
+    let container = container(&api, body.container)?;
     let wanted = body.endpoint_config.unwrap_or_default().into_domain()?;
-    containers.connect_network(&container.id, &network, wanted).await?;
+    api.engine.containers.connect_network(&container.id, &network, wanted).await?;
     Ok(())
 }

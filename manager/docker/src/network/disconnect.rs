@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use serde::Deserialize;
 
+use super::container;
 use crate::api::Api;
 use crate::body;
 use crate::error::Result;
@@ -20,9 +21,8 @@ pub(super) async fn handle(
     Path(network): Path<String>,
     body::Json(body): body::Json<Body>,
 ) -> Result<()> {
-    let containers = &api.engine.containers;
-    let container = containers.find(&body.container.unwrap_or_default())?;
+    let container = container(&api, body.container)?;
     let forced = body.force.unwrap_or_default();
-    containers.disconnect_network(&container.id, &network, forced).await?;
+    api.engine.containers.disconnect_network(&container.id, &network, forced).await?;
     Ok(())
 }

@@ -117,12 +117,20 @@ impl NetworkView {
     }
 }
 
-/// What a network's user has said of its addresses, and those of the other kinds that were chosen.
+/// What a network's user has said of its addresses, and those of the other kind that were chosen;
+/// IPv4 first.
 fn config_of(pools: Vec<Pool>, subnets: &[Subnet]) -> Vec<IpamConfig> {
-    let is_named = |subnet: &&Subnet| pools.iter().any(|pool| pool.family() == subnet.family());
-    let chosen: Vec<_> =
-        subnets.iter().filter(|subnet| !is_named(subnet)).copied().map(IpamConfig::from).collect();
-    pools.into_iter().map(IpamConfig::from).chain(chosen).collect()
+    let (older, newer): (Vec<_>, Vec<_>) =
+        pools.into_iter().partition(|pool| pool.family() == Family::V4);
+    let of_family = |family, pools: Vec<Pool>| -> Vec<IpamConfig> {
+        if !pools.is_empty() {
+            return pools.into_iter().map(IpamConfig::from).collect();
+        }
+        let chosen = subnets.iter().filter(|subnet| subnet.family() == family);
+        chosen.copied().map(IpamConfig::from).collect()
+    };
+    let older = of_family(Family::V4, older);
+    older.into_iter().chain(of_family(Family::V6, newer)).collect()
 }
 
 impl From<Subnet> for IpamConfig {

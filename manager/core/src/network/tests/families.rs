@@ -246,3 +246,20 @@ fn the_default_network_is_as_its_owner_wants() {
         });
     });
 }
+
+#[test]
+fn an_address_is_had_again_at_once() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        create(&host, &networks, "narrow", &["10.5.0.0/30"], &[]);
+        for round in 0..10 {
+            let container = format!("web{round}");
+            let address = (round % 2 == 0).then(|| "10.5.0.2".parse().unwrap());
+            let wishes = vec![Wish { ipv4: address, ..wish(&container, "narrow") }];
+            host.wait(networks.connect(Connect { wishes, ..request(&container) })).unwrap();
+            // It is still being taken away when the next one comes.
+            host.wait(networks.disconnect(&container)).unwrap();
+        }
+        host.wait(networks.remove("narrow")).unwrap();
+    });
+}

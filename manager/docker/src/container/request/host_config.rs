@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tare_core::container::{
-    HostConfig, LogConfig, NetworkMode, Port, PortBinding, Resources, TerminalSize,
-};
+use tare_core::container::{HostConfig, LogConfig, NetworkMode, Resources, TerminalSize};
 
 use super::lenient::{Unset, kernel_memory};
 use super::mounts::MountBody;
 use super::resources::{
     DeviceBody, DeviceRequestBody, PortBindingBody, RateBody, UlimitBody, WeightBody, ip,
+    port_bindings,
 };
 use super::restart_policy::RestartBody;
 use crate::error::{Error, Result};
@@ -269,21 +268,6 @@ fn each<T>(
     read: impl Fn(&str) -> tare_core::Result<T>,
 ) -> tare_core::Result<Vec<T>> {
     list.unwrap_or_default().iter().map(|text| read(text)).collect()
-}
-
-/// A port without a binding gets any free one.
-fn port_bindings(
-    bindings: BTreeMap<String, Option<Vec<PortBindingBody>>>,
-) -> Result<BTreeMap<Port, Vec<PortBinding>>> {
-    let read = |(port, list): (String, Option<Vec<PortBindingBody>>)| {
-        let list = list.unwrap_or_default().into_iter().map(PortBindingBody::into_domain);
-        let mut list = list.collect::<Result<Vec<_>>>()?;
-        if list.is_empty() {
-            list.push(PortBinding::default());
-        }
-        Ok((port.parse()?, list))
-    };
-    bindings.into_iter().map(read).collect()
 }
 
 fn shm_size(bytes: Option<i64>) -> Result<Option<u64>> {

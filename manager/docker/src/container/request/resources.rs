@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tare_core::container::{
-    DeviceMapping, DeviceRate, DeviceRequest, DeviceWeight, PortBinding, Ulimit,
+    DeviceMapping, DeviceRate, DeviceRequest, DeviceWeight, Port, PortBinding, Ulimit,
 };
 
 use crate::error::{Error, Result};
@@ -119,6 +119,21 @@ impl PortBindingBody {
         let host_ip = host_ip.map(|text| ip(&text)).transpose()?;
         Ok(PortBinding { host_ip, host_port: self.host_port.unwrap_or_default().parse()? })
     }
+}
+
+/// A port without a binding gets any free one.
+pub(super) fn port_bindings(
+    bindings: BTreeMap<String, Option<Vec<PortBindingBody>>>,
+) -> Result<BTreeMap<Port, Vec<PortBinding>>> {
+    let read = |(port, list): (String, Option<Vec<PortBindingBody>>)| {
+        let list = list.unwrap_or_default().into_iter().map(PortBindingBody::into_domain);
+        let mut list = list.collect::<Result<Vec<_>>>()?;
+        if list.is_empty() {
+            list.push(PortBinding::default());
+        }
+        Ok((port.parse()?, list))
+    };
+    bindings.into_iter().map(read).collect()
 }
 
 /// An address of either family.

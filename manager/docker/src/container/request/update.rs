@@ -1,10 +1,13 @@
 //! The body of an update: docker's `Resources` and `RestartPolicy`. What can't be changed of a
 //! container that is there may be said only as what it is when nothing is said.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use tare_core::container::{Resources, Update};
 
 use super::lenient::{Unset, kernel_memory};
+use super::resources::{PortBindingBody, port_bindings};
 use super::restart_policy::RestartBody;
 use crate::error::Result;
 use crate::version::ApiVersion;
@@ -30,6 +33,8 @@ pub(crate) struct UpdateBody {
     memory_reservation: Option<i64>,
     memory_swap: Option<i64>,
     pids_limit: Option<i64>,
+    /// Not docker's: where ports are published from the next start on, in place of where they were.
+    port_bindings: Option<BTreeMap<String, Option<Vec<PortBindingBody>>>>,
 
     cgroup_parent: Option<Unset>,
     blkio_weight_device: Option<Unset>,
@@ -84,7 +89,8 @@ impl UpdateBody {
             ..Resources::default()
         };
         let restart_policy = self.restart_policy.unwrap_or_default().into_domain()?;
-        Ok(Update { resources, restart_policy })
+        let port_bindings = self.port_bindings.map(port_bindings).transpose()?;
+        Ok(Update { resources, restart_policy, port_bindings })
     }
 }
 

@@ -43,7 +43,7 @@ pub(in crate::container) fn wished(bindings: &BTreeMap<Port, Vec<PortBinding>>) 
 pub(in crate::container) fn present(container: &Container) -> Bindings {
     let one = |place: &PublishedPort| Binding {
         host_ip: place.host_ip.to_string(),
-        host_port: place.host_port.to_string(),
+        host_port: of_host(place).map(|port| port.to_string()).unwrap_or_default(),
     };
     let places =
         |list: Vec<&PublishedPort>| (!list.is_empty()).then(|| list.into_iter().map(one).collect());
@@ -63,7 +63,7 @@ pub(in crate::container) fn listed(container: &Container) -> Vec<PortView> {
         }
         list.extend(places.into_iter().map(|place| PortView {
             ip: Some(place.host_ip.to_string()),
-            public_port: Some(place.host_port),
+            public_port: of_host(place),
             ..private.clone()
         }));
     }
@@ -80,6 +80,11 @@ impl PortView {
     pub(in crate::container) fn is(&self, port: &Port) -> bool {
         self.private_port == port.number && self.r#type == port.protocol.to_string()
     }
+}
+
+/// The host's port; none where a container is reached at its own address alone.
+fn of_host(place: &PublishedPort) -> Option<u16> {
+    Some(place.host_port).filter(|port| *port != 0)
 }
 
 /// The ports that a running container exposes, each with where it is published.

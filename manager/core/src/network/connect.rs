@@ -219,6 +219,12 @@ impl Networks {
         wish: &Wish,
         network: &Network,
     ) -> Result<Endpoint> {
+        if network.is_template() {
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!("{} is a configuration network, and not one to be on", network.name),
+            ));
+        }
         match new_endpoint(others, wish, network) {
             Err(error) if matches!(error.kind(), Kind::Forbidden | Kind::Exhausted) => {
                 self.await_leaving(&network.id)?;

@@ -40,6 +40,10 @@ pub struct NewNetwork {
     pub internal: bool,
     /// Whether containers that belong to no service may join.
     pub attachable: bool,
+    /// Whether it is only what other networks are made from.
+    pub config_only: bool,
+    /// The network that it is made from, of which nothing is said here then.
+    pub config_from: Option<String>,
 }
 
 impl Networks {
@@ -49,7 +53,10 @@ impl Networks {
         if self.networks().values().any(|network| network.name == new.name) {
             return Err(Error::conflict(format!("network with name {} already exists", new.name)));
         }
-        let network = Arc::new(self.define(new)?);
+        let network = Arc::new(match new.config_only {
+            true => self.define_template(new)?,
+            false => self.define(self.filled_in(new)?)?,
+        });
         let made = self.make(&network);
         if let Err(error) = made {
             self.unmake(&network);
@@ -97,7 +104,7 @@ impl Networks {
             attachable: new.attachable,
             plan,
             subnets,
-            config_from: None,
+            config_from: new.config_from,
         };
         Ok(open::defined(definition, &self.config))
     }
@@ -142,6 +149,7 @@ impl Networks {
                 }
                 (around, ByFamily { ipv4: has_gateway, ipv6: has_gateway })
             }
+            Plan::Template => return Ok(Vec::new()),
         };
         ipam::settle(families, &new.ipam, &self.pools, &mut around, &has_gateway)
     }
@@ -149,7 +157,11 @@ impl Networks {
     /// The options that a user gives, and those that the manager's owner gives to all networks of
     /// this driver which don't say otherwise.
     fn with_default_options(&self, driver: &str, new: &NewNetwork) -> BTreeMap<String, String> {
-        let mut options = self.config.network_options.get(driver).cloned().unwrap_or_default();
+        let defaults = match new.config_from {
+            None => self.config.network_options.get(driver).cloned(),
+            Some(_) => None,
+        };
+        let mut options = defaults.unwrap_or_default();
         options.extend(new.options.clone());
         // What is said about these outside of the options is what counts.
         for (family, name) in [(Family::V4, "enable_ipv4"), (Family::V6, "enable_ipv6")] {
@@ -269,7 +281,10 @@ fn check_parent(settings: &stacked::Settings, networks: &[Arc<Network>]) -> Resu
 }
 
 /// The kinds of addresses that a network has.
-fn families(new: &NewNetwork, options: &BTreeMap<String, String>) -> Result<ByFamily<bool>> {
+pub(super) fn families(
+    new: &NewNetwork,
+    options: &BTreeMap<String, String>,
+) -> Result<ByFamily<bool>> {
     let asked = settings::families(options)?;
     let families = ByFamily {
         ipv4: new.families.ipv4.unwrap_or(asked.ipv4),

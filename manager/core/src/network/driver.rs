@@ -37,6 +37,8 @@ pub(super) enum Driver {
 pub(super) enum Plan {
     Bridge(Settings),
     Stacked(stacked::Settings),
+    /// There is no network: others are made with what is said of this one.
+    Template,
 }
 
 impl Plan {
@@ -45,6 +47,7 @@ impl Plan {
         match self {
             Self::Bridge(settings) => settings.outside == Outside::Unreachable,
             Self::Stacked(settings) => settings.internal,
+            Self::Template => false,
         }
     }
 }

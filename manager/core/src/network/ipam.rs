@@ -83,7 +83,7 @@ fn first_free(pool: &Pool) -> Result<IpAddr> {
 
 /// All that is wrong with what a user says, in the words that docker has for it. What is said of
 /// addresses that the network doesn't have is not looked at, as there.
-fn check(families: &ByFamily<bool>, pools: &[Pool]) -> Result<()> {
+pub(super) fn check(families: &ByFamily<bool>, pools: &[Pool]) -> Result<()> {
     let mut wrong = Vec::new();
     for pool in pools.iter().filter(|pool| *families.get(pool.family()) && !pool.is_left_open()) {
         check_pool(pool, &mut wrong);

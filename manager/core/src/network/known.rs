@@ -104,6 +104,11 @@ impl Network {
         }
     }
 
+    /// Whether it is only what others are made from.
+    pub(super) fn is_template(&self) -> bool {
+        self.definition.as_ref().is_some_and(|definition| definition.plan == Plan::Template)
+    }
+
     /// Whether containers find each other by their names on it.
     pub(super) fn has_names(&self) -> bool {
         self.definition.is_some()

@@ -32,6 +32,7 @@ mod remove;
 mod reservation;
 mod stacked;
 mod surroundings;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -300,7 +301,7 @@ impl Networks {
             labels: definition.map(|definition| definition.labels.clone()).unwrap_or_default(),
             internal: definition.is_some_and(known::Definition::is_internal),
             attachable: definition.is_some_and(|definition| definition.attachable),
-            config_only: false,
+            config_only: network.is_template(),
             config_from: definition.and_then(|definition| definition.config_from.clone()),
             predefined: definition.is_none(),
         }

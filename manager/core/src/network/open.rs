@@ -201,6 +201,7 @@ pub(super) fn defined(definition: Definition, config: &Config) -> Network {
             let stacked = Stacked::new(settings.clone(), subnets, &ipam.pools, makers);
             Driver::Stacked(Box::new(stacked))
         }
+        Plan::Template => Driver::Null,
     };
     let (id, name, created) = (definition.id.clone(), definition.name.clone(), definition.created);
     Network::new(id, name, created, driver, Some(definition))

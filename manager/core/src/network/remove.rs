@@ -16,6 +16,7 @@ impl Networks {
                 format!("{} is a pre-defined network and cannot be removed", network.name),
             ));
         }
+        self.check_unneeded(&network)?;
         self.await_leaving(&network.id)?;
         network
             .leave(|| self.users_of(&network.id))

@@ -85,16 +85,10 @@ pub(super) async fn handle(
 impl Body {
     /// What it asks of the domain, if all of it is here.
     fn into_domain(self) -> Result<NewNetwork> {
-        for (wish, name) in [
-            (self.ingress, "an ingress network (Ingress)"),
-            (self.config_only, "a network that is only a configuration (ConfigOnly)"),
-        ] {
+        for (wish, name) in [(self.ingress, "an ingress network (Ingress)")] {
             if wish == Some(true) {
                 return Err(Error::unsupported(name));
             }
-        }
-        if self.config_from.and_then(|from| from.network).is_some_and(|name| !name.is_empty()) {
-            return Err(Error::unsupported("a network's configuration from another (ConfigFrom)"));
         }
         match self.scope.as_deref() {
             None | Some("" | "local") => {}
@@ -111,6 +105,11 @@ impl Body {
             ipam: self.ipam.unwrap_or_default().into_domain()?,
             internal: self.internal.unwrap_or_default(),
             attachable: self.attachable.unwrap_or_default(),
+            config_only: self.config_only.unwrap_or_default(),
+            config_from: self
+                .config_from
+                .and_then(|from| from.network)
+                .filter(|name| !name.is_empty()),
         })
     }
 }

@@ -263,3 +263,40 @@ fn an_address_is_had_again_at_once() {
         host.wait(networks.remove("narrow")).unwrap();
     });
 }
+
+#[test]
+fn networks_are_made_from_what_another_says() {
+    on_a_host(|host| {
+        let networks = host.open().unwrap();
+        let template = NewNetwork {
+            name: "template".to_owned(),
+            ipam: Ipam { pools: vec![Pool::of("10.5.0.0/24".parse().unwrap())], options: None },
+            config_only: true,
+            ..NewNetwork::default()
+        };
+        host.wait(networks.create(template)).unwrap();
+        let made = |name: &str| NewNetwork {
+            name: name.to_owned(),
+            config_from: Some("template".to_owned()),
+            ..NewNetwork::default()
+        };
+        host.wait(networks.create(made("made"))).unwrap();
+        drop(networks);
+        let networks = host.open().unwrap();
+        let info = networks.find("made").unwrap();
+        assert_eq!(info.subnets[0].to_string(), "10.5.0.0/24");
+        assert_eq!((info.driver, info.config_from.as_deref()), ("bridge", Some("template")));
+        let template = networks.find("template").unwrap();
+        assert_eq!((template.driver, template.config_only), ("null", true));
+        let wishes = vec![wish("web", "template")];
+        let refused = host.wait(networks.connect(Connect { wishes, ..request("web") }));
+        assert_eq!(refused.unwrap_err().kind(), Kind::Forbidden);
+        let says_more = NewNetwork { options: [("a".into(), "b".into())].into(), ..made("more") };
+        assert_eq!(host.wait(networks.create(says_more)).unwrap_err().kind(), Kind::Forbidden);
+        let lost = NewNetwork { config_from: Some("made".to_owned()), ..made("lost") };
+        assert_eq!(host.wait(networks.create(lost)).unwrap_err().kind(), Kind::NotFound);
+        assert!(host.wait(networks.remove("template")).is_err());
+        host.wait(networks.remove("made")).unwrap();
+        host.wait(networks.remove("template")).unwrap();
+    });
+}

@@ -115,6 +115,7 @@ mod tests {
         assert_eq!(answer, "question");
         relay.abort();
         assert!(relay.await.unwrap_err().is_cancelled());
+        // A listener of the standard library takes ports that ended connections have yet.
         TcpListener::bind(address).unwrap();
     }
 

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::listen;
+use rustix::net::sockopt::set_socket_reuseaddr;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -18,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Listens at a socket that has its address, and passes on each connection to `target`.
 pub(super) fn pass_on(socket: OwnedFd, target: SocketAddr) -> std::io::Result<JoinHandle<()>> {
+    // Connections that have ended are not to keep the port from the container's next start.
+    set_socket_reuseaddr(&socket, true)?;
     listen(&socket, BACKLOG)?;
     let listener = StdListener::from(socket);
     listener.set_nonblocking(true)?;

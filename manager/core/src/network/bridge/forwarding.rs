@@ -8,7 +8,7 @@
 //! to route while `tared` is there turns the switch on at boot (`net.ipv4.ip_forward=1` in
 //! /etc/sysctl.d), or sets `ip-forward-no-drop`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::network::family::{ByFamily, Family};
@@ -25,8 +25,8 @@ fn switch(family: Family) -> &'static str {
     }
 }
 
-/// For whom the host shall forward: all, if it does already and wasn't made to by us, which a file
-/// beside `note` says.
+/// For whom the host shall forward: all, if it does already and wasn't made to by us, which the file
+/// `note` says.
 pub(in crate::network) fn plan(note: &Path) -> Result<ByFamily<Forwarding>> {
     Ok(ByFamily { ipv4: plan_for(Family::V4, note)?, ipv6: plan_for(Family::V6, note)? })
 }
@@ -36,9 +36,9 @@ fn plan_for(family: Family, note: &Path) -> Result<Forwarding> {
     if !sysctl::get(switch(family)).is_ok_and(|value| value != "0") {
         return Ok(Forwarding::ForContainers);
     }
-    match std::fs::read_to_string(note_of(family, note)) {
-        Ok(noted) if noted == boot()? => Ok(Forwarding::ForContainers),
-        _ => Ok(Forwarding::ForAll),
+    match noted(note, &boot()?).contains(family.name()) {
+        true => Ok(Forwarding::ForContainers),
+        false => Ok(Forwarding::ForAll),
     }
 }
 
@@ -48,8 +48,9 @@ pub(in crate::network) fn turn_on(family: Family, note: &Path) -> Result<()> {
     if sysctl::get(switch(family))? != "0" {
         return Ok(());
     }
-    let note = note_of(family, note);
-    std::fs::write(&note, boot()?)
+    let boot = boot()?;
+    let kinds = noted(note, &boot);
+    std::fs::write(note, format!("{boot}{kinds}{}\n", family.name()))
         .map_err(|error| Error::io(format!("write {}", note.display()), error))?;
     tracing::info!(
         "turning on {} forwarding, for packets from and to containers alone; for the host to \
@@ -79,11 +80,10 @@ fn go_on_listening_to_routers() -> Result<()> {
     Ok(())
 }
 
-fn note_of(family: Family, note: &Path) -> PathBuf {
-    match family {
-        Family::V4 => note.to_owned(),
-        Family::V6 => note.with_extension("ipv6"),
-    }
+/// The kinds of addresses for which it was us, each on a line; those of an earlier boot don't count.
+fn noted(note: &Path, boot: &str) -> String {
+    let noted = std::fs::read_to_string(note).unwrap_or_default();
+    noted.strip_prefix(boot).unwrap_or_default().to_owned()
 }
 
 fn boot() -> Result<String> {

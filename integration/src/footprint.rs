@@ -9,8 +9,9 @@ use crate::command::run;
 use crate::daemon::Places;
 use crate::namespaces::Namespaces;
 
-/// The runtime's cache of compiled system call filters, which all containers share.
-const SHARED: &str = "file runtime/@seccomp";
+/// What stays on purpose: the runtime's cache of compiled system call filters, which all containers
+/// share, and the note that the host has forwarded IPv6 since the first container that has any.
+const STAYING: [&str; 2] = ["file runtime/@seccomp", "file forwarding.ipv6"];
 
 /// Everything there is, one line each: processes, mounts, interfaces, firewall elements, cgroups
 /// and files.
@@ -38,7 +39,7 @@ impl Footprint {
                 }
             }
         }
-        all.retain(|line| !line.starts_with(SHARED));
+        all.retain(|line| !STAYING.iter().any(|staying| line.starts_with(staying)));
         Self(all)
     }
 

@@ -258,3 +258,80 @@ fn another_program_takes_over_and_no_question_is_lost() {
         until_true("the end of all", || resolvers(host).is_empty());
     });
 }
+
+#[test]
+fn names_have_addresses_of_both_kinds() {
+    on_host(|host| {
+        let _settings = dns::configure(host, "nameserver ::1\n");
+        let _stub = dns::serve(host, "::1", "stub", &[]);
+        let subnets = "--subnet 10.44.0.0/24 --subnet fd00:44::/64";
+        host.docker(&format!("network create --ipv6 {subnets} front")).ok();
+        let alone = "--ipv4=false --ipv6 --subnet fd00:45::/64";
+        host.docker(&format!("network create {alone} six")).ok();
+        let fixed = "--network front --ip 10.44.0.50 --ip6 fd00:44::50";
+        host.docker(&format!("run -d --name web {fixed} {REST}")).ok();
+        host.docker(&format!("run -d --name new --network six --ip6 fd00:45::50 {REST}")).ok();
+        host.docker(&format!("run -d --name asker --network six {REST}")).ok();
+        host.docker("network connect front asker").ok();
+        let asked = |typed: &str| ask(host, "asker", typed);
+        assert_eq!(asked("web. A"), "NoError 1\nweb. 10.44.0.50\n");
+        assert_eq!(asked("web. AAAA"), "NoError 1\nweb. fd00:44::50\n");
+        assert_eq!(asked("new. AAAA"), "NoError 1\nnew. fd00:45::50\n");
+        assert_eq!(asked("new. A"), "NoError 0\n");
+        for (network, name) in [("4.4.0.0", "web.front."), ("5.4.0.0", "new.six.")] {
+            let zeros = "0.".repeat(20);
+            let reversed = format!("0.5.0.0.{zeros}{network}.0.0.d.f.ip6.arpa.");
+            assert_eq!(
+                asked(&format!("{reversed} PTR")),
+                format!("NoError 1\n{reversed} {name}\n")
+            );
+        }
+        assert_eq!(asked("one.test. AAAA"), "NoError 1\none.test. 2001:db8::1\n");
+        // Servers of its own may be at such addresses, too.
+        let _near = dns::serve_inside(host, "web", "fd00:44::50", "near");
+        let own = "--network front --dns fd00:44::50";
+        host.docker(&format!("run -d --name found {own} {REST}")).ok();
+        assert!(ask(host, "found", "server.test. TXT").contains("near"));
+        assert!(ask(host, "found", "server.test. TXT tcp").contains("near"));
+        host.docker("exec web cat /etc/hosts")
+            .stdout_has("\n10.44.0.50\t")
+            .stdout_has("\nfd00:44::50\t");
+    });
+}
+
+#[test]
+fn who_answers_is_started_again_however_it_ends() {
+    if !peer::is_tared("a process for names") {
+        return;
+    }
+    on_host(|host| {
+        host.docker("network create front").ok();
+        let own = "--network front --dns 127.0.0.1";
+        host.docker(&format!("run -d --name web {own} {REST}")).ok();
+        let _inside = dns::serve_inside(host, "web", "127.0.0.1", "inside");
+        let answers = || {
+            ["web. A", "server.test. TXT"].iter().all(|typed| {
+                let asked = dns::inside(host, "web", &format!("ask {} {typed}", dns::OWN));
+                asked.code == 0 && asked.stdout.starts_with("NoError 1\n")
+            })
+        };
+        assert!(answers());
+        let kill = |names: &str| {
+            let found = host.run("pgrep", &["-f", names]).ok().trim().to_owned();
+            host.run("kill", &["-9", &found]).ok();
+            found
+        };
+        // The one beside it; what is known here is answered meanwhile.
+        kill("^tared-sockets");
+        assert!(ask(host, "web", "web. A").starts_with("NoError 1\n"));
+        until_true("all answers again", answers);
+        kill("^tared-names");
+        until_true("answers of another", answers);
+        // While nobody is there to start another, there is none.
+        host.end_daemon(Signal::KILL);
+        let last = kill("^tared-names");
+        host.start_daemon();
+        assert!(answers());
+        assert!(!resolvers(host).contains(&last));
+    });
+}

@@ -60,20 +60,23 @@ fn is_answer_to(question: &[u8], answer: &[u8]) -> bool {
     let is_reply = told[2] & 0x80 != 0 && told[..2] == asked[..2];
     let repeated = || {
         let end = question_end(question).unwrap_or(question.len());
-        question.get(HEADER..end) == answer.get(HEADER..end)
+        let asked = question.get(HEADER..end);
+        asked.is_some() && asked == answer.get(HEADER..end)
     };
     let repeats = told[4..6] == asked[4..6];
     let is_error = code(answer) != Some(ResponseCode::NoError.low());
     is_reply && if repeats { repeated() } else { told[4..6] == [0, 0] && is_error }
 }
 
-/// Where the question of a message ends: behind the labels of the name, its type and its class.
+/// Where the question of a message ends: behind the labels of the name, or a word that says where
+/// they go on, its type and its class.
 fn question_end(message: &[u8]) -> Option<usize> {
     let mut at = HEADER;
     loop {
         match usize::from(*message.get(at)?) {
             0 => return Some(at + 5),
-            length => at += 1 + length,
+            length @ 1..64 => at += 1 + length,
+            _ => return Some(at + 6),
         }
     }
 }
@@ -150,6 +153,8 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A question for `db.` and its answer's beginning.
@@ -178,5 +183,26 @@ mod tests {
         });
         refused.truncate(HEADER);
         assert!(is_answer_to(QUESTION, &refused));
+    }
+
+    #[test]
+    fn a_question_ends_behind_its_class() {
+        assert_eq!(question_end(QUESTION), Some(QUESTION.len()));
+        let short = [&QUESTION[..HEADER], b"\x02db\xc0\x0c\x00\x01\x00\x01"].concat();
+        assert_eq!(question_end(&short), Some(short.len()));
+        assert_eq!(question_end(&QUESTION[..14]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn fuzz_what_comes_is_the_answer_or_not(bytes: Vec<u8>, at in 0usize..19, by: u8) {
+            let _ = question_end(&bytes);
+            prop_assert!(!is_answer_to(&bytes, QUESTION));
+            let _ = is_answer_to(QUESTION, &bytes);
+            // What differs in its number or question is not the answer.
+            let changed = answer(|answer| answer[at] ^= by);
+            let counts = [0, 1].contains(&at) || at >= HEADER;
+            prop_assert!(!counts || by == 0 || !is_answer_to(QUESTION, &changed));
+        }
     }
 }

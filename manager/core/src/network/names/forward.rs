@@ -85,6 +85,11 @@ impl Forwarder {
         Self { room: Arc::new(Semaphore::new(AT_ONCE as usize)), opener }
     }
 
+    /// Whether containers' servers can be asked from their own networks.
+    pub(super) fn can_go_inside(&self) -> bool {
+        self.opener.is_there()
+    }
+
     /// Room for one more question, if there is any.
     pub(super) fn room(&self, upstream: &Upstream) -> Option<Room> {
         let own = Arc::clone(&upstream.room).try_acquire_owned().ok()?;

@@ -7,6 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -64,6 +65,12 @@ impl Line {
     ) -> io::Result<(Reply, Vec<OwnedFd>)> {
         self.send(request, with)?;
         self.receive()?.ok_or(io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Whether the other side is gone.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(&self.socket, PollFlags::empty())];
+        matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..))
     }
 
     /// Another handle to the same connection, by which its end is seen.

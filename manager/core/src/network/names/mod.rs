@@ -13,31 +13,31 @@ mod book;
 mod exchange;
 mod fence;
 mod forward;
+mod keep;
 mod line;
 mod opener;
 mod process;
 mod serve;
 mod sockets;
+mod start;
 mod words;
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use super::Networks;
 use super::endpoint::Sandbox;
-use super::kernel::netns;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use line::Line;
-pub use process::run_if_resolver;
 pub(super) use sockets::Sockets;
+pub use start::run_if_resolver;
 use words::{Asker, Reply, Request};
 
 /// Where the name server of a container is, inside.
@@ -129,19 +129,21 @@ impl Names {
             return Ok(line);
         }
         let failed = |error| Error::io("start the process that answers names", error);
-        process::start(self.program.as_deref(), &self.socket).map_err(failed)?;
+        let act = self.when_lost.get().cloned();
+        let is_alone = move || act.iter().for_each(|act| act());
+        start::start(self.program.as_deref(), &self.socket, is_alone).map_err(failed)?;
         self.connect().map_err(failed)
     }
 
-    /// Whether the process that is there runs another program than it would if it were started now.
-    /// Then it is set aside: it is found at the path that is given.
+    /// Whether the process that is there runs another program than it would if it were started now,
+    /// or lacks the one beside it. Then it is set aside: it is found at the path that is given.
     fn set_aside_outdated(&self) -> Option<PathBuf> {
         let mut line = self.line();
         if line.is_none() {
             *line = self.connect().ok();
         }
         let reply = line.as_ref()?.ask(&Request::Hello, &[]);
-        let ours = process::identity(self.program.as_deref()).ok()?;
+        let ours = start::identity(self.program.as_deref()).ok()?;
         if matches!(reply, Ok((Reply::Me(program), _)) if program == ours) {
             return None;
         }
@@ -181,103 +183,5 @@ fn known_to(line: &Line) -> Option<HashSet<String>> {
             None => return Some(all),
         }
         all.extend(more);
-    }
-}
-
-impl Networks {
-    /// Has names answered from now on, also when the process that does so dies.
-    pub(super) fn watch_names(self: &Arc<Self>) {
-        let networks = Arc::downgrade(self);
-        self.names.when_lost(move || {
-            if let Some(networks) = networks.upgrade() {
-                networks.answer_names_logged();
-            }
-        });
-        self.answer_names_logged();
-    }
-
-    fn answer_names_logged(&self) {
-        if let Err(error) = self.answer_names() {
-            tracing::error!(%error, "names may not resolve in some containers");
-        }
-    }
-
-    /// Says what a container is called, and what it may ask; with the sockets by which it asks if
-    /// they are new.
-    pub(super) fn tell_names(&self, sandbox: &Sandbox, sockets: Option<Sockets>) -> Result<()> {
-        if self.names.put(sandbox, sockets.as_ref()).is_ok() {
-            return Ok(());
-        }
-        // It has died: whoever comes next begins with nothing.
-        self.answer_names()
-    }
-
-    /// Says that a container asks nothing any more.
-    pub(super) fn forget_names(&self, container: &str) {
-        // A process that is gone has forgotten.
-        self.names.tell_if_there(&Request::Forget(container.to_owned()));
-    }
-
-    /// Has all containers answered that have names, be it by a process from before or by a new one.
-    pub(super) fn answer_names(&self) -> Result<()> {
-        let _turn = self.names.looking_after.lock().unwrap_or_else(PoisonError::into_inner);
-        let held: Vec<_> = self.sandboxes().values().filter(|h| !h.is_cut_off()).cloned().collect();
-        let sandboxes: Vec<_> =
-            held.iter().map(|held| held.sandbox()).filter(|sandbox| are_on(sandbox)).collect();
-        if let Some(older) = self.names.set_aside_outdated() {
-            return self.take_over(&older, &sandboxes);
-        }
-        let known = self.names.known();
-        for left in known.iter().flatten() {
-            if !held.iter().any(|held| held.container == *left) {
-                self.forget_names(left);
-            }
-        }
-        let is_known = |container: &str| known.as_ref().is_some_and(|all| all.contains(container));
-        super::to_the_end(sandboxes.iter().map(|sandbox| match is_known(&sandbox.container) {
-            true => self.names.put(sandbox, None),
-            false => self.answer_anew(sandbox),
-        }))
-    }
-
-    /// Has a new process answer all containers, which goes on with what the older one has read from:
-    /// what is asked meanwhile waits there. The older one ends when it has answered the rest.
-    fn take_over(&self, older: &Path, sandboxes: &[Arc<Sandbox>]) -> Result<()> {
-        tracing::info!("another program answers names; a new process takes over from it");
-        let line = Line::connect(older).ok();
-        let mut left = Vec::new();
-        let all = super::to_the_end(sandboxes.iter().map(|sandbox| {
-            let request = Request::HandOver(sandbox.container.clone());
-            let reply = line.as_ref().and_then(|line| line.ask(&request, &[]).ok());
-            match reply.and_then(|(_, sockets)| Sockets::taken_over(sockets)) {
-                Some(sockets) => self.names.put(sandbox, Some(&sockets)),
-                None => {
-                    left.push(sandbox.container.clone());
-                    self.answer_anew(sandbox)
-                }
-            }
-        }));
-        drop(line);
-        // What it could not hand over, it is to let go.
-        if let Ok(line) = Line::connect(older) {
-            for container in left {
-                let _ = line.ask(&Request::Forget(container), &[]);
-            }
-            for container in known_to(&line).into_iter().flatten() {
-                let is_handed = sandboxes.iter().any(|sandbox| sandbox.container == container);
-                if !is_handed {
-                    let _ = line.ask(&Request::Forget(container), &[]);
-                }
-            }
-        }
-        let _ = std::fs::remove_file(older);
-        all
-    }
-
-    /// Has a container answered at new sockets.
-    fn answer_anew(&self, sandbox: &Sandbox) -> Result<()> {
-        let Some(path) = &sandbox.netns else { return Ok(()) };
-        let sockets = netns::enter(path, |_| Sockets::open())?;
-        self.names.put(sandbox, Some(&sockets))
     }
 }

@@ -71,6 +71,12 @@ impl Opener {
         Self { line: Mutex::new(Some(line)) }
     }
 
+    /// Whether the other side is there.
+    pub(super) fn is_there(&self) -> bool {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.as_ref().is_some_and(|line| !line.has_ended())
+    }
+
     /// A socket in the network namespace, to talk to `server`.
     pub(super) fn open(
         &self,

@@ -61,11 +61,15 @@ impl Desk {
             return Work::Answer(refusal(question, ResponseCode::Refused));
         };
         let asker = book.asker(&client.container);
-        let namespace = match asker.map(|asker| asker.standpoint) {
-            Some(Standpoint::Container) => client.namespace.clone(),
-            Some(Standpoint::Host) | None => None,
-        };
         let servers = asker.map(|asker| asker.name_servers.clone()).unwrap_or_default();
+        let (servers, namespace) = match (asker.map(|asker| asker.standpoint), &client.namespace) {
+            (Some(Standpoint::Container), Some(namespace)) => {
+                (servers, Some(Arc::clone(namespace)))
+            }
+            // The host's network is not what is meant.
+            (Some(Standpoint::Container), None) => (Vec::new(), None),
+            (Some(Standpoint::Host) | None, _) => (servers, None),
+        };
         Work::Ask(Inquiry { servers, namespace, otherwise, room })
     }
 }

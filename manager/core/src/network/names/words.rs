@@ -29,6 +29,8 @@ pub(super) enum Request {
 pub(super) enum Reply {
     /// One that runs this program.
     Me(String),
+    /// One that can't open sockets any more: another is to take its place.
+    Alone,
     /// It is so from now on.
     Done,
     /// It is, and as nobody asks any more, the process ends.

@@ -37,7 +37,7 @@ fn gets(host: &Host, container: &str, server: &str) -> bool {
 fn macvlan_containers_are_neighbours_of_the_host() {
     on_host(|host| {
         lay_wire(host);
-        let wire = || ip(host, "address show wire");
+        let wire = || ip(host, "link show wire") + &ip(host, "-4 address show wire");
         let before = wire();
         let make = "network create -d macvlan --subnet 10.55.0.0/24 --gateway 10.55.0.254 \
                     --aux-address host=10.55.0.1 --ip-range 10.55.0.0/28 -o parent=wire lan";

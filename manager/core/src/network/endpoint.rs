@@ -272,12 +272,19 @@ pub struct Endpoint {
     pub gateway_priority: i64,
 }
 
+impl Endpoint {
+    /// Whether it is behind the host, which can publish its ports.
+    pub fn is_behind_host(&self) -> bool {
+        self.interface.as_ref().is_some_and(|interface| !interface.host_name.is_empty())
+    }
+}
+
 /// An interface of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interface {
     /// Its name inside.
     pub name: String,
-    /// The name of the other end of its cable, on the host.
+    /// The name of the other end of its cable, on the host; empty where it has none.
     pub host_name: String,
     /// Its IPv4 address.
     pub ipv4: Option<Assigned>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tare_core::container::{Container, Port, PortBinding, Protocol};
-use tare_core::network::{self, PublishedPort};
+use tare_core::network::{self, Endpoint, PublishedPort};
 
 /// A place on the host, in `PortBindings` and `NetworkSettings.Ports`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -92,6 +92,9 @@ fn published(container: &Container) -> BTreeMap<Port, Vec<&PublishedPort>> {
     let Some(network) = container.network.as_ref().filter(|_| container.state.is_running()) else {
         return BTreeMap::new();
     };
+    if !network.endpoints.iter().any(Endpoint::is_behind_host) {
+        return BTreeMap::new();
+    }
     let exposed = container.config.exposed_ports.iter();
     let mut ports: BTreeMap<_, _> = exposed.map(|port| (*port, Vec::new())).collect();
     for place in network.published() {

@@ -47,6 +47,9 @@ fn a_version_that_is_not_served_is_told_so_in_the_way_its_client_reads() {
         let new = host.get("/v1.52/info").json();
         let words = "client version 1.52 is too new. Maximum supported API version is 1.51";
         assert_eq!(new["message"], words);
+        // A line's end, for who looks at it with curl.
+        assert!(host.get("/nowhere").body.ends_with("{\"message\":\"page not found\"}\n"));
+        assert!(host.get("/version").body.ends_with("}\n"));
         for version in ["1.24", "1.30", "1.41", "1.51"] {
             assert_eq!(host.get(&format!("/v{version}/version")).status, 200);
         }

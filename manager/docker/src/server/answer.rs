@@ -3,15 +3,20 @@
 use std::convert::Infallible;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, uri::PathAndQuery};
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use crate::error::Error;
 use crate::system;
 use crate::version::{self, ApiVersion};
+
+/// What whole answers are.
+const JSON: &str = "application/json";
 
 /// Answers one request: finds the version, lets the router work, and adds the common headers.
 pub(super) async fn answer(
@@ -31,6 +36,7 @@ pub(super) async fn answer(
         },
         Err(error) => error.into_response(),
     };
+    response = with_line_end(response).await;
     for (name, value) in common_headers() {
         response.headers_mut().insert(name, value);
     }
@@ -60,6 +66,21 @@ fn versioned(mut request: Request<Incoming>) -> Result<Request<Body>, Error> {
 /// Whether a path can be asked for its headers alone. Others may have bodies without an end.
 fn has_head(path: &str) -> bool {
     path == "/_ping" || (path.starts_with("/containers/") && path.ends_with("/archive"))
+}
+
+/// Ends JSON that is whole with a line feed, as docker's does: people look at it with curl.
+async fn with_line_end(response: Response) -> Response {
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == JSON);
+    let is_whole = response.body().size_hint().exact().is_some_and(|size| size > 0);
+    if !is_json || !is_whole {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    // It is in memory already, so that nothing can go wrong.
+    let mut text = BytesMut::from(to_bytes(body, usize::MAX).await.unwrap_or_default());
+    text.extend_from_slice(b"\n");
+    Response::from_parts(parts, Body::from(text.freeze()))
 }
 
 /// Headers of every answer.

@@ -53,7 +53,7 @@ async fn the_version_in_the_path_is_heard_and_every_answer_says_ours() {
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     assert!(answer.contains("{\"message\":\"client version 1.99 is too new."), "{answer}");
     let answer = exchange("GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert!(answer.ends_with("{\"message\":\"page not found\"}"), "{answer}");
+    assert!(answer.ends_with("{\"message\":\"page not found\"}\n"), "{answer}");
 }
 
 #[tokio::test]

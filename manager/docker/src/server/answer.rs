@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use super::unread;
 use crate::error::Error;
 use crate::system;
 use crate::version::{self, ApiVersion};
@@ -30,10 +31,15 @@ pub(super) async fn answer(
         Ok(request) if request.method() == Method::HEAD && !has_head(request.uri().path()) => {
             Error::page_not_found().into_response()
         }
-        Ok(request) => match router.oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        },
+        Ok(request) => {
+            let (request, unread) = unread::lend(request);
+            let response = match router.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            unread.read_some().await;
+            response
+        }
         Err(error) => error.into_response(),
     };
     response = with_line_end(response).await;

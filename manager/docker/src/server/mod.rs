@@ -5,6 +5,7 @@ mod connection;
 mod listener;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::io;
 use std::pin::pin;

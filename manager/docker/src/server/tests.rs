@@ -67,6 +67,25 @@ async fn a_body_that_is_cut_off_is_a_bad_request() {
 }
 
 #[tokio::test]
+async fn what_nobody_wants_is_read_all_the_same() {
+    for size in [1000, 200_000, 3_000_000] {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (_close, closing) = watch::channel(false);
+        tokio::spawn(connection::serve(Socket::unix(near), None, router(), Closing::new(closing)));
+        let head = format!("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n");
+        far.write_all(head.as_bytes()).await.unwrap();
+        far.write_all(&vec![b'x'; size]).await.unwrap();
+        // The connection is as good as before.
+        far.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        far.shutdown().await.unwrap();
+        let mut answers = String::new();
+        far.read_to_string(&mut answers).await.unwrap();
+        assert!(answers.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answers}");
+        assert!(answers.ends_with("1.51"), "{answers}");
+    }
+}
+
+#[tokio::test]
 async fn connections_are_taken_over_with_and_without_an_upgrade() {
     let head = "POST /v1.42/say HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n";
     let upgrade = "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";

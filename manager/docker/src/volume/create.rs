@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 
 /// The volume that a client wants.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct Body {
     name: Option<String>,
     driver: Option<String>,

@@ -1,11 +1,16 @@
 //! JSON bodies of requests: bounded and whole.
 
+mod go;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
+use self::go::Go;
 use crate::error::{Error, Result};
 use crate::stream::body_reader::BodyReader;
 
@@ -103,18 +108,15 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 /// The same, with the paths of the fields that nobody reads.
 pub(crate) fn parse_noticing<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>)> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let whole = Value::deserialize(&mut reader);
+    let whole = whole.map_err(|error| Error::invalid(format!("invalid JSON: {error}")))?;
+    reader.end().map_err(|_| Error::invalid("unexpected content after JSON"))?;
     let (mut track, mut unknown) = (serde_path_to_error::Track::new(), Vec::new());
-    let tracked = serde_path_to_error::Deserializer::new(&mut reader, &mut track);
+    let tracked = serde_path_to_error::Deserializer::new(Go(whole), &mut track);
     let value = serde_ignored::deserialize(tracked, |path| unknown.push(shown(&path)));
     let value = value.map_err(|error: serde_json::Error| {
-        if error.is_data() {
-            let path = track.path();
-            Error::invalid(format!("invalid request body: {path}: {}", reason(&error)))
-        } else {
-            Error::invalid(format!("invalid JSON: {error}"))
-        }
+        Error::invalid(format!("invalid request body: {}: {error}", track.path()))
     })?;
-    reader.end().map_err(|_| Error::invalid("unexpected content after JSON"))?;
     Ok((value, unknown))
 }
 
@@ -134,34 +136,17 @@ fn shown(path: &serde_ignored::Path<'_>) -> String {
     }
 }
 
-/// What is wrong with a field, without all the fields that would be right, and without the place in
-/// a text that no person wrote.
-fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    if text.starts_with("unknown field") {
-        return "unknown field".to_owned();
-    }
-    match text.rsplit_once(" at line ") {
-        Some((reason, _)) => reason.to_owned(),
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
     struct Outer {
         #[serde(rename = "Inner")]
         inner: Inner,
     }
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
     struct Inner {
         #[serde(rename = "Number")]
         number: u32,
@@ -171,7 +156,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         let wrong = |text: &str| parse::<Outer>(text.as_bytes()).unwrap_err().to_string();
         assert_eq!(parse::<Outer>(b" {\"Inner\":{\"Number\":1}} ").unwrap().inner.number, 1);
-        assert!(wrong("{\"Inner\":{\"Nubmer\":1}}").ends_with("Inner.Nubmer: unknown field"));
+        assert!(wrong("{\"Inner\":{\"Nubmer\":1}}").ends_with("Inner: missing field `Number`"));
         assert!(wrong("{\"Inner\":{\"Number\":\"x\"}}").contains("Inner.Number: invalid type"));
         assert!(wrong("{\"Inner\":{").starts_with("invalid JSON: EOF while parsing"));
         assert_eq!(wrong("{\"Inner\":{\"Number\":1}} x"), "unexpected content after JSON");

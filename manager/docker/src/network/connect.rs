@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// Which container, and how.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct Body {
     container: Option<String>,
     endpoint_config: Option<EndpointBody>,

@@ -8,7 +8,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ipnet::IpNet;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tare_core::network::{ByFamily, Ipam, NewNetwork, Pool};
 
@@ -18,7 +17,7 @@ use crate::error::{Error, Result};
 
 /// The network that a client wants.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct Body {
     name: Option<String>,
     driver: Option<String>,
@@ -36,13 +35,10 @@ pub(super) struct Body {
     config_from: Option<ConfigFrom>,
     options: Option<BTreeMap<String, String>>,
     labels: Option<BTreeMap<String, String>>,
-    /// A name is never given twice, whatever this says.
-    #[serde(rename = "CheckDuplicate")]
-    _check_duplicate: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct IpamBody {
     driver: Option<String>,
     options: Option<BTreeMap<String, String>>,
@@ -50,7 +46,7 @@ struct IpamBody {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct PoolBody {
     subnet: Option<String>,
     #[serde(rename = "IPRange")]
@@ -61,7 +57,7 @@ struct PoolBody {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 struct ConfigFrom {
     network: Option<String>,
 }

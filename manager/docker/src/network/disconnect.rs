@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Which container, and whether the network may be gone.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct Body {
     container: Option<String>,
     force: Option<bool>,

@@ -22,7 +22,6 @@ pub(super) struct ExecBody {
     attach_stdin: Option<bool>,
     attach_stderr: Option<bool>,
     attach_stdout: Option<bool>,
-    #[serde(alias = "detachKeys")]
     detach_keys: Option<String>,
     env: Option<Vec<String>>,
     working_dir: Option<String>,

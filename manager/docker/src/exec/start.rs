@@ -19,9 +19,7 @@ use crate::version::ApiVersion;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 struct StartBody {
-    #[serde(alias = "detach")]
     detach: Option<bool>,
-    #[serde(alias = "tty")]
     tty: Option<bool>,
     console_size: Option<[u32; 2]>,
 }

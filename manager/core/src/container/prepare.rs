@@ -10,7 +10,7 @@ use tare_proto::record::FILE_NAME;
 use tare_proto::tare::shim::v1::{Log, Options};
 
 use super::bundle::{Bundle, Parts};
-use super::entry::restarting;
+use super::entry::{not_running, restarting};
 use super::link::Linked;
 use super::log::{Place, attributes_of, tag_of};
 use super::modes::{IpcMode, NetworkMode, PidMode};
@@ -108,7 +108,7 @@ impl Containers {
             joined.pid = Some(self.joined_process(other, "PID namespace")?);
         }
         if let IpcMode::Container(other) = &host.ipc_mode {
-            joined.ipc = Some(self.joined_process(other, "IPC")?);
+            joined.ipc = Some(self.joined_process(other, "IPC namespace")?);
             if self.find(other)?.host.ipc_mode != IpcMode::Shareable {
                 return Err(Error::conflict(format!(
                     "container {other}: non-shareable IPC (hint: use IpcMode:shareable for the \
@@ -124,14 +124,16 @@ impl Containers {
         match &other.state {
             State::Running(life) | State::Paused(life) => Ok(life.pid),
             State::Restarting(_) => Err(restarting(&other)),
-            _ => Err(cannot_join(what, name)),
+            _ => Err(Error::system(format!("failed to join {what}: {}", not_running(&other)))),
         }
     }
 
     fn joined_network(&self, name: &str) -> Result<JoinedNetwork> {
         let other = self.find(name)?;
         if !other.state.is_running() {
-            return Err(cannot_join("network", name));
+            return Err(Error::conflict(format!(
+                "cannot join network of a non running container: {name}"
+            )));
         }
         match (&other.host.network_mode, &other.network) {
             // Each can only join one that was there before it.
@@ -352,7 +354,7 @@ impl Containers {
         account: &Account,
     ) -> Result<Options> {
         let live = self.config.live();
-        let runtime = live.runtimes.get(&container.host.runtime).ok_or_else(|| {
+        let runtime = live.runtime(&container.host.runtime).ok_or_else(|| {
             Error::invalid(format!("unknown or invalid runtime name: {}", container.host.runtime))
         })?;
         let log = &container.host.log;
@@ -403,10 +405,6 @@ fn told_of<'a>(container: &'a Container, linked: &[Linked]) -> Cow<'a, Container
     told.config.env =
         linked.iter().flat_map(|other| other.variables(&container.name)).chain(own).collect();
     Cow::Owned(told)
-}
-
-fn cannot_join(what: &str, name: &str) -> Error {
-    Error::conflict(format!("cannot join {what} of a non running container: {name}"))
 }
 
 /// Sources of binds may have gone since the container was made.

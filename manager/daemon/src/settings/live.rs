@@ -47,7 +47,7 @@ fn unknown(setting: &'static str, value: &str, other: &str) -> Error {
 }
 
 fn check_default_runtime(live: &Live) -> Result<(), Error> {
-    if live.runtimes.contains_key(&live.default_runtime) {
+    if live.runtime(&live.default_runtime).is_some() {
         return Ok(());
     }
     let known: Vec<_> = live.runtimes.keys().map(String::as_str).collect();

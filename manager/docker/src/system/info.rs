@@ -240,7 +240,7 @@ pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<
         live_restore_enabled: true,
         isolation: "",
         init_binary: file_name(&config.init),
-        containerd_commit: Commit::new("N/A".to_owned(), version),
+        containerd_commit: Commit::new(VERSION.to_owned(), version),
         runc_commit: Commit::new(runtime_version(&api).await, version),
         init_commit: Commit::new(VERSION.to_owned(), version),
         security_options: security_options(&host, &api.engine.config),
@@ -321,7 +321,7 @@ fn security_options(host: &Host, config: &Config) -> Vec<String> {
 
 async fn runtime_version(api: &Api) -> String {
     let live = api.engine.config.live();
-    let version = match live.runtimes.get(&live.default_runtime) {
+    let version = match live.runtime(&live.default_runtime) {
         Some(runtime) => program_version(&runtime.path).await,
         None => None,
     };

@@ -80,7 +80,7 @@ pub(super) async fn handle(State(api): State<Api>) -> Json<Version> {
 /// The default runtime, if it says its version.
 async fn runtime(api: &Api) -> Option<Component> {
     let live = api.engine.config.live();
-    let runtime = live.runtimes.get(&live.default_runtime)?;
+    let runtime = live.runtime(&live.default_runtime)?;
     let version = program_version(&runtime.path).await?;
     let details = BTreeMap::from([("GitCommit", String::new())]);
     Some(Component { name: live.default_runtime.clone(), version, details })

@@ -137,7 +137,7 @@ impl Judge<'_> {
         if host.runtime.is_empty() {
             host.runtime.clone_from(&live.default_runtime);
         }
-        if live.runtimes.contains_key(&host.runtime) {
+        if live.runtime(&host.runtime).is_some() {
             return Ok(());
         }
         Err(Error::invalid(format!("unknown or invalid runtime name: {}", host.runtime)))

@@ -78,9 +78,8 @@ pub(crate) struct CreateBody {
     _name: Option<String>,
     #[serde(rename = "platform")]
     _platform: Option<String>,
-    /// Python's client repeats here what it says in the host's part, where it counts.
-    #[serde(rename = "Runtime")]
-    _runtime: Option<String>,
+    /// Python's client says here what counts in the host's part.
+    runtime: Option<String>,
 }
 
 /// What a body asks for.
@@ -109,6 +108,9 @@ impl CreateBody {
         let mut host = host.into_domain(version)?;
         if let Some(networking) = self.networking_config {
             host.networks = networking.into_domain(version)?;
+        }
+        if host.runtime.is_empty() {
+            host.runtime = self.runtime.unwrap_or_default();
         }
         if let Some(mac) = self.mac_address.filter(|mac| !mac.is_empty()) {
             endpoints::check_mac(&mac)?;

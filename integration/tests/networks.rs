@@ -163,6 +163,9 @@ fn links_tell_of_others_on_the_default_bridge() {
         linked.stdout_has("STORE_ENV_COLOUR=red\n").stdout_has("STORE_NAME=/web/store\n");
         host.docker("create --name later --link db:store busybox true").ok();
         assert_eq!(host.inspect("later", "{{json .HostConfig.Links}}"), r#"["/db:/later/store"]"#);
+        host.docker("ps --no-trunc --filter name=db --format '{{.Names}}'")
+            .stdout_has("later/store");
+        assert_eq!(host.inspect("/later/store", "{{.Name}}"), "/db");
         host.docker("stop -t 0 db").ok();
         host.docker("start later").code(1).stderr_has("Cannot link to a non running container");
         host.docker("rm --link later").code(1).stderr_has("cannot remove the default link name");

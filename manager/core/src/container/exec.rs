@@ -195,13 +195,18 @@ impl Containers {
     /// Tells an exec instance's terminal its size.
     ///
     /// # Errors
-    /// Invalid if it doesn't run.
+    /// Conflict if its container doesn't run, invalid if it doesn't.
     pub async fn exec_resize(&self, exec: &str, size: TerminalSize) -> Result<()> {
         let exec = self.execs.find(exec)?;
+        let entry = self.index.get(&exec.container)?;
+        let container = entry.container();
+        if !container.state.is_running() {
+            return Err(not_running(&container));
+        }
         let Stage::Running { .. } = exec.stage() else {
             return Err(Error::invalid("exec process is not started"));
         };
-        let shim = self.index.get(&exec.container)?.shim()?;
+        let shim = entry.shim()?;
         shim.resize(Target::Exec(&exec.id), size.height, size.width).await
     }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::empty_lists::EmptyLists;
 use super::link::Link;
 use super::membership::Membership;
 use super::modes::{CgroupnsMode, IpcMode, NetworkMode, PidMode, UsernsMode, UtsMode};
@@ -24,6 +25,8 @@ pub struct HostConfig {
     pub volumes_from: Vec<String>,
     /// The driver of volumes that name none; empty: `local`, which is the only one.
     pub volume_driver: String,
+    /// Read-only binds don't reach what is mounted below them: so it was before API 1.44.
+    pub read_only_top_only: bool,
     /// `--tmpfs`: path inside to mount options.
     pub tmpfs: BTreeMap<String, String>,
     /// The client's file for the id, kept for `inspect`.
@@ -101,6 +104,8 @@ pub struct HostConfig {
     pub readonly_paths: Option<Vec<String>>,
     /// What it may use of the machine.
     pub resources: Resources,
+    /// Which of its lists were given though they are empty; kept for `inspect`.
+    pub empty_lists: EmptyLists,
 }
 
 /// A log driver and its options. An empty driver means the manager's default.

@@ -62,6 +62,8 @@ pub(super) fn wishes(
             None => Ok(()),
         }
     };
+    let usual_reach =
+        if host.read_only_top_only { ReadOnlyReach::TopOnly } else { ReadOnlyReach::IfPossible };
     for bind in &host.binds {
         let mode = match &bind.source {
             BindSource::Volume(_) | BindSource::Anonymous if bind.mode.is_empty() => SHARED,
@@ -71,6 +73,7 @@ pub(super) fn wishes(
             mode: mode.to_owned(),
             writable: !bind.read_only,
             propagation: bind.propagation,
+            read_only: usual_reach,
             ..point(&bind.target)
         };
         let source = match &bind.source {
@@ -96,7 +99,7 @@ pub(super) fn wishes(
                 let read_only = match (read_only_non_recursive, read_only_force_recursive) {
                     (true, _) => ReadOnlyReach::TopOnly,
                     (false, true) => ReadOnlyReach::Required,
-                    (false, false) => ReadOnlyReach::IfPossible,
+                    (false, false) => usual_reach,
                 };
                 let path = PathBuf::from(clean(source));
                 let (propagation, non_recursive) = (*propagation, *non_recursive);

@@ -60,9 +60,23 @@ pub(super) async fn handle(
     query: Query,
 ) -> Result<Json<Inspect>> {
     let container = api.engine.containers.find(&name)?;
-    let mut inspect = inspect(&api, &container);
+    whole(&api, &container, &query).await
+}
+
+/// `GET /containers/{parent}/{alias}/json`: the same by the name that another has for it.
+pub(super) async fn handle_link(
+    extract::State(api): extract::State<Api>,
+    extract::Path((parent, alias)): extract::Path<(String, String)>,
+    query: Query,
+) -> Result<Json<Inspect>> {
+    let container = api.engine.containers.find_linked(&parent, &alias)?;
+    whole(&api, &container, &query).await
+}
+
+async fn whole(api: &Api, container: &Container, query: &Query) -> Result<Json<Inspect>> {
+    let mut inspect = inspect(api, container);
     if query.flag("size") {
-        let sizes = sizes(&api, &container).await;
+        let sizes = sizes(api, container).await;
         inspect.size_rw = Some(sizes.written);
         inspect.size_root_fs = Some(sizes.all);
     }

@@ -1,6 +1,7 @@
 //! `GET /containers/json`: what `docker ps` shows.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -53,6 +54,7 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
     let limit = query.parse::<i64>("limit")?.unwrap_or_default();
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
     let mut containers = api.engine.containers.list();
+    let links = names_by_links(&containers);
     containers.sort_by_key(|container| Reverse(container.created));
     let all = wanted.all || limit.is_some();
     containers.retain(|container| {
@@ -62,9 +64,22 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
     let shown = if query.flag("size") { Shown::WithSize } else { Shown::Plain };
     let mut summaries = Vec::with_capacity(containers.len());
     for container in containers {
-        summaries.push(summary(&api, &container, shown).await);
+        let by_links = links.get(container.id.as_str()).into_iter().flatten().cloned();
+        summaries.push(summary(&api, &container, shown).await.also_called(by_links));
     }
     Ok(Json(summaries))
+}
+
+/// What containers are called by those that are linked to them, by their ids.
+fn names_by_links(containers: &[Arc<Container>]) -> BTreeMap<String, Vec<String>> {
+    let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for container in containers {
+        for link in &container.host.links {
+            let name = format!("/{}/{}", container.name, link.alias);
+            names.entry(link.target.clone()).or_default().push(name);
+        }
+    }
+    names
 }
 
 /// The summary of one container.

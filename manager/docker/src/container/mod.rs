@@ -46,6 +46,7 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/containers/{id}", delete(remove::handle))
         .route("/containers/{id}/{alias}", delete(remove::handle_link))
         .route("/containers/{id}/json", get(inspect::handle))
+        .route("/containers/{id}/{alias}/json", get(inspect::handle_link))
         .route("/containers/{id}/top", get(top::handle))
         .route("/containers/{id}/stats", get(stats::handle))
         .route("/containers/{id}/logs", get(logs::handle))

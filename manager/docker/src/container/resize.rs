@@ -1,5 +1,7 @@
 //! `POST /containers/{id}/resize`
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use tare_core::container::TerminalSize;
@@ -23,8 +25,13 @@ pub(super) async fn handle(
 pub(crate) fn size(query: &Query) -> Result<TerminalSize> {
     let number = |name: &str, what: &str| {
         let text = query.text(name).unwrap_or_default();
-        let wrong = |_| Error::invalid(format!("invalid resize {what} {text:?}: invalid syntax"));
-        text.parse().map_err(wrong)
+        text.parse().map_err(|error: ParseIntError| {
+            let why = match error.kind() {
+                IntErrorKind::PosOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            Error::invalid(format!("invalid resize {what} {text:?}: {why}"))
+        })
     };
     Ok(TerminalSize { height: number("h", "height")?, width: number("w", "width")? })
 }
@@ -41,5 +48,7 @@ mod tests {
         let error = super::size(&query("h=24&w=x")).unwrap_err().to_string();
         assert_eq!(error, "invalid resize width \"x\": invalid syntax");
         assert!(super::size(&query("w=80")).is_err());
+        let error = super::size(&query("h=4294967296&w=1")).unwrap_err().to_string();
+        assert_eq!(error, "invalid resize height \"4294967296\": value out of range");
     }
 }

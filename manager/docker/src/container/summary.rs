@@ -96,6 +96,14 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// The same with more names.
+    pub(super) fn also_called(mut self, names: impl Iterator<Item = String>) -> Self {
+        self.names.extend(names);
+        self
+    }
+}
+
 /// The command line as `ps` shows it: words with a space in quotes.
 fn command(path: &str, arguments: &[String]) -> String {
     let mut line = path.to_owned();

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tare_core::container::{HostConfig, LogConfig, NetworkMode, Resources, TerminalSize};
+use tare_core::container::{
+    EmptyLists, HostConfig, HostList, LogConfig, NetworkMode, Resources, TerminalSize,
+};
 
 use super::lenient::{Unset, kernel_memory};
 use super::mounts::MountBody;
@@ -19,6 +21,8 @@ use crate::version::ApiVersion;
 const CONSOLE_SIZE_SINCE: ApiVersion = ApiVersion::new(1, 42);
 /// The first version with annotations.
 const ANNOTATIONS_SINCE: ApiVersion = ApiVersion::new(1, 43);
+/// The first version in which read-only binds reach what is mounted below them.
+const RECURSIVE_SINCE: ApiVersion = ApiVersion::new(1, 44);
 /// The first version that warns about a driver of volumes that doesn't count.
 const VOLUME_DRIVER_WARNED_SINCE: ApiVersion = ApiVersion::new(1, 48);
 const VOLUME_DRIVER_IGNORED: &str = "WARNING: the container-wide volume-driver configuration is \
@@ -156,6 +160,7 @@ impl HostConfigBody {
                 )));
             }
         }
+        let empty_lists = self.empty_lists();
         let resources = self.take_resources();
         let mode = |text: Option<String>| text.unwrap_or_default();
         let log = self.log_config.unwrap_or_default();
@@ -168,6 +173,7 @@ impl HostConfigBody {
         Ok(HostConfig {
             binds: each(self.binds, |text| text.parse())?,
             mounts: mounts.collect::<Result<_>>()?,
+            read_only_top_only: version < RECURSIVE_SINCE,
             volumes_from: self.volumes_from.unwrap_or_default(),
             volume_driver: self.volume_driver.unwrap_or_default(),
             tmpfs: self.tmpfs.unwrap_or_default(),
@@ -220,11 +226,36 @@ impl HostConfigBody {
             masked_paths: self.masked_paths,
             readonly_paths: self.readonly_paths,
             resources,
+            empty_lists,
         })
     }
 }
 
 impl HostConfigBody {
+    fn empty_lists(&self) -> EmptyLists {
+        let mut lists = EmptyLists::default();
+        lists.note(HostList::Binds, self.binds.as_ref());
+        lists.note(HostList::VolumesFrom, self.volumes_from.as_ref());
+        lists.note(HostList::CapAdd, self.cap_add.as_ref());
+        lists.note(HostList::CapDrop, self.cap_drop.as_ref());
+        lists.note(HostList::Dns, self.dns.as_ref());
+        lists.note(HostList::DnsOptions, self.dns_options.as_ref());
+        lists.note(HostList::DnsSearch, self.dns_search.as_ref());
+        lists.note(HostList::ExtraHosts, self.extra_hosts.as_ref());
+        lists.note(HostList::GroupAdd, self.group_add.as_ref());
+        lists.note(HostList::SecurityOpt, self.security_opt.as_ref());
+        lists.note(HostList::BlkioWeightDevice, self.blkio_weight_device.as_ref());
+        lists.note(HostList::BlkioDeviceReadBps, self.blkio_device_read_bps.as_ref());
+        lists.note(HostList::BlkioDeviceWriteBps, self.blkio_device_write_bps.as_ref());
+        lists.note(HostList::BlkioDeviceReadIops, self.blkio_device_read_iops.as_ref());
+        lists.note(HostList::BlkioDeviceWriteIops, self.blkio_device_write_iops.as_ref());
+        lists.note(HostList::Devices, self.devices.as_ref());
+        lists.note(HostList::DeviceCgroupRules, self.device_cgroup_rules.as_ref());
+        lists.note(HostList::DeviceRequests, self.device_requests.as_ref());
+        lists.note(HostList::Ulimits, self.ulimits.as_ref());
+        lists
+    }
+
     /// The fields that are docker's `Resources`.
     fn take_resources(&mut self) -> Resources {
         Resources {

@@ -1,4 +1,5 @@
-//! Taking links away: a container is told no more where the other is.
+//! Links by docker's names for them: the container that has it, a slash, and what the other is called
+//! there.
 
 use std::sync::Arc;
 
@@ -8,8 +9,19 @@ use super::work::to_the_end;
 use crate::error::{Error, Result};
 
 impl Containers {
-    /// Takes away a link by docker's name for it: the container that has it, a slash, and what the
-    /// other is called there. Who runs is told nothing new before its next start.
+    /// The container that `parent` knows as `alias`.
+    ///
+    /// # Errors
+    /// Not found if there is no such link.
+    pub fn find_linked(&self, parent: &str, alias: &str) -> Result<Arc<Container>> {
+        let of = self.find(parent)?;
+        match of.host.links.iter().find(|link| link.alias == alias) {
+            Some(link) => self.find(&link.target),
+            None => Err(Error::not_found(format!("No such container: {parent}/{alias}"))),
+        }
+    }
+
+    /// Takes away a link. Who runs is told nothing new before its next start.
     ///
     /// # Errors
     /// Not found if there is no such link; conflict for a container's own name.

@@ -12,6 +12,7 @@ use crate::container::Ulimit;
 use crate::ids::IdMap;
 use crate::live::Live;
 use crate::network::{AddressPool, ByFamily};
+use crate::plugin::Places;
 use crate::registry::RegistrySettings;
 use crate::snapshot::{DriverName, Limits};
 
@@ -76,6 +77,8 @@ pub struct Config {
     /// The most bytes of the disk for what is only kept to save work: parts of layers whose pulls
     /// ended early. None: as much as there is.
     pub cache_limit: Option<u64>,
+    /// Where plugins are looked for.
+    pub plugins: Places,
     /// The ids of the host that containers' ids are, unless they have the host's. None: they all have.
     pub id_map: Option<IdMap>,
 }
@@ -233,6 +236,7 @@ impl Config {
             name_server: None,
             layer_limits: Limits::default(),
             cache_limit: None,
+            plugins: Places::default(),
             id_map: None,
         }
     }

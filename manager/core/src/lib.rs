@@ -20,6 +20,7 @@ pub mod live;
 pub mod memory;
 pub mod network;
 mod pieces;
+pub mod plugin;
 pub mod registry;
 mod reload;
 pub mod shim;

@@ -15,7 +15,6 @@ const FEATURES: &[(MethodFilter, &str, &str)] = &[
     (MethodFilter::GET, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::POST, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::DELETE, "/containers/{id}/checkpoints/{checkpoint}", "checkpoints"),
-    (MethodFilter::PUT, "/volumes/{name}", "changing volumes"),
 ];
 
 /// All of them.

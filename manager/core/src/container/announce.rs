@@ -34,8 +34,8 @@ pub(super) fn ended(events: &Events, container: &Container, exit: &Exit) {
 
 /// Says that the container's volumes are mounted into it.
 pub(super) fn mounted(events: &Events, container: &Container) {
-    for (point, volume) in container.volumes() {
-        let event = volume_event(container, volume, "mount")
+    for (point, volume, driver) in container.volumes() {
+        let event = volume_event(container, volume, driver, "mount")
             .with("destination", point.target.clone())
             .with("propagation", point.propagation.map(|p| p.to_string()).unwrap_or_default())
             .with("read/write", point.writable.to_string());
@@ -45,15 +45,15 @@ pub(super) fn mounted(events: &Events, container: &Container) {
 
 /// Says that they are no more.
 pub(super) fn unmounted(events: &Events, container: &Container) {
-    for (_, volume) in container.volumes() {
-        events.publish(volume_event(container, volume, "unmount"));
+    for (_, volume, driver) in container.volumes() {
+        events.publish(volume_event(container, volume, driver, "unmount"));
     }
 }
 
-fn volume_event(container: &Container, volume: &str, action: &str) -> Event {
+fn volume_event(container: &Container, volume: &str, driver: &str, action: &str) -> Event {
     Event::now(EventType::Volume, action, volume)
         .with("container", container.id.as_str())
-        .with("driver", "local")
+        .with("driver", driver)
 }
 
 /// An event about a network that `container` is on by this endpoint.

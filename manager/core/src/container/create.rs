@@ -251,7 +251,7 @@ impl Containers {
         }
         let mounts = self.images.snapshots().mounts(container.id.as_str())?;
         let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
-        let remapped = remapped::id_map_for(&self.config, &container.host).is_some();
+        let id_map = remapped::id_map_for(&self.config, &container.host).cloned();
         blocking(move || {
             let root = Rootfs::mount(&mounts)?;
             root.make_directory(&working_dir)
@@ -264,10 +264,12 @@ impl Containers {
                 })?;
                 if let Some(from) = from {
                     let mounted = volumes.mount_provided(id.as_str(), &volume);
-                    let filled = mounted.and_then(|is_foreign| match is_foreign && remapped {
+                    let filled = mounted.and_then(|attached| {
+                        let at = attached.places.get(&volume.name).unwrap_or(&volume.path);
                         // It keeps the host's ids, and the image has the container's.
-                        true => Ok(()),
-                        false => volumes.fill(&volume, std::os::fd::AsFd::as_fd(&from)),
+                        let ids = id_map.as_ref();
+                        let ids = ids.filter(|_| attached.foreign.contains(&volume.name));
+                        volumes.fill(&volume, at, std::os::fd::AsFd::as_fd(&from), ids)
                     });
                     volumes.unmount(id.as_str())?;
                     match filled {

@@ -1,5 +1,6 @@
 //! Looking into a container's files, whether it runs or not.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,14 @@ use super::remapped::id_map_for;
 use super::rootfs::{Ids, Rootfs};
 use super::view::{Access, View, Wanted, root_of_process};
 use crate::error::Result;
-use crate::snapshot::Mount;
+use crate::given_up::GivenUp;
+use crate::image::archive::unreadable;
+use crate::image::compression::Compression;
+use crate::snapshot::{Layers, Mount};
+use crate::volume::Volumes;
+
+/// Bytes of an archive that are read at once.
+const BUFFER: usize = 256 << 10;
 
 /// What it takes to look into a container's files, for a thread that may block.
 pub(super) struct Looking {
@@ -20,6 +28,8 @@ pub(super) struct Looking {
     files: Vec<(&'static str, PathBuf)>,
     bundle: Bundle,
     mounts: Vec<Mount>,
+    volumes: Arc<Volumes>,
+    layers: Arc<Layers>,
     /// Who its users are on the host if it is started now.
     ids: Ids,
 }
@@ -33,8 +43,10 @@ impl Containers {
         let files = files.targets().map(|(target, source)| (target, source.to_owned()));
         let bundle = Bundle::of(&self.config, &container.id);
         let ids = id_map_for(&self.config, &container.host).cloned().map(Arc::new);
-        let entry = Arc::clone(entry);
-        Ok(Looking { entry, container, files: files.into(), bundle, mounts, ids })
+        let (entry, files) = (Arc::clone(entry), files.into());
+        let (volumes, layers) =
+            (Arc::clone(&self.volumes), Arc::clone(self.images.snapshots().layers()));
+        Ok(Looking { entry, container, files, bundle, mounts, volumes, layers, ids })
     }
 }
 
@@ -65,8 +77,29 @@ impl Looking {
         };
         // What is the host's shows the host's ids.
         let ids = if process.is_some() { rootfs.ids() } else { &self.ids };
-        let wanted = Wanted::of(container, &self.files, process.as_ref(), ids);
+        // One that doesn't run has nothing mounted: it is, for as long as it is looked at.
+        let looked = match process {
+            Some(_) => None,
+            None => {
+                let names: Vec<_> = container.volumes().map(|(_, name, _)| name.into()).collect();
+                Some(self.volumes.mount_to_look(container.id.as_str(), &names)?)
+            }
+        };
+        let attached = looked.as_ref().map(|looked| looked.attached.clone()).unwrap_or_default();
+        let wanted = Wanted::of(container, &self.files, process.as_ref(), &attached, ids);
         let access = if container.host.readonly_rootfs { Access::ReadRoot } else { Access::Write };
-        View::new(rootfs, access, wanted)
+        Ok(View::new(rootfs, access, wanted)?.with_mounted(looked))
+    }
+
+    /// What `archive` is uncompressed, whoever does that.
+    pub(super) fn uncompressed(
+        &self,
+        archive: impl Read + Send + 'static,
+        given_up: &GivenUp,
+    ) -> Result<Box<dyn BufRead + Send>> {
+        let mut source = BufReader::with_capacity(BUFFER, archive);
+        let first = source.fill_buf().map_err(unreadable)?;
+        let compression = Compression::detect(first)?;
+        self.layers.uncompressed(source, compression, given_up)
     }
 }

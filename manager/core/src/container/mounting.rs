@@ -12,7 +12,7 @@ use super::record::{MountPoint, MountSource, ReadOnlyReach};
 use super::settle::clean;
 use crate::error::{Error, Result};
 use crate::image::{Image, Images};
-use crate::volume::{DriverConfig, NewVolume, Volume, Volumes};
+use crate::volume::{DriverConfig, LOCAL, NewVolume, Volume, Volumes};
 
 /// Options that every tmpfs of a user's has unless it says otherwise.
 const TMPFS_DEFAULTS: [&str; 4] = ["noexec", "nosuid", "nodev", "rprivate"];
@@ -195,9 +195,14 @@ pub(super) fn provide(
                 let VolumeMount { name, labels, driver, subpath, .. } = wanted;
                 let driver = driver.unwrap_or_default();
                 let volume = volumes.provide(user.as_str(), NewVolume { name, labels, driver })?;
+                // Docker says so of its own volumes alone.
+                if volume.driver != LOCAL && point.mode == SHARED {
+                    point.mode.clear();
+                }
                 point.source = MountSource::Volume {
                     name: volume.name.clone(),
                     path: volume.path.clone(),
+                    driver: volume.driver.clone(),
                     anonymous: volume.anonymous,
                     subpath,
                 };

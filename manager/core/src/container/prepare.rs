@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use super::{Containers, announce, cdi, files, membership, mounting, publishing, 
 use crate::error::{Error, Result};
 use crate::network::{Connect, Connected, Reservation, Sandbox};
 use crate::shim::{self, CreateTask, Launch, Shim, restart_policy};
+use crate::volume::Attached;
 
 /// What stands ready for the runtime.
 pub(super) struct Prepared {
@@ -75,11 +77,11 @@ impl Containers {
             tokio::join!(self.connect(container, owner, undo), self.account_of(container));
         let (sandbox, reservations) = connected?;
         let account = account?;
-        let foreign = self.mount_volumes(container, undo).await?;
+        let attached = self.mount_volumes(container, undo).await?;
         self.write_files(container, sandbox.as_ref(), &linked).await?;
         let told = told_of(container, &linked);
         let told = Told { container: &told, users: users.as_ref(), account: &account };
-        self.write_spec(told, &foreign, sandbox.as_ref(), &joined, &bundle).await?;
+        self.write_spec(told, &attached, sandbox.as_ref(), &joined, &bundle).await?;
         let shim = self.launch_shim(container, &bundle, reservations, undo).await?;
         let mut rootfs = self.images.snapshots().mounts(container.id.as_str())?;
         if users.is_some() {
@@ -189,15 +191,12 @@ impl Containers {
             .await
     }
 
-    /// Mounts those of its volumes that are something else than a directory of ours; says which.
-    async fn mount_volumes(
-        &self,
-        container: &Container,
-        undo: &mut Undo,
-    ) -> Result<BTreeSet<String>> {
-        let names: Vec<String> = container.volumes().map(|(_, name)| name.to_owned()).collect();
+    /// Mounts those of its volumes that are something else than a directory of ours; says which, and
+    /// where they are.
+    async fn mount_volumes(&self, container: &Container, undo: &mut Undo) -> Result<Attached> {
+        let names: Vec<String> = container.volumes().map(|(_, name, _)| name.to_owned()).collect();
         if names.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(Attached::default());
         }
         let (volumes, id) = (Arc::clone(&self.volumes), container.id.clone());
         undo.push("unmount the volumes", blocking(move || volumes.unmount(id.as_str())));
@@ -209,14 +208,16 @@ impl Containers {
     async fn stage(
         &self,
         container: &Container,
+        attached: &Attached,
         bundle: &Bundle,
     ) -> Result<BTreeMap<String, PathBuf>> {
-        if !container.mounts.iter().any(|point| staging::is_staged(&point.source)) {
+        let points = &container.mounts;
+        if !points.iter().any(|point| staging::is_staged(&point.source, &attached.places)) {
             return Ok(BTreeMap::new());
         }
         let (images, bundle) = (Arc::clone(&self.images), bundle.clone());
-        let points = container.mounts.clone();
-        blocking(move || staging::stage(&points, &bundle, images.snapshots())).await
+        let (points, places) = (points.clone(), attached.places.clone());
+        blocking(move || staging::stage(&points, &places, &bundle, images.snapshots())).await
     }
 
     async fn make_bundle(
@@ -275,7 +276,7 @@ impl Containers {
     async fn write_spec(
         &self,
         Told { container, users, account }: Told<'_>,
-        foreign: &BTreeSet<String>,
+        attached: &Attached,
         sandbox: Option<&Sandbox>,
         joined: &Joined,
         bundle: &Bundle,
@@ -292,7 +293,7 @@ impl Containers {
         };
         let held_users = bundle.users();
         let netns = sandbox.and_then(|sandbox| sandbox.netns.as_deref());
-        let staged = self.stage(container, bundle).await?;
+        let staged = self.stage(container, attached, bundle).await?;
         let mut spec = spec::generate(&Inputs {
             container,
             host: &self.facts,
@@ -310,7 +311,7 @@ impl Containers {
             limited: self.images.snapshots().is_limited(container.id.as_str())?,
             files: &files.targets(),
             staged: &staged,
-            foreign,
+            foreign: &attached.foreign,
             init: spec::wants_init(container, self.config.init_by_default)
                 .then_some(self.config.init.as_path()),
         })?;

@@ -13,6 +13,7 @@ use super::mount::Propagation;
 use super::settle::clean;
 use super::state::State;
 use crate::network::Sandbox;
+use crate::volume::LOCAL;
 
 /// One container at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,10 +63,10 @@ pub struct Container {
 }
 
 impl Container {
-    /// The volumes that are mounted into it.
-    pub fn volumes(&self) -> impl Iterator<Item = (&MountPoint, &str)> {
+    /// The volumes that are mounted into it, and who keeps them.
+    pub fn volumes(&self) -> impl Iterator<Item = (&MountPoint, &str, &str)> {
         self.mounts.iter().filter_map(|point| match &point.source {
-            MountSource::Volume { name, .. } => Some((point, name.as_str())),
+            MountSource::Volume { name, driver, .. } => Some((point, &**name, &**driver)),
             MountSource::Path(_) | MountSource::Tmpfs { .. } | MountSource::Image { .. } => None,
         })
     }
@@ -119,8 +120,11 @@ pub enum MountSource {
     Volume {
         /// Its name.
         name: String,
-        /// Where its content is.
+        /// Where its content is; empty if only its plugin knows.
         path: PathBuf,
+        /// Who keeps it.
+        #[serde(default = "local")]
+        driver: String,
         /// Whether it was made for this container alone and goes with it.
         anonymous: bool,
         /// What of it is mounted; none: all.
@@ -143,6 +147,10 @@ pub enum MountSource {
         /// Mount options.
         options: Vec<String>,
     },
+}
+
+fn local() -> String {
+    LOCAL.to_owned()
 }
 
 /// How far "read-only" reaches below a mount.

@@ -20,11 +20,14 @@ use crate::snapshot::Snapshots;
 /// How often a path is looked up again that leads up while something else is renamed.
 const ATTEMPTS: u32 = 128;
 
+/// Where volumes are that aren't at their own place, by name.
+type Places = BTreeMap<String, PathBuf>;
+
 /// Whether what is at `source` is not mounted from its own place.
-pub(super) fn is_staged(source: &MountSource) -> bool {
+pub(super) fn is_staged(source: &MountSource, places: &Places) -> bool {
     match source {
         MountSource::Image { .. } => true,
-        MountSource::Volume { subpath, .. } => subpath.is_some(),
+        MountSource::Volume { name, subpath, .. } => subpath.is_some() || places.contains_key(name),
         MountSource::Path(_) | MountSource::Tmpfs { .. } => false,
     }
 }
@@ -32,14 +35,17 @@ pub(super) fn is_staged(source: &MountSource) -> bool {
 /// Mounts in the bundle what is not to be taken from its own place; gives where, by target. Blocks.
 pub(super) fn stage(
     points: &[MountPoint],
+    places: &Places,
     bundle: &Bundle,
     snapshots: &Snapshots,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut staged = BTreeMap::new();
     for (number, point) in points.iter().enumerate() {
         let (root, shown, subpath) = match &point.source {
-            MountSource::Volume { path, subpath: Some(subpath), .. } => {
-                (open_directory(path)?, path.display().to_string(), subpath.as_str())
+            MountSource::Volume { name, path, subpath, .. } if is_staged(&point.source, places) => {
+                let path = places.get(name).unwrap_or(path);
+                let subpath = subpath.as_deref().unwrap_or_default();
+                (open_directory(path)?, path.display().to_string(), subpath)
             }
             MountSource::Image { name, snapshot, subpath, .. } => {
                 let root = Rootfs::mount_to_use(&snapshots.mounts(snapshot)?)?.into_handle();

@@ -40,7 +40,7 @@ impl Containers {
         let store = Arc::clone(&self.store);
         let records = blocking(move || store.list::<Container>(&RECORDS)).await?;
         for (_, container) in records {
-            for (_, volume) in container.volumes() {
+            for (_, volume, _) in container.volumes() {
                 self.volumes.hold(container.id.as_str(), volume);
                 if container.state.is_running() {
                     self.volumes.keep_mounted(container.id.as_str(), volume);

@@ -8,7 +8,7 @@ use reqwest::Url;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 
 /// What became of a request that got no answer, or only a part of one.
-pub(super) fn cause(error: &reqwest::Error) -> String {
+pub(crate) fn cause(error: &reqwest::Error) -> String {
     let place = error.url().map(place).unwrap_or_default();
     if error.is_timeout() {
         return match error.is_connect() {

@@ -34,21 +34,57 @@ impl Authorities {
         let builder = builder()?.with_root_certificates(trusted);
         match files.own {
             None => Ok(builder.with_no_client_auth()),
-            Some((chain, key)) => {
-                let private =
-                    PrivateKeyDer::from_pem_file(&key).map_err(|error| invalid(&key, error))?;
-                builder
-                    .with_client_auth_cert(certificates(&chain)?, private)
-                    .map_err(|error| invalid(&key, error))
-            }
+            Some((chain, key)) => prove(builder, Own { chain: &chain, key: &key }),
         }
     }
 }
 
 /// How to speak TLS with whoever answers.
 pub(super) fn tls_with_anyone() -> Result<ClientConfig> {
-    let verifier = Arc::new(Anyone(Arc::new(ring::default_provider())));
-    Ok(builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    tls_with(None, None)
+}
+
+/// Our certificate, with those that vouch for it, and its key.
+pub(crate) struct Own<'a> {
+    /// The file of the certificates.
+    pub(crate) chain: &'a Path,
+    /// The file of the key.
+    pub(crate) key: &'a Path,
+}
+
+/// How to speak TLS with whoever the authorities in the file `authority` vouch for, or with whoever
+/// answers.
+///
+/// # Errors
+/// [`crate::Kind::Invalid`] for files that can't be read.
+pub(crate) fn tls_with(authority: Option<&Path>, own: Option<Own<'_>>) -> Result<ClientConfig> {
+    let builder = match authority {
+        None => builder()?.dangerous().with_custom_certificate_verifier(anyone()),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| invalid(path, error))?;
+            }
+            builder()?.with_root_certificates(roots)
+        }
+    };
+    match own {
+        None => Ok(builder.with_no_client_auth()),
+        Some(own) => prove(builder, own),
+    }
+}
+
+type Proving = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+
+/// With our certificate.
+fn prove(builder: Proving, own: Own<'_>) -> Result<ClientConfig> {
+    let private = PrivateKeyDer::from_pem_file(own.key).map_err(|error| invalid(own.key, error))?;
+    let proved = builder.with_client_auth_cert(certificates(own.chain)?, private);
+    proved.map_err(|error| invalid(own.key, error))
+}
+
+fn anyone() -> Arc<Anyone> {
+    Arc::new(Anyone(Arc::new(ring::default_provider())))
 }
 
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;

@@ -7,8 +7,8 @@
 //! far as it can be checked: sizes and digests always are.
 
 mod blob;
-mod cause;
-mod certificates;
+pub(crate) mod cause;
+pub(crate) mod certificates;
 mod challenge;
 mod credentials;
 mod describe;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::confined::{Task, Unpacker};
+use super::confined::{Kind, Task, Unpacker};
 use super::directory::{self, Directories, FILES, Fresh};
 use super::driver::{DriverName, Drivers, check_stack, unpack};
 use super::hold::{Hold, Holds};
@@ -192,8 +192,8 @@ impl Layers {
         let lowers = &Lowers::only_read(stack, &self.drivers);
         let done = match &self.unpacker {
             Some(unpacker) => {
-                let (driver, limits) = (driver.name(), self.limits);
-                let task = Task { driver, files: &files, lowers, known, limits, given_up };
+                let (kind, limits) = (Kind::Layer(driver.name()), self.limits);
+                let task = Task { kind, files: &files, lowers, known, limits, given_up };
                 unpacker.unpack(&task, source)?
             }
             None => decoded(source, known, |chunks| {

@@ -22,6 +22,23 @@ pub(crate) trait Lookup: Sync {
     fn names(&self) -> Result<BTreeSet<Vec<u8>>>;
 }
 
+/// What has nothing below it.
+pub(crate) struct Alone;
+
+impl Lookup for Alone {
+    fn is_empty(&self) -> bool {
+        true
+    }
+
+    fn find(&self, _: &[u8]) -> Result<Below> {
+        Ok(Below::Nothing)
+    }
+
+    fn names(&self) -> Result<BTreeSet<Vec<u8>>> {
+        Ok(BTreeSet::new())
+    }
+}
+
 /// What the lower layers together have at a path.
 #[derive(Debug)]
 pub(crate) enum Below {

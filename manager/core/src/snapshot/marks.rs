@@ -24,6 +24,8 @@ pub(crate) enum Marks {
     /// One that any file system can hold: a socket in place of what is gone, since no layer has
     /// one, and a file in a directory that hides.
     Plain,
+    /// None: what stands upon nothing has no marks, and all its names are names.
+    Unknown,
 }
 
 impl Marks {
@@ -33,6 +35,7 @@ impl Marks {
         match self {
             Self::Overlay => kind == FileType::CharacterDevice && stat.st_rdev == 0,
             Self::Plain => kind == FileType::Socket,
+            Self::Unknown => false,
         }
     }
 
@@ -49,6 +52,7 @@ impl Marks {
                 let mut value = [0_u8; 1];
                 Ok(rustix::fs::fgetxattr(directory, OPAQUE, &mut value) == Ok(1) && value == *b"y")
             }
+            Self::Unknown => Ok(false),
             Self::Plain => match rustix::fs::statat(directory, HIDES, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(_) => Ok(true),
                 Err(Errno::NOENT) => Ok(false),
@@ -66,6 +70,7 @@ impl Marks {
         let kind = match self {
             Self::Overlay => FileType::CharacterDevice,
             Self::Plain => FileType::Socket,
+            Self::Unknown => return Err(Errno::INVAL),
         };
         rustix::fs::mknodat(directory, name, kind, Mode::empty(), rustix::fs::makedev(0, 0))
     }
@@ -74,6 +79,7 @@ impl Marks {
     pub(crate) fn make_opaque(self, directory: BorrowedFd<'_>) -> Result<()> {
         match self {
             Self::Overlay => privileged::make_opaque(directory),
+            Self::Unknown => Err(Error::system("files upon nothing hide nothing")),
             Self::Plain => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 rustix::fs::openat(directory, HIDES, flags, Mode::RUSR)

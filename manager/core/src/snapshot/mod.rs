@@ -23,7 +23,7 @@ pub(crate) mod lookup;
 pub(crate) mod lowers;
 pub(crate) mod marks;
 pub(crate) mod pack;
-mod quota;
+pub(crate) mod quota;
 mod record;
 mod shielded;
 mod stack;
@@ -50,7 +50,7 @@ use crate::image::Image;
 use crate::store::Store;
 
 pub(crate) use directory::private_directory;
-pub(crate) use driver::Written;
+pub(crate) use driver::{Cloning, Written, share_or_copy};
 pub(crate) use hold::{Hold, Holds};
 pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
 pub(crate) use stack::{Expected, Lower, Promise, promise};

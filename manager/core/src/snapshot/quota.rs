@@ -1,5 +1,5 @@
-//! Limits of what a container writes, by the file system's own quotas: each container that has one
-//! is a project of its own. Nothing of this is recorded: which project a directory belongs to, and
+//! Limits of what a container writes, and of what a volume has, by the file system's own quotas: each
+//! container or volume that has one is a project of its own. Nothing of this is recorded: which project a directory belongs to, and
 //! what that may use, the file system knows.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -35,16 +35,41 @@ pub(super) fn limit(own: &Path, number: u64, bytes: u64) -> Result<()> {
              and later)",
         ));
     }
-    let failed = |errno: Errno| Error::io(format_args!("limit {}", own.display()), errno.into());
+    // What will be made in them belongs to the project, too.
+    limit_all(&[directory, open(&own.join(FILES))?], number, bytes)
+        .map_err(|errno| Error::io(format_args!("limit {}", own.display()), errno.into()))
+}
+
+/// Whether what is in the directory `path` can be limited.
+pub(crate) fn works_at(path: &Path) -> bool {
+    open(path).is_ok_and(|directory| matches!(linux::limits_projects(directory.as_fd()), Ok(true)))
+}
+
+/// Limits what the new volume at `content`, which is empty still, may take to `bytes`.
+///
+/// # Errors
+/// [`Kind::Invalid`] where the file system can't, in docker's words.
+pub(crate) fn limit_volume(content: &Path, bytes: u64) -> Result<()> {
+    if !works_at(content) {
+        return Err(Error::invalid("quota size requested but no quota support"));
+    }
+    let number = rand::random::<u64>();
+    limit_all(&[open(content)?], number, bytes)
+        .map_err(|errno| Error::io(format_args!("limit {}", content.display()), errno.into()))
+}
+
+/// Makes a project of these directories, which are on one file system; its number is looked for from
+/// `number` on.
+fn limit_all(directories: &[OwnedFd], number: u64, bytes: u64) -> rustix::io::Result<()> {
+    let Some(first) = directories.first() else { return Ok(()) };
     // A number is free until something belongs to the project.
     static CHOOSING: Mutex<()> = Mutex::new(());
     let _one_at_a_time = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
-    let project = free_project(&directory, number).map_err(failed)?;
-    // What will be made in them belongs to the project, too.
-    for directory in [&directory, &open(&own.join(FILES))?] {
-        linux::set_project(directory.as_fd(), project).map_err(failed)?;
+    let project = free_project(first, number)?;
+    for directory in directories {
+        linux::set_project(directory.as_fd(), project)?;
     }
-    linux::set_limit(directory.as_fd(), project, bytes).map_err(failed)
+    linux::set_limit(first.as_fd(), project, bytes)
 }
 
 /// A project that nothing belongs to; others on this file system may use numbers like ours.
@@ -81,12 +106,12 @@ fn project_of(own: &Path) -> Option<(OwnedFd, u32)> {
     OURS.contains(&project).then_some((directory, project))
 }
 
-/// Lifts the limit of the snapshot `own`, which is about to be deleted, if it has one.
-pub(super) fn lift(own: &Path) {
+/// Lifts the limit of the snapshot or volume `own`, which is about to be deleted, if it has one.
+pub(crate) fn lift(own: &Path) {
     if let Some((directory, project)) = project_of(own)
         && let Err(errno) = linux::set_limit(directory.as_fd(), project, 0)
     {
         // The number isn't used again as long as it has a limit.
-        tracing::warn!(project, error = %errno, "the limit of a container that is gone stays");
+        tracing::warn!(project, error = %errno, "the limit of a container or volume that is gone stays");
     }
 }

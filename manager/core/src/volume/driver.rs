@@ -1,14 +1,14 @@
-//! How volumes are made: the driver, of which there is one, and its options.
+//! How volumes are made: the driver, and the options of the one that needs no plugin.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::size;
 
-/// The name of the only driver.
+/// The name of the driver that is no plugin.
 pub const LOCAL: &str = "local";
 
 /// The options that it takes.
@@ -40,24 +40,30 @@ impl DriverConfig {
         Self { name: name.to_owned(), options: BTreeMap::new() }
     }
 
-    /// Refuses, in docker's words, what can't be done.
+    /// Whether no plugin is asked for.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.name.as_str(), "" | LOCAL)
+    }
+
+    /// Refuses, in docker's words, options that make no sense for a volume of ours. `limits` tells
+    /// whether a volume's size can be limited.
     ///
     /// # Errors
-    /// Not found for another driver; invalid for options that it hasn't, or that miss others.
-    pub(super) fn check(&self) -> Result<()> {
-        let Self { name, options } = self;
-        if !matches!(name.as_str(), "" | LOCAL) {
-            return Err(Error::not_found(format!(
-                "error looking up volume plugin {name}: plugin \"{name}\" not found (this version \
-                 of tared has the volume driver {LOCAL} alone)"
-            )));
-        }
+    /// Invalid for options that there aren't, or that miss others.
+    pub(super) fn check(&self, limits: impl FnOnce() -> bool) -> Result<()> {
+        let options = &self.options;
         if let Some(option) = options.keys().find(|option| !OPTIONS.contains(&option.as_str())) {
             return Err(Error::invalid(format!("invalid option: {option:?}")));
         }
-        if let Some(text) = options.get("size")
-            && size::bytes(text)? > 0
+        if let (Some("cifs"), Some(device)) =
+            (options.get("type").map(String::as_str), options.get("device"))
+            && server_of(device).contains(':')
         {
+            return Err(Error::invalid(
+                "port not allowed in CIFS device URL, include 'port' in 'o='",
+            ));
+        }
+        if most(options)?.is_some() && !limits() {
             return Err(Error::invalid("quota size requested but no quota support"));
         }
         let missing = NEEDED
@@ -68,6 +74,17 @@ impl DriverConfig {
             None => Ok(()),
         }
     }
+}
+
+/// The most bytes that a volume with these options may have, if there is a limit.
+pub(super) fn most(options: &BTreeMap<String, String>) -> Result<Option<u64>> {
+    let most = options.get("size").map(|text| size::bytes(text)).transpose()?;
+    Ok(most.filter(|bytes| *bytes > 0))
+}
+
+/// The server in the device of a share, with its port.
+fn server_of(device: &str) -> &str {
+    device.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
 /// What the options of a volume say is mounted as it, if anything is.
@@ -92,8 +109,8 @@ impl Source {
             }
             Some(_) => {}
             None if self.kind == "cifs" => {
-                let server = self.device.trim_start_matches('/').split('/').next();
-                if let Some(server) = server.filter(|name| !name.is_empty()).map(str::to_owned) {
+                let server = server_of(&self.device).to_owned();
+                if !server.is_empty() && server.parse::<IpAddr>().is_err() {
                     self.device = self.device.replacen(&server, &address_of(&server)?, 1);
                 }
             }
@@ -123,7 +140,6 @@ fn address_of(server: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
 
     fn config(options: &[(&str, &str)]) -> DriverConfig {
         let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -132,14 +148,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused_in_dockers_words() {
-        let refused = |options: &[(&str, &str)]| config(options).check().unwrap_err().to_string();
+        let refused =
+            |options: &[(&str, &str)]| config(options).check(|| false).unwrap_err().to_string();
         assert_eq!(refused(&[("colour", "red")]), "invalid option: \"colour\"");
         assert_eq!(refused(&[("o", "bind")]), "missing required option: \"device\"");
         assert_eq!(refused(&[("device", "/x")]), "missing required option: \"type\"");
         assert!(refused(&[("size", "1m")]).contains("no quota support"));
-        assert_eq!(DriverConfig::named("nfs").check().unwrap_err().kind(), Kind::NotFound);
+        let share = [("type", "cifs"), ("device", "//server:445/share")];
+        assert!(refused(&share).contains("port not allowed in CIFS device URL"));
+        config(&[("size", "1m")]).check(|| true).unwrap();
         for fine in [config(&[]), DriverConfig::named(LOCAL), config(&[("size", "0")])] {
-            fine.check().unwrap();
+            fine.check(|| false).unwrap();
         }
     }
 

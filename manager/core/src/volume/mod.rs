@@ -4,21 +4,34 @@
 //! made first and the record committed after it, with that of the container if a container asked
 //! for it. A volume goes the other way: first its record, and then the directory, which has been
 //! given another name by then. A directory without a record is left over from a crash and swept.
+//!
+//! Volumes of other drivers are their plugins': of those there is a record alone, of what was said when
+//! they were made here.
 
+mod clone;
 mod copy;
 mod create;
 mod driver;
+mod export;
+mod fresh;
 mod info;
+mod list;
+mod look;
 mod mounted;
 mod name;
+mod plugin;
 mod provide;
 mod remove;
+mod rename;
+mod restore;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod uses;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -28,18 +41,27 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::{Event, EventType, Events};
-use crate::snapshot::delete;
+use crate::snapshot::confined::Unpacker;
+use crate::snapshot::{Limits, delete, quota};
 use crate::store::{Store, Table};
 
 use mounted::Mounted;
+use plugin::Drivers;
+use turns::Turns;
 use uses::Uses;
 
+pub use clone::CloneAs;
 pub use create::NewVolume;
 pub use driver::{DriverConfig, LOCAL};
 pub use info::VolumeInfo;
+pub use list::Listed;
+pub(crate) use look::Looked;
+pub(crate) use mounted::Attached;
 pub(crate) use name::check as check_name;
+pub use plugin::Scope;
 pub(crate) use provide::Volume;
-pub use remove::Pruned;
+pub use remove::{Force, Pruned};
+pub use restore::{Devices, Restore};
 
 /// What is kept of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +74,16 @@ struct VolumeRecord {
     /// What its driver was told.
     #[serde(default)]
     options: BTreeMap<String, String>,
+    /// Who keeps it.
+    #[serde(default = "local")]
+    driver: String,
+    /// The name that its directory may still have.
+    #[serde(default)]
+    renamed_from: Option<String>,
+}
+
+fn local() -> String {
+    LOCAL.to_owned()
 }
 
 const RECORDS: Table<VolumeRecord> = Table::new("volumes");
@@ -67,9 +99,18 @@ pub struct Volumes {
     root: PathBuf,
     store: Arc<Store>,
     events: Arc<Events>,
+    drivers: Drivers,
     uses: Uses,
-    /// Held while something is mounted as a volume, or unmounted.
+    /// Held for as long as it takes to look or to note something; who mounts a volume has its turn.
     mounted: Mutex<Mounted>,
+    turns: Turns,
+    /// What unpacks archives in a process of its own.
+    unpacker: Option<Unpacker>,
+    limits: Limits,
+    /// How often something was held by who is no container.
+    looks: AtomicU64,
+    /// Whether someone takes away what nobody uses.
+    pruning: AtomicBool,
     /// Held while a volume is made or taken away, so that nobody is given one that is on its way
     /// out. Who only reads doesn't need it.
     changes: Mutex<()>,
@@ -84,9 +125,21 @@ impl Volumes {
         let root = config.data_root.join("volumes");
         std::fs::create_dir_all(&root)
             .map_err(|error| Error::io(format!("make the directory {}", root.display()), error))?;
-        let (uses, mounted) = (Uses::default(), Mutex::default());
-        let volumes =
-            Arc::new(Self { root, store, events, uses, mounted, changes: Mutex::new(()) });
+        let volumes = Arc::new(Self {
+            root,
+            store,
+            events,
+            drivers: Drivers::new(config.plugins.clone()),
+            uses: Uses::default(),
+            mounted: Mutex::default(),
+            turns: Turns::default(),
+            unpacker: config.unpacker.clone().map(Unpacker),
+            limits: config.layer_limits,
+            looks: AtomicU64::new(0),
+            pruning: AtomicBool::new(false),
+            changes: Mutex::default(),
+        });
+        volumes.finish_renames()?;
         volumes.sweep()?;
         Ok(volumes)
     }
@@ -124,8 +177,16 @@ impl Volumes {
         self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn announce(&self, name: &str, action: &str) {
-        self.events.publish(Event::now(EventType::Volume, action, name).with("driver", "local"));
+    fn announce(&self, name: &str, driver: &str, action: &str) {
+        self.events.publish(Event::now(EventType::Volume, action, name).with("driver", driver));
+    }
+
+    /// The names of the drivers there are: ours, and the plugins that are in use.
+    pub fn drivers(&self) -> Vec<String> {
+        let mut names = self.drivers.used();
+        names.push(LOCAL.to_owned());
+        names.sort();
+        names
     }
 
     fn sweep(&self) -> Result<()> {
@@ -154,6 +215,7 @@ fn remove_logged(path: &Path) {
         tracing::error!(path = %path.display(), %error, "unmount a volume; it stays");
         return;
     }
+    quota::lift(&path.join(CONTENT));
     // A container may have nested directories in it deeper than std's way has stack for.
     if let Err(error) = delete::tree(path) {
         tracing::error!(path = %path.display(), %error, "remove the content of a volume");

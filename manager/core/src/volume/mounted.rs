@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::CString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use rustix::mount::{
 };
 
 use super::driver::{Source, source};
-use super::{CONTENT, RECORDS, Volume, Volumes};
+use super::{CONTENT, LOCAL, RECORDS, Volume, Volumes};
 use crate::error::{Error, Result};
 
 /// Who needs which volumes mounted: containers by volume.
@@ -53,68 +53,137 @@ const PROPAGATION: [(&str, MountPropagationFlags); 6] = [
     ("rslave", MountPropagationFlags::DOWNSTREAM.union(MountPropagationFlags::REC)),
 ];
 
+/// Where a container's volumes are, as far as they aren't directories of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Attached {
+    /// Those that are something else: their files have the host's ids.
+    pub(crate) foreign: BTreeSet<String>,
+    /// Those that are at another place than their own, and where: plugins mount where they like.
+    pub(crate) places: BTreeMap<String, PathBuf>,
+}
+
 impl Volumes {
     /// Mounts the volumes `names` for the container `user`, as far as they are to be mounted and are
-    /// not yet. Gives those that are something else than a directory of ours. Blocks.
-    pub(crate) fn mount(&self, user: &str, names: &[String]) -> Result<BTreeSet<String>> {
-        for name in names {
+    /// not yet. Blocks.
+    ///
+    /// # Errors
+    /// The kernel's, and what plugins say, with the volume's place or name. What was mounted until
+    /// then is to be unmounted.
+    pub(crate) fn mount(&self, user: &str, names: &[String]) -> Result<Attached> {
+        let mut attached = Attached::default();
+        for name in names.iter().collect::<BTreeSet<_>>() {
             if let Some(record) = self.store.get(&RECORDS, name)? {
-                self.mount_one(user, name, &record.options)?;
+                self.attach(user, name, &record.driver, &record.options, &mut attached)?;
             }
         }
-        Ok(names.iter().filter(|name| is_mounted(&self.content(name))).cloned().collect())
+        Ok(attached)
     }
 
-    /// The same for a volume that may have no record yet; says whether it is something else than a
-    /// directory of ours.
-    pub(crate) fn mount_provided(&self, user: &str, volume: &Volume) -> Result<bool> {
-        let record = self.store.get(&RECORDS, &volume.name)?;
-        self.mount_one(
-            user,
-            &volume.name,
-            record.as_ref().map_or(&volume.options, |it| &it.options),
-        )?;
-        Ok(is_mounted(&volume.path))
+    /// The same for one volume, which may have no record yet.
+    pub(crate) fn mount_provided(&self, user: &str, volume: &Volume) -> Result<Attached> {
+        let mut attached = Attached::default();
+        let Volume { name, driver, .. } = volume;
+        let record = self.store.get(&RECORDS, name)?;
+        let options = record.as_ref().map_or(&volume.options, |it| &it.options);
+        self.attach(user, name, driver, options, &mut attached)?;
+        Ok(attached)
     }
 
-    fn mount_one(&self, user: &str, name: &str, options: &BTreeMap<String, String>) -> Result<()> {
-        let Some(source) = source(options) else { return Ok(()) };
-        // Before anything is held: it may ask a server that doesn't answer.
+    fn attach(
+        &self,
+        user: &str,
+        name: &str,
+        driver: &str,
+        options: &BTreeMap<String, String>,
+        attached: &mut Attached,
+    ) -> Result<()> {
+        if driver != LOCAL {
+            attached.places.insert(name.to_owned(), self.mount_remote(user, name, driver)?);
+            attached.foreign.insert(name.to_owned());
+            return Ok(());
+        }
+        if let Some(source) = source(options) {
+            self.mount_source(user, name, source)?;
+        }
+        if is_mounted(&self.content(name)) {
+            attached.foreign.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn mount_source(&self, user: &str, name: &str, source: Source) -> Result<()> {
+        // Others go on meanwhile: both may ask a server that doesn't answer.
+        let _turn = self.turns.take(name);
         let source = source.resolved()?;
         let place = self.content(name);
-        let mut mounted = self.mounted();
         if !is_mounted(&place) {
             attach(&source, &place).map_err(|error| {
                 error.while_doing(format!("error while mounting volume '{}'", place.display()))
             })?;
         }
-        mounted.entry(name.to_owned()).or_default().insert(user.to_owned());
+        self.keep_mounted(user, name);
         Ok(())
     }
 
-    /// Notes that `user`, which an earlier manager started, needs the volume `name` mounted.
+    fn mount_remote(&self, user: &str, name: &str, driver: &str) -> Result<PathBuf> {
+        let _turn = self.turns.take(name);
+        // Noted before: a plugin that doesn't answer may have mounted it.
+        self.keep_mounted(user, name);
+        let place = self.drivers.get(driver).and_then(|remote| remote.mount(name, user));
+        place.map_err(|error| {
+            error.while_doing(format!("error while mounting volume '{name}' of {driver}"))
+        })
+    }
+
+    /// Notes that `user` needs the volume `name` mounted.
     pub(crate) fn keep_mounted(&self, user: &str, name: &str) {
         self.mounted().entry(name.to_owned()).or_default().insert(user.to_owned());
     }
 
-    /// Unmounts what only `user` needed. What fails is left for the next time. Blocks.
+    /// Whether something is mounted for `user`.
+    pub(super) fn is_mounted_for(&self, user: &str) -> bool {
+        self.mounted().values().any(|users| users.contains(user))
+    }
+
+    /// Unmounts what only `user` needed, past whatever fails. Blocks.
     pub(crate) fn unmount(&self, user: &str) -> Result<()> {
-        let mut mounted = self.mounted();
+        let needed =
+            |(name, users): (&String, &HashSet<String>)| users.contains(user).then(|| name.clone());
+        let names: Vec<String> = self.mounted().iter().filter_map(needed).collect();
         let mut outcome = Ok(());
-        mounted.retain(|name, users| {
-            if users.remove(user) && users.is_empty() {
-                outcome = std::mem::replace(&mut outcome, Ok(())).and(detach(&self.content(name)));
-            }
-            !users.is_empty()
-        });
+        for name in names {
+            outcome = outcome.and(self.unmount_one(user, &name));
+        }
         outcome
+    }
+
+    fn unmount_one(&self, user: &str, name: &str) -> Result<()> {
+        let _turn = self.turns.take(name);
+        let is_last = {
+            let mut mounted = self.mounted();
+            let users = mounted.get_mut(name);
+            let is_last = users.is_some_and(|users| users.remove(user) && users.is_empty());
+            if is_last {
+                mounted.remove(name);
+            }
+            is_last
+        };
+        match self.store.get(&RECORDS, name)? {
+            // It counts for itself.
+            Some(record) if !record.is_local() => {
+                self.drivers.get(&record.driver)?.unmount(name, user)
+            }
+            _ if is_last => detach(&self.content(name)),
+            _ => Ok(()),
+        }
     }
 
     /// Unmounts what no container needs: what an earlier manager left. Blocks.
     pub(crate) fn unmount_unneeded(&self) -> Result<()> {
         for (name, record) in self.store.list(&RECORDS)? {
-            let mounted = self.mounted();
-            if source(&record.options).is_some() && !mounted.contains_key(&name) {
+            let _turn = self.turns.take(&name);
+            let is_ours = record.is_local() && source(&record.options).is_some();
+            if is_ours && !self.mounted().contains_key(&name) {
                 detach(&self.content(&name))?;
             }
         }

@@ -3,21 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
-use super::{NewVolume, RECORDS, VolumeRecord, Volumes, copy, random_name, remove_logged};
+use super::create::Known;
+use super::remove::Force;
+use super::{LOCAL, NewVolume, RECORDS, VolumeRecord, Volumes, copy, random_name, remove_logged};
 use crate::disk::sync_directory;
 use crate::error::{Error, Result};
+use crate::ids::IdMap;
 use crate::store::Transaction;
 
 /// A volume that a container is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Volume {
     pub(crate) name: String,
-    /// Its content.
+    /// Its content; empty if only its plugin knows where that is.
     pub(crate) path: PathBuf,
+    /// Who keeps it.
+    pub(crate) driver: String,
     /// Made for this container alone, without a name.
     pub(crate) anonymous: bool,
     labels: BTreeMap<String, String>,
@@ -33,12 +36,30 @@ impl Volumes {
         let NewVolume { name, labels, driver } = wanted;
         let anonymous = name.is_none();
         let name = name.unwrap_or_else(random_name);
-        driver.check().map_err(|error| error.while_doing(format!("create {name}")))?;
+        let failed = |error: Error| error.while_doing(format!("create {name}"));
+        let _turn = self.turns.take(&name);
+        let known = match self.known(&name, &driver.name).map_err(failed)? {
+            None => self.make_remote(&name, &driver, &labels, anonymous).map_err(failed)?,
+            known => known,
+        };
+        if known.is_none() {
+            driver.check(|| self.limits_size()).map_err(failed)?;
+        }
         let _changes = self.lock();
+        if let Some(Known { record, told: Some(told) }) = known {
+            self.uses.add(&name, user);
+            let VolumeRecord { driver, labels, options, .. } = record;
+            let path = told.place();
+            return Ok(Volume { name, path, driver, anonymous, labels, options, fresh: false });
+        }
         let fresh = self.store.get(&RECORDS, &name)?.is_none();
-        let path = self.make_directory(&name)?;
+        let path = match fresh && !self.uses.has_users(&name) {
+            true => self.make_local(&name, &driver.options)?,
+            false => self.make_directory(&name)?,
+        };
         self.uses.add(&name, user);
-        Ok(Volume { name, path, anonymous, labels, options: driver.options, fresh })
+        let (driver, options) = (LOCAL.to_owned(), driver.options);
+        Ok(Volume { name, path, driver, anonymous, labels, options, fresh })
     }
 
     /// Gives the container `user` a volume that another container has. Blocks.
@@ -51,7 +72,8 @@ impl Volumes {
         self.uses.add(name, user);
         Ok(Volume {
             name: name.to_owned(),
-            path: self.content(name),
+            path: if record.is_local() { self.content(name) } else { PathBuf::new() },
+            driver: record.driver,
             anonymous: record.anonymous,
             labels: record.labels,
             options: record.options,
@@ -59,16 +81,23 @@ impl Volumes {
         })
     }
 
-    /// Copies what an image has at a volume's place into the volume, if the volume is empty.
-    pub(crate) fn fill(&self, volume: &Volume, from: BorrowedFd<'_>) -> Result<()> {
-        let failed = |error| Error::io(format!("read {}", volume.path.display()), error);
-        let mut entries = std::fs::read_dir(&volume.path).map_err(failed)?;
+    /// Copies what an image has at a volume's place into the volume, which is `at`, if it is empty.
+    /// `ids`: whose ids its files get that the image's stand for, if these are others.
+    pub(crate) fn fill(
+        &self,
+        volume: &Volume,
+        at: &Path,
+        from: BorrowedFd<'_>,
+        ids: Option<&IdMap>,
+    ) -> Result<()> {
+        let failed = |error| Error::io(format!("read {}", at.display()), error);
+        let mut entries = std::fs::read_dir(at).map_err(failed)?;
         if entries.next().is_some() {
             return Ok(());
         }
         let failed = |error| Error::io(format!("fill the volume {}", volume.name), error);
-        copy::tree(from, &volume.path).map_err(failed)?;
-        let root = std::fs::File::open(&volume.path).map_err(failed)?;
+        copy::tree(from, at, ids).map_err(failed)?;
+        let root = std::fs::File::open(at).map_err(failed)?;
         rustix::fs::syncfs(root).map_err(|errno| failed(errno.into()))
     }
 
@@ -87,12 +116,8 @@ impl Volumes {
             for volume in used.iter().filter(|volume| volume.fresh) {
                 // Another may have made it a volume since.
                 if change.get(&RECORDS, &volume.name)?.is_none() {
-                    let record = VolumeRecord {
-                        created: Timestamp::now(),
-                        anonymous: volume.anonymous,
-                        labels: volume.labels.clone(),
-                        options: volume.options.clone(),
-                    };
+                    let (labels, options) = (volume.labels.clone(), volume.options.clone());
+                    let record = VolumeRecord::local(volume.anonymous, labels, options);
                     change.put(&RECORDS, &volume.name, &record)?;
                     made.push(&volume.name);
                 }
@@ -100,7 +125,7 @@ impl Volumes {
             also(change)?;
             Ok(made)
         })?;
-        made.into_iter().for_each(|name| self.announce(name, "create"));
+        made.into_iter().for_each(|name| self.announce(name, LOCAL, "create"));
         Ok(())
     }
 
@@ -130,10 +155,16 @@ impl Volumes {
         also: impl FnOnce(&Transaction) -> Result<()>,
     ) -> Result<()> {
         let mut gone = Vec::new();
+        let mut remote = Vec::new();
         {
             let _changes = self.lock();
             let mut doomed = doomed;
             doomed.retain(|name| self.uses.is_alone(name, user));
+            for name in std::mem::take(&mut doomed) {
+                let record = self.store.get(&RECORDS, &name)?;
+                let is_remote = record.is_some_and(|record| !record.is_local());
+                if is_remote { remote.push(name) } else { doomed.push(name) }
+            }
             self.store.write(|change| {
                 doomed.iter().try_for_each(|name| change.delete(&RECORDS, name))?;
                 also(change)
@@ -149,7 +180,13 @@ impl Volumes {
         }
         for (name, aside) in gone {
             remove_logged(&aside);
-            self.announce(&name, "destroy");
+            self.announce(&name, LOCAL, "destroy");
+        }
+        for name in remote {
+            // It is the plugin's to keep if that doesn't answer.
+            if let Err(error) = self.remove_now(&name, Force::No) {
+                tracing::error!(%error, "remove an anonymous volume");
+            }
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ async fn a_volume_keeps_what_was_said_of_it_across_managers() {
     assert!(found.labels == labels && !found.anonymous && found.path.is_dir());
     // Made again, it stays what it is.
     assert_eq!(volumes.create(named("data")).await.unwrap(), made);
-    assert_eq!(volumes.list().await.unwrap(), [made]);
+    assert_eq!(volumes.list().await.unwrap().volumes, [made]);
     assert_eq!(bench.told(), ["create data"]);
 }
 
@@ -76,22 +76,22 @@ async fn a_volume_without_a_name_is_anonymous() {
 async fn a_volume_goes_when_no_container_uses_it() {
     let bench = Bench::new();
     let volumes = bench.open();
-    let error = volumes.remove("data").await.unwrap_err();
+    let error = volumes.remove("data", Force::No).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert_eq!(error.to_string(), "get data: no such volume");
     let volume = provide(&volumes, "c1", Some("data"));
     std::fs::write(volume.path.join("file"), "content").unwrap();
     volumes.commit(std::slice::from_ref(&volume), nothing).unwrap();
     volumes.hold("c2", "data");
-    let error = volumes.remove("data").await.unwrap_err();
+    let error = volumes.remove("data", Force::No).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert_eq!(error.to_string(), "remove data: volume is in use - [c1, c2]");
     for user in ["c1", "c2"] {
         volumes.leave(user, Vec::new(), nothing).unwrap();
     }
     assert_eq!(volumes.size("data").await.unwrap(), 7);
-    volumes.remove("data").await.unwrap();
-    assert!(volumes.list().await.unwrap().is_empty());
+    volumes.remove("data", Force::No).await.unwrap();
+    assert!(volumes.list().await.unwrap().volumes.is_empty());
     assert_eq!(std::fs::read_dir(&volumes.root).unwrap().count(), 0);
     assert_eq!(bench.told(), ["create data", "destroy data"]);
 }
@@ -107,7 +107,7 @@ async fn an_anonymous_volume_goes_with_the_last_container_that_uses_it() {
     assert!(volume.path.is_dir());
     volumes.leave("c2", vec![volume.name.clone()], nothing).unwrap();
     assert!(!volume.path.exists());
-    assert!(volumes.list().await.unwrap().is_empty());
+    assert!(volumes.list().await.unwrap().volumes.is_empty());
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn pruning_takes_what_is_chosen_and_unused() {
     std::fs::write(volumes.content("goes").join("file"), "content").unwrap();
     let pruned = volumes.prune(|volume| volume.name != "kept").await.unwrap();
     assert_eq!(pruned, Pruned { names: vec!["goes".to_owned()], bytes: 7 });
-    let left: Vec<_> = volumes.list().await.unwrap().into_iter().map(|v| v.name).collect();
+    let left: Vec<_> = volumes.list().await.unwrap().volumes.into_iter().map(|v| v.name).collect();
     assert_eq!(left, ["kept", "used"]);
 }
 
@@ -165,7 +165,7 @@ fn only_an_empty_volume_is_filled() {
     let volume = provide(&volumes, "c1", None);
     let from = std::fs::File::open(&image).unwrap();
     for _ in 0..2 {
-        volumes.fill(&volume, from.as_fd()).unwrap();
+        volumes.fill(&volume, &volume.path, from.as_fd(), None).unwrap();
     }
     let link = std::fs::read_link(volume.path.join("a/link")).unwrap();
     assert_eq!(link, Path::new("file"));
@@ -192,7 +192,7 @@ fn an_image_that_is_nested_too_deeply_fills_no_volume() {
     nest(&image, 20_000);
     let volume = provide(&volumes, "c1", None);
     let from = std::fs::File::open(&image).unwrap();
-    let error = volumes.fill(&volume, from.as_fd()).unwrap_err();
+    let error = volumes.fill(&volume, &volume.path, from.as_fd(), None).unwrap_err();
     assert!(error.to_string().contains("nested"), "{error}");
     delete::tree(&image).unwrap();
     volumes.give_up("c1").unwrap();

@@ -57,7 +57,8 @@ pub(super) async fn handle(
 
 async fn volumes(api: &Api) -> Result<Vec<VolumeView>> {
     let mut volumes = Vec::new();
-    for volume in api.engine.volumes.list().await? {
+    // Docker, too, leaves out what is mounted: it may be on another machine.
+    for volume in api.engine.volumes.ours().await? {
         // One that has just been removed has no size.
         let size = api.engine.volumes.size(&volume.name).await.ok();
         volumes.push(VolumeView::with_usage(volume, size));

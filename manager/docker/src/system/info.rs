@@ -125,7 +125,7 @@ struct Limits {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Plugins {
-    volume: [&'static str; 1],
+    volume: Vec<String>,
     network: [&'static str; 3],
     authorization: Option<()>,
     log: Vec<&'static str>,
@@ -193,7 +193,7 @@ pub(super) async fn handle(State(api): State<Api>, version: ApiVersion) -> Json<
         driver: snapshots.driver().as_str(),
         driver_status: status.map(|(name, value)| [name.to_owned(), value]).collect(),
         plugins: Plugins {
-            volume: ["local"],
+            volume: engine.volumes.drivers(),
             network: ["bridge", "host", "null"],
             authorization: None,
             // Docker names those that do something.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tare_core::volume::{LOCAL, VolumeInfo};
+use tare_core::volume::{Listed, VolumeInfo};
 
 use super::view::{VolumeView, labels};
 use crate::api::Api;
@@ -16,21 +16,21 @@ use crate::query::Query;
 #[serde(rename_all = "PascalCase")]
 pub(super) struct List {
     volumes: Vec<VolumeView>,
-    warnings: Option<()>,
+    warnings: Option<Vec<String>>,
 }
 
 pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<List>> {
     let filters = Filters::of(&query, &["dangling", "driver", "label", "name"])?;
     let dangling = filters.truth("dangling")?;
-    let volumes = api.engine.volumes.list().await?;
+    let Listed { volumes, warnings } = api.engine.volumes.list().await?;
     let wanted = |volume: &VolumeInfo| is_wanted(volume, &filters, dangling);
     let volumes = volumes.into_iter().filter(wanted).map(VolumeView::from).collect();
-    Ok(Json(List { volumes, warnings: None }))
+    Ok(Json(List { volumes, warnings: (!warnings.is_empty()).then_some(warnings) }))
 }
 
 fn is_wanted(volume: &VolumeInfo, filters: &Filters, dangling: Option<bool>) -> bool {
     dangling.is_none_or(|dangling| dangling == volume.users.is_empty())
-        && filters.allows("driver", LOCAL)
+        && filters.allows("driver", &volume.driver)
         && filters.allows_match("name", &volume.name)
         && filters.allows_labels("label", &labels(volume))
 }

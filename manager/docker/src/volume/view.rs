@@ -3,22 +3,29 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tare_core::volume::{LOCAL, VolumeInfo};
+use serde_json::{Map, Value};
+use tare_core::volume::VolumeInfo;
 
 /// The label by which docker knows a volume that nobody gave a name.
 pub(super) const ANONYMOUS: &str = "com.docker.volume.anonymous";
+
+/// How docker writes a time that nobody knows.
+const UNKNOWN: &str = "0001-01-01T00:00:00Z";
 
 /// Docker's `Volume`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct VolumeView {
     created_at: String,
-    driver: &'static str,
+    driver: String,
     labels: Option<BTreeMap<String, String>>,
     mountpoint: String,
     name: String,
     options: Option<BTreeMap<String, String>>,
     scope: &'static str,
+    /// What a plugin says of its state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage_data: Option<UsageData>,
 }
@@ -37,13 +44,17 @@ impl From<VolumeInfo> for VolumeView {
         let labels = labels(&volume);
         Self {
             // Docker has no fractions of a second here.
-            created_at: volume.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            driver: LOCAL,
+            created_at: volume.created.map_or_else(
+                || UNKNOWN.to_owned(),
+                |created| created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            ),
+            driver: volume.driver,
             labels: (!labels.is_empty()).then_some(labels),
             mountpoint: volume.path.display().to_string(),
             name: volume.name,
             options: (!volume.options.is_empty()).then_some(volume.options),
-            scope: "local",
+            scope: volume.scope.as_str(),
+            status: volume.status.filter(|status| !status.is_empty()),
             usage_data: None,
         }
     }
@@ -69,6 +80,8 @@ pub(super) fn labels(volume: &VolumeInfo) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use tare_core::volume::{LOCAL, Scope};
+
     use super::*;
 
     /// A volume called `data` with these labels.
@@ -77,7 +90,10 @@ pub(super) mod tests {
         VolumeInfo {
             name: "data".to_owned(),
             path: "/root/volumes/data/_data".into(),
-            created: jiff::Timestamp::new(1_795_325_312, 301_628_380).unwrap(),
+            driver: LOCAL.to_owned(),
+            scope: Scope::Local,
+            status: None,
+            created: jiff::Timestamp::new(1_795_325_312, 301_628_380).ok(),
             anonymous: false,
             labels: labels.iter().map(pair).collect(),
             options: BTreeMap::new(),

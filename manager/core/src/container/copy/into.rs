@@ -1,6 +1,6 @@
 //! From an archive into a container.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use tokio::io::AsyncRead;
@@ -13,8 +13,8 @@ use super::super::{Containers, announce};
 use super::not_there;
 use super::within::Within;
 use crate::error::{Error, Result};
+use crate::given_up::GiveUp;
 use crate::image::archive::Archive;
-use crate::image::compression::Compression;
 use crate::image::stream::incoming;
 
 /// How an archive is unpacked in a container.
@@ -25,9 +25,6 @@ pub struct CopyInto {
     /// All belongs to the container's user, if it has one.
     pub own: bool,
 }
-
-/// Bytes that are read at once.
-const BUFFER: usize = 256 << 10;
 
 impl Containers {
     /// Unpacks `archive` in the directory `path` of the container, which its user called `name`.
@@ -69,7 +66,7 @@ fn unpack(
     name: &str,
     path: &str,
     options: CopyInto,
-    archive: impl Read,
+    archive: impl Read + Send + 'static,
 ) -> Result<()> {
     let view = looking.view()?;
     let rooted = format!("/{path}");
@@ -81,7 +78,8 @@ fn unpack(
         user if options.own && !user.is_empty() => Some(owner(&view, user)?),
         _ => None,
     };
-    let mut archive = Archive::new(uncompressed(archive)?);
+    let waiting = GiveUp::default();
+    let mut archive = Archive::new(looking.uncompressed(archive, &waiting.watched())?);
     let mut within = Within::new(&view, &place, owner, options.replace_directories);
     while let Some(entry) = archive.next()? {
         within.apply(entry, &mut archive)?;
@@ -94,13 +92,6 @@ fn unpack(
 fn owner(view: &View, user: &str) -> Result<(u32, u32)> {
     let account = view.accounts()?.resolve(user, &[])?;
     Ok((account.user.uid, account.user.gid))
-}
-
-fn uncompressed(archive: impl Read) -> Result<impl BufRead> {
-    let mut source = BufReader::with_capacity(BUFFER, archive);
-    let first = source.fill_buf().map_err(crate::image::archive::unreadable)?;
-    let decoder = Compression::detect(first)?.decoder(source)?;
-    Ok(BufReader::with_capacity(BUFFER, decoder))
 }
 
 /// Whether a directory can be unpacked into, in docker's words.

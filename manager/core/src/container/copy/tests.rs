@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::image::archive::Archive;
 use crate::image::archive::testing::{Member, tar_of};
 use crate::snapshot::Mount;
+use crate::volume::Attached;
 
 /// Unpacks these in `/place` of a container whose root is `root`, with `mounted` on /place/mounted
 /// if it is there.
@@ -34,7 +35,11 @@ fn unpack(root: &Path, members: &[Member], replace: bool) -> Result<()> {
     let mounts = point.into_iter().collect();
     let container = Container { mounts, ..fixture::container() };
     let rootfs = Arc::new(Rootfs::mount(&[mount])?);
-    let view = View::new(rootfs, Access::Write, Wanted::of(&container, &[], None, &None))?;
+    let view = View::new(
+        rootfs,
+        Access::Write,
+        Wanted::of(&container, &[], None, &Attached::default(), &None),
+    )?;
     let place = view.find(b"/place", Last::Follow).unwrap();
     let mut within = Within::new(&view, &place, None, replace);
     let mut archive = Archive::new(Cursor::new(tar_of(members)));

@@ -237,8 +237,13 @@ mod tests {
     fn what_is_ours_has_the_containers_ids_and_what_is_the_hosts_does_not() {
         let path = Path::new("/ours/hosts");
         let (name, path_of_volume) = ("data".to_owned(), "/ours/data".into());
-        let volume =
-            MountSource::Volume { name, path: path_of_volume, anonymous: false, subpath: None };
+        let volume = MountSource::Volume {
+            name,
+            path: path_of_volume,
+            driver: "local".to_owned(),
+            anonymous: false,
+            subpath: None,
+        };
         let points = [point("/bind"), MountPoint { source: volume, ..point("/data") }];
         let files = [("/etc/hosts", path)];
         let wishes = Wishes { files: &files, remapped: true, ..wishes(&points) };

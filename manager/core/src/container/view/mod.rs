@@ -23,6 +23,7 @@ use super::rootfs::{Ids, Rootfs, plain_text};
 use super::spec::user::Accounts;
 use crate::error::Result;
 use crate::image::archive::path;
+use crate::volume::Looked;
 
 pub(super) use mounts::{Wanted, root_of_process};
 pub(super) use walk::{Found, Last, Stopped};
@@ -35,6 +36,8 @@ pub(super) struct View {
     mounts: Vec<Mounted>,
     /// Keeps the root mounted.
     _rootfs: Arc<Rootfs>,
+    /// Keeps the volumes mounted that are mounted for this alone.
+    looked: Option<Looked>,
 }
 
 /// One file system of a view, or a part of one: where steps begin.
@@ -86,11 +89,16 @@ impl View {
     pub(super) fn new(rootfs: Arc<Rootfs>, access: Access, wanted: Vec<Wanted>) -> Result<Self> {
         let handle = Arc::new(rootfs.handle()?);
         let root = Layer { handle, access, ids: rootfs.ids().clone() };
-        let mut view = Self { root, mounts: Vec::new(), _rootfs: rootfs };
+        let mut view = Self { root, mounts: Vec::new(), _rootfs: rootfs, looked: None };
         for wanted in wanted {
             view.mount(wanted)?;
         }
         Ok(view)
+    }
+
+    /// The same, which keeps these volumes mounted as long as it lives.
+    pub(super) fn with_mounted(self, looked: Option<Looked>) -> Self {
+        Self { looked, ..self }
     }
 
     /// What is mounted over what `stat` is of, and whose ids are seen there.

@@ -1,5 +1,6 @@
 //! Mounts of a view: where they are, and what is seen there.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use crate::container::record::{Container, MountPoint, MountSource};
 use crate::container::rootfs::{Ids, open_inside};
 use crate::error::{Error, Result};
 use crate::ids::Acting;
+use crate::volume::{Attached, LOCAL};
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
@@ -28,11 +30,13 @@ pub(in crate::container) struct Wanted {
 
 impl Wanted {
     /// What `container` has mounted, those above others first. `process`: the root that its first
-    /// process sees, if it runs. `ids`: whose ids are seen in what isn't ours. What isn't there (any more) is left out.
+    /// process sees, if it runs; if it doesn't, its volumes are `attached`. `ids`: whose ids are seen
+    /// in what isn't ours. What isn't there (any more) is left out.
     pub(in crate::container) fn of(
         container: &Container,
         files: &[(&str, PathBuf)],
         process: Option<&OwnedFd>,
+        attached: &Attached,
         ids: &Ids,
     ) -> Vec<Self> {
         let files = files.iter().filter_map(|(target, source)| {
@@ -41,11 +45,19 @@ impl Wanted {
         });
         let points = container.mounts.iter().filter_map(|point| {
             let access = if point.writable { Access::Write } else { Access::ReadMount };
-            let source = source(point, process)?;
+            let source = source(point, process, &attached.places)?;
             let ids = match &point.source {
                 // What is on disk has the container's.
-                MountSource::Volume { subpath: None, .. } if !is_mount(&source) => None,
-                MountSource::Volume { subpath: Some(_), .. } if process.is_none() => None,
+                MountSource::Volume { name, .. }
+                    if process.is_none() && !attached.foreign.contains(name) =>
+                {
+                    None
+                }
+                MountSource::Volume { driver, subpath: None, .. }
+                    if process.is_some() && driver == LOCAL && !is_mount(&source) =>
+                {
+                    None
+                }
                 // As the container has it, or the host's.
                 MountSource::Volume { .. }
                 | MountSource::Path(_)
@@ -61,15 +73,28 @@ impl Wanted {
     }
 }
 
-/// What a mount shows. A volume is where only we put something; of the rest, a running container
-/// has what was there when it started, and a path of the host that doesn't run yet is looked up.
-fn source(point: &MountPoint, process: Option<&OwnedFd>) -> Option<OwnedFd> {
+/// What a mount shows. A volume of ours is where only we put something; of the rest, a running
+/// container has what was there when it started, and what one that doesn't run has is looked up: a path
+/// of the host, or the place where a volume was mounted for this.
+fn source(
+    point: &MountPoint,
+    process: Option<&OwnedFd>,
+    places: &BTreeMap<String, PathBuf>,
+) -> Option<OwnedFd> {
     let path = |path: &Path| rustix::fs::open(path, HANDLE, Mode::empty()).ok();
     match (&point.source, process) {
-        (MountSource::Volume { path: volume, subpath: None, .. }, _) => path(volume),
+        (MountSource::Volume { path: volume, subpath: None, driver, .. }, Some(_))
+            if driver == LOCAL =>
+        {
+            path(volume)
+        }
         (_, Some(root)) => mounted_in(root, &point.target),
-        (MountSource::Volume { path: volume, subpath: Some(subpath), .. }, None) => {
-            open_inside(&path(volume)?, subpath, HANDLE).ok()
+        (MountSource::Volume { name, path: own, subpath, .. }, None) => {
+            let volume = path(places.get(name).unwrap_or(own))?;
+            match subpath {
+                None => Some(volume),
+                Some(subpath) => open_inside(&volume, subpath, HANDLE).ok(),
+            }
         }
         (MountSource::Path(host), None) if point.non_recursive => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;

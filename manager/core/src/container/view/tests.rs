@@ -9,6 +9,7 @@ use super::*;
 use crate::container::fixture;
 use crate::container::record::{Container, MountPoint, MountSource, ReadOnlyReach};
 use crate::snapshot::Mount;
+use crate::volume::Attached;
 
 fn point(target: &str, source: &Path, writable: bool) -> MountPoint {
     MountPoint {
@@ -28,7 +29,8 @@ fn view(root: &Path, mounts: Vec<MountPoint>) -> View {
         Mount { kind: "bind".to_owned(), source: root.display().to_string(), options: Vec::new() };
     let rootfs = Arc::new(Rootfs::mount(&[mount]).unwrap());
     let container = Container { mounts, ..fixture::container() };
-    View::new(rootfs, Access::Write, Wanted::of(&container, &[], None, &None)).unwrap()
+    View::new(rootfs, Access::Write, Wanted::of(&container, &[], None, &Attached::default(), &None))
+        .unwrap()
 }
 
 /// The path that `path` leads to, or why it doesn't.

@@ -40,7 +40,6 @@ use std::process::ExitCode;
 use std::thread;
 
 use super::Limits;
-use super::driver::DriverName;
 use super::lookup::Lookup;
 use super::shielded::{Access, shielded};
 use crate::error::{Error, Result};
@@ -56,6 +55,8 @@ use line::Line;
 use process::{Process, Role};
 use service::serve;
 use stream::Passed;
+pub use words::Devices;
+pub(crate) use words::Kind;
 
 /// Bytes that a pipe to or from a process holds.
 const PIPE: usize = 1 << 20;
@@ -68,8 +69,8 @@ pub(crate) struct Unpacker(pub(crate) PathBuf);
 
 /// What is to be unpacked where.
 pub(crate) struct Task<'a> {
-    pub(crate) driver: DriverName,
-    /// The new snapshot's empty directory of files.
+    pub(crate) kind: Kind,
+    /// The empty directory of the new snapshot, or of the new volume.
     pub(crate) files: &'a OwnedFd,
     pub(crate) lowers: &'a dyn Lookup,
     /// The digest of the stream, if that is known already; it is not compressed then.

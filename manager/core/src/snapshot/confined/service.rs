@@ -9,15 +9,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::Task;
 use super::line::Line;
 use super::privileged;
-use super::words::{Answer, Order, Said};
+use super::words::{Answer, Devices, Kind, Order, Said};
 use crate::error::{Error, Result};
 use crate::snapshot::lookup::Below;
 
 /// Tells the process what to do in `root`, and answers it until it is done: gives the bytes of the
 /// files in the layer. `None`: it died.
 pub(super) fn serve(task: &Task<'_>, root: OwnedFd, line: &Line) -> Result<Option<u64>> {
-    let Task { driver, limits, .. } = *task;
-    let order = Order { driver, has_lowers: !task.lowers.is_empty(), limits };
+    let Task { kind, limits, .. } = *task;
+    let order = Order { kind, has_lowers: !task.lowers.is_empty(), limits };
     if !line.say(&order, Some(root.as_fd()))? {
         return Ok(None);
     }
@@ -48,6 +48,11 @@ fn answer(task: &Task<'_>, said: Said, with: Option<OwnedFd>) -> Result<(Answer,
         Said::Opaque => {
             privileged::make_opaque_here(directory()?.as_fd())?;
             Answer::Made
+        }
+        Said::Device { .. } if task.kind == Kind::Files(Devices::Refuse) => {
+            return Err(Error::invalid(
+                "it is a device, and devices are made only if that is asked for: devices=true",
+            ));
         }
         Said::Device { name, block, major, minor } => {
             privileged::make_device_here(directory()?.as_fd(), &name, block, (major, minor))?;

@@ -15,24 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::given_up::GiveUp;
-use crate::snapshot::lookup::Below;
-
-/// No layers below.
-struct Nothing;
-
-impl Lookup for Nothing {
-    fn is_empty(&self) -> bool {
-        true
-    }
-
-    fn find(&self, _: &[u8]) -> Result<Below> {
-        Ok(Below::Nothing)
-    }
-
-    fn names(&self) -> Result<std::collections::BTreeSet<Vec<u8>>> {
-        Ok(std::collections::BTreeSet::new())
-    }
-}
+use crate::snapshot::lookup::Alone;
 
 /// A snapshot, and a program that does what the shell script `script` says in place of ours; what
 /// uncompresses has an argument, what unpacks has none.
@@ -58,9 +41,9 @@ impl Stage {
 
     fn task<'a>(&'a self, given_up: &'a GivenUp) -> Task<'a> {
         Task {
-            driver: DriverName::Overlay,
+            kind: Kind::Layer(crate::snapshot::DriverName::Overlay),
             files: &self.files,
-            lowers: &Nothing,
+            lowers: &Alone,
             known: None,
             limits: Limits::default(),
             given_up,

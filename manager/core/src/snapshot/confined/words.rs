@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind};
+use crate::error::{self, Error};
 use crate::snapshot::Limits;
 use crate::snapshot::driver::DriverName;
 use crate::snapshot::lookup::Likeness;
@@ -11,10 +11,28 @@ use crate::snapshot::lookup::Likeness;
 /// The first word: what to do. With it comes the new snapshot's directory of files.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
-    pub(super) driver: DriverName,
+    pub(super) kind: Kind,
     /// Whether there are layers below.
     pub(super) has_lowers: bool,
     pub(super) limits: Limits,
+}
+
+/// What an archive is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// A layer, which this driver keeps.
+    Layer(DriverName),
+    /// Files as they are: no name in it has a meaning.
+    Files(Devices),
+}
+
+/// What becomes of devices that are among files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Devices {
+    /// They are made.
+    Make,
+    /// An archive that has any is refused.
+    Refuse,
 }
 
 /// What the process says.
@@ -56,7 +74,7 @@ pub(super) enum Answer {
 /// An error on its way.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Failure {
-    kind: Kind,
+    kind: error::Kind,
     message: String,
 }
 

@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::thread::CapabilitySet;
 
 use super::line::{self, Line};
-use super::words::{Answer, Order, Said};
+use super::words::{Answer, Kind, Order, Said};
 use super::{PIECE, fence, privileged};
 use crate::error::{Error, Result};
-use crate::snapshot::directory;
 use crate::snapshot::driver::{self, DriverName};
-use crate::snapshot::lookup::{Below, Lookup};
+use crate::snapshot::lookup::{Alone, Below, Lookup};
+use crate::snapshot::marks::Marks;
+use crate::snapshot::{directory, unpack};
 
 /// Does the work of the process. Standard input is the layer's archive, standard output the line to
 /// whoever started it.
@@ -23,27 +24,32 @@ pub(super) fn run() -> Result<()> {
     let (order, root) = line.hear::<Order>()?.ok_or_else(line::left)?;
     let root = root.ok_or_else(|| Error::system("there is no directory to unpack to"))?;
     privileged::ask_over(line);
-    let said = match unpack(order, root) {
+    let said = match carry_out(order, root) {
         Ok(said) => said,
         Err(error) => Said::Failed(error.into()),
     };
     privileged::tell(&said)
 }
 
-fn unpack(order: Order, root: OwnedFd) -> Result<Said> {
-    let Order { driver, has_lowers, limits } = order;
+fn carry_out(order: Order, root: OwnedFd) -> Result<Said> {
+    let Order { kind, has_lowers, limits } = order;
     let source = io::stdin().as_fd().try_clone_to_owned();
     let source = File::from(source.map_err(|error| Error::io("take the stream", error))?);
     let mut archive = BufReader::with_capacity(PIECE, source);
-    let capabilities = match driver {
-        DriverName::Overlay | DriverName::Copying => fence::FOR_FILES,
+    let capabilities = match kind {
+        Kind::Files(_) | Kind::Layer(DriverName::Overlay | DriverName::Copying) => fence::FOR_FILES,
         // One file of its own is all that it makes.
-        DriverName::Erofs => CapabilitySet::empty(),
+        Kind::Layer(DriverName::Erofs) => CapabilitySet::empty(),
     };
     fence::close(root.as_fd(), capabilities, &limits)?;
     // What came is a handle that opens nothing.
     let files = directory::open_handle(root.as_fd())?;
-    let size = driver::unpack(driver, &mut archive, files, &Asked { has_lowers }, &limits)?;
+    let size = match kind {
+        Kind::Layer(name) => {
+            driver::unpack(name, &mut archive, files, &Asked { has_lowers }, &limits)?
+        }
+        Kind::Files(_) => unpack::unpack(&mut archive, files, &Alone, Marks::Unknown, &limits)?,
+    };
     Ok(Said::Done { size })
 }
 

@@ -20,6 +20,7 @@ use super::{GraphDirs, Mount};
 use crate::error::{Error, Result};
 
 pub(super) use lay::copy_data;
+pub(crate) use lay::{Cloning, share_or_copy};
 pub(super) use unpacking::unpack;
 
 /// The drivers, under docker's names.

@@ -12,6 +12,7 @@ use super::whiteout::{self, Mark};
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Entry, EntryKind};
 use crate::snapshot::confined::privileged;
+use crate::snapshot::marks::Marks;
 use crate::snapshot::way::{Missing, Way};
 
 impl Tree<'_> {
@@ -21,11 +22,15 @@ impl Tree<'_> {
         entry: Entry,
         archive: &mut Archive<R>,
     ) -> Result<u64> {
-        whiteout::check_no_mark_above(&entry.path)?;
+        if self.marks != Marks::Unknown {
+            whiteout::check_no_mark_above(&entry.path)?;
+        }
         let Some(place) = self.place(&entry.path, Missing::Make)? else {
             return self.apply_root(&entry).map(|()| 0);
         };
-        if let Some(mark) = whiteout::mark(&place.name)? {
+        if self.marks != Marks::Unknown
+            && let Some(mark) = whiteout::mark(&place.name)?
+        {
             self.apply_mark(mark, place)?;
             return Ok(0);
         }

@@ -12,8 +12,8 @@ pub(crate) struct MountView {
     name: String,
     source: String,
     destination: String,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    driver: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    driver: String,
     mode: String,
     #[serde(rename = "RW")]
     rw: bool,
@@ -24,8 +24,8 @@ impl From<&MountPoint> for MountView {
     fn from(mount: &MountPoint) -> Self {
         let (r#type, name, source, driver) = match &mount.source {
             MountSource::Path(path) => ("bind", String::new(), path.display().to_string(), ""),
-            MountSource::Volume { name, path, .. } => {
-                ("volume", name.clone(), path.display().to_string(), "local")
+            MountSource::Volume { name, path, driver, .. } => {
+                ("volume", name.clone(), path.display().to_string(), &**driver)
             }
             MountSource::Image { name, id, .. } => ("image", name.clone(), id.clone(), ""),
             MountSource::Tmpfs { .. } => ("tmpfs", String::new(), String::new(), ""),
@@ -35,7 +35,7 @@ impl From<&MountPoint> for MountView {
             name,
             source,
             destination: mount.target.clone(),
-            driver,
+            driver: driver.to_owned(),
             mode: mount.mode.clone(),
             rw: mount.writable,
             propagation: mount.propagation.map(|mode| mode.to_string()).unwrap_or_default(),

@@ -13,7 +13,7 @@ const BUFFER: usize = 256 << 10;
 
 /// Whether files can share their data here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cloning {
+pub(crate) enum Cloning {
     /// Nobody has tried.
     Untried,
     /// They can't.
@@ -21,7 +21,7 @@ pub(super) enum Cloning {
 }
 
 /// Copies the data of `original` to the empty file `copy`.
-pub(super) fn share_or_copy(
+pub(crate) fn share_or_copy(
     original: BorrowedFd<'_>,
     copy: BorrowedFd<'_>,
     size: u64,

@@ -10,8 +10,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use file::Cloning;
 pub(in crate::snapshot) use file::copy_data;
+pub(crate) use file::{Cloning, share_or_copy};
 
 use crate::error::{Error, Result};
 use crate::image::archive::path;

@@ -56,6 +56,19 @@ pub fn on_remapped_host(arguments: &[&str], test: impl FnOnce(&Host)) {
     });
 }
 
+/// [`on_host`] where plugins can be put into /run/docker/plugins.
+#[track_caller]
+pub fn on_host_with_plugins(test: impl FnOnce(&Host)) {
+    let prepare = |namespaces: &Namespaces, _: &Path| {
+        let script = "mount -t tmpfs tmpfs /run && mkdir -p /run/docker/plugins";
+        run(namespaces.command("sh").args(["-c", script])).ok();
+    };
+    on(Host::start(&[], prepare), |host| {
+        host.docker_with_input("load", &images::busybox_archive()).ok();
+        test(host);
+    });
+}
+
 /// The user of the host that is root of containers on [`on_remapped_host`].
 pub const FIRST_UID: u32 = 3_000_000;
 /// Its group.
@@ -196,6 +209,14 @@ impl Host {
     #[track_caller]
     pub fn post(&self, path: &str, body: &str) -> Answer {
         http::post(&self.places.socket, path, body).expect("ask the daemon")
+    }
+
+    /// The API: `PUT path` with an archive.
+    #[track_caller]
+    pub fn put_archive(&self, path: &str, archive: &[u8]) -> Answer {
+        let patience = std::time::Duration::from_secs(60);
+        http::send(&self.places.socket, "PUT", path, "application/x-tar", archive, patience)
+            .expect("ask the daemon")
     }
 
     /// The API: `DELETE path`.

@@ -21,6 +21,7 @@ pub mod http;
 pub mod images;
 pub mod namespaces;
 pub mod peer;
+pub mod plugin;
 pub mod programs;
 pub mod registry;
 pub mod terminal;
@@ -28,6 +29,8 @@ pub mod wait;
 
 pub use command::{Ran, Running};
 pub use containerd::{Containerd, on_containerd};
-pub use host::{FIRST_GID, FIRST_UID, Host, on_host, on_host_with, on_remapped_host};
+pub use host::{
+    FIRST_GID, FIRST_UID, Host, on_host, on_host_with, on_host_with_plugins, on_remapped_host,
+};
 pub use images::{BUSYBOX, NGINX};
 pub use wait::{until, until_true};

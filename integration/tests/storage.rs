@@ -174,6 +174,7 @@ fn limited(host: &Host, driver: &str) {
     assert_ne!(host.docker("start -a small").code, 0, "{driver}: the limit is there still");
     host.docker("rm small").ok();
     stays_limited(host, driver);
+    limited_volumes(host);
     if driver == "overlay2" {
         // More layers than the kernel stacks: files of the lowest get names in the container's own.
         host.docker_with_input("load -q", &deep_image(503)).ok();
@@ -182,6 +183,24 @@ fn limited(host: &Host, driver: &str) {
     for _ in 0..3 {
         host.docker(&format!("run --rm {limit} busybox dd if=/dev/zero of=/f bs=1M count=8")).ok();
     }
+}
+
+/// Volumes, and copies of them, have limits of their own.
+fn limited_volumes(host: &Host) {
+    host.docker("volume create -o size=16M data").ok();
+    let fill = |volume: &str, size: u32| {
+        let fill = format!("dd if=/dev/zero of=/d/file bs=1M count={size}");
+        host.docker(&format!("run --rm -v {volume}:/d busybox {fill}")).code
+    };
+    assert_ne!(fill("data", 30), 0);
+    assert_eq!(fill("data", 8), 0);
+    assert_eq!(host.post("/volumes/data/clone", r#"{"Name": "copy"}"#).status, 201);
+    assert_ne!(fill("copy", 30), 0);
+    assert_eq!(host.post("/volumes/copy/rename?name=other", "").status, 204);
+    host.docker("volume rm data other").ok();
+    host.docker("volume create data").ok();
+    assert_eq!(fill("data", 30), 0);
+    host.docker("volume rm data").ok();
 }
 
 /// A file that counted for another project would be beyond the limit.
@@ -203,6 +222,8 @@ fn refused(host: &Host) {
     let refused = host.docker("create --storage-opt size=10G busybox");
     let text = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
     assert!(refused.code == 1 && refused.stderr.contains(text), "{refused:?}");
+    let refused = host.docker("volume create -o size=10G data");
+    assert!(refused.stderr.contains("quota size requested but no quota support"), "{refused:?}");
     let unknown = host.docker("create --storage-opt speed=10G busybox");
     assert!(unknown.stderr.contains("Unknown option speed"), "{unknown:?}");
     host.docker("run --rm busybox true").ok();

@@ -2,7 +2,8 @@
 
 use rustix::process::Signal;
 use serde_json::json;
-use tare_integration::{Host, on_host, peer};
+use tare_integration::archive::Tar;
+use tare_integration::{Host, on_host, peer, until_true};
 
 /// The names of the volumes that `volume ls` shows with these flags.
 #[track_caller]
@@ -265,6 +266,66 @@ fn a_volume_can_be_something_that_is_mounted() {
         host.docker("run --rm -v directory:/d busybox cat /d/file").code(0).stdout("of the host");
         host.docker("volume rm directory").code(0);
         assert!(own.join("file").exists());
+    });
+}
+
+#[test]
+fn what_is_mounted_as_a_volume_is_there_for_copies() {
+    on_host(|host| {
+        let own = host.scratch("own");
+        std::fs::write(own.join("file"), "of the host").unwrap();
+        let bind = format!("-o type=none -o o=bind -o device={}", own.display());
+        host.docker(&format!("volume create {bind} directory")).ok();
+        host.docker("volume create -o type=tmpfs -o device=tmpfs memory").ok();
+        host.docker("create --name c1 -v directory:/d -v memory:/m busybox").ok();
+        host.docker("cp c1:/d/file - | tar -xO").code(0).stdout("of the host");
+        host.docker_with_input("cp - c1:/d", &Tar::new().file("new", 0o644, b"copied").bytes())
+            .ok();
+        assert_eq!(std::fs::read_to_string(own.join("new")).unwrap(), "copied");
+        let below = host.places().data_root.join("volumes/directory/_data");
+        until_true("the volume being unmounted", || {
+            std::fs::read_dir(host.outside(&below)).unwrap().count() == 0
+        });
+        let gone = format!("-o type=none -o o=bind -o device={}/none", own.display());
+        host.docker(&format!("volume create {gone} lost")).ok();
+        host.docker("create --name c2 -v lost:/d busybox").ok();
+        host.docker("cp c2:/etc/passwd -").code(1).stderr_has("error while mounting volume");
+    });
+}
+
+#[test]
+fn what_is_there_is_had_whatever_is_asked_for() {
+    on_host(|host| {
+        host.docker("volume create data").ok();
+        // Docker looks at nothing else then.
+        host.docker("volume create -o type=nfs data").code(0).stdout("data\n");
+        host.docker("volume create -d none data")
+            .code(1)
+            .stderr_has("error looking up volume plugin none: plugin \"none\" not found");
+        let answer = host.run(
+            "curl",
+            &[
+                "-sS",
+                "--unix-socket",
+                &host.places().socket.display().to_string(),
+                "-XPUT",
+                "http://d/volumes/data",
+            ],
+        );
+        let expected = "volume update only valid for cluster volumes, but swarm is unavailable";
+        answer.code(0).stdout_has(expected);
+    });
+}
+
+#[test]
+fn pruning_and_disk_usage_are_about_directories() {
+    on_host(|host| {
+        host.docker("volume create -o type=tmpfs -o device=tmpfs memory").ok();
+        host.docker("volume create data").ok();
+        let usage = host.get("/system/df?type=volume").json();
+        assert_eq!(usage["Volumes"].as_array().map(Vec::len), Some(1), "{usage}");
+        assert_eq!(pruned(host, "-a"), ["data"]);
+        assert_eq!(listed(host, ""), ["memory"]);
     });
 }
 

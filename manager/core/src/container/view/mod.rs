@@ -37,7 +37,7 @@ pub(super) struct View {
     /// Keeps the root mounted.
     _rootfs: Arc<Rootfs>,
     /// Keeps the volumes mounted that are mounted for this alone.
-    looked: Option<Looked>,
+    _looked: Option<Looked>,
 }
 
 /// One file system of a view, or a part of one: where steps begin.
@@ -89,7 +89,7 @@ impl View {
     pub(super) fn new(rootfs: Arc<Rootfs>, access: Access, wanted: Vec<Wanted>) -> Result<Self> {
         let handle = Arc::new(rootfs.handle()?);
         let root = Layer { handle, access, ids: rootfs.ids().clone() };
-        let mut view = Self { root, mounts: Vec::new(), _rootfs: rootfs, looked: None };
+        let mut view = Self { root, mounts: Vec::new(), _rootfs: rootfs, _looked: None };
         for wanted in wanted {
             view.mount(wanted)?;
         }
@@ -98,7 +98,7 @@ impl View {
 
     /// The same, which keeps these volumes mounted as long as it lives.
     pub(super) fn with_mounted(self, looked: Option<Looked>) -> Self {
-        Self { looked, ..self }
+        Self { _looked: looked, ..self }
     }
 
     /// What is mounted over what `stat` is of, and whose ids are seen there.

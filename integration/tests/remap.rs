@@ -271,17 +271,34 @@ fn a_part_of_a_volume_has_the_containers_ids() {
     });
 }
 
+fn mounted_images_have_the_containers_ids(host: &Host) {
+    host.docker("run --name c0 busybox sh -c 'mkdir /d && touch /d/file && chown 7:8 /d/file'")
+        .ok();
+    host.docker("commit c0 made").ok();
+    let image = "--mount type=image,src=made,dst=/image";
+    let look = "sh -c 'stat -c %u:%g /image/d/file /image/bin/busybox; /image/bin/busybox echo runs; \
+        touch /image/file'";
+    for users in ["", "--userns=host"] {
+        host.docker(&format!("run --rm {users} {image} busybox {look}"))
+            .code(1)
+            .stdout("7:8\n0:0\nruns\n")
+            .stderr_has("Read-only file system");
+    }
+    let part = format!("{image},image-subpath=d");
+    host.docker(&format!("run -d --name c1 {part} busybox sleep 1000")).ok();
+    host.docker("exec c1 stat -c %u:%g /image/file").code(0).stdout("7:8\n");
+    host.docker("cp c1:/image/file - | tar -tv --numeric-owner").code(0).stdout_has(" 7/8 ");
+    host.docker("run --rm --volumes-from c1 busybox stat -c %u:%g /image/file")
+        .code(0)
+        .stdout("7:8\n");
+    host.docker("rm -f c0 c1").ok();
+}
+
 #[test]
-fn images_are_mounted_for_the_hosts_users_alone() {
-    on_remapped_host(&[], |host| {
-        let image = "--mount type=image,src=busybox,dst=/image";
-        let refused = "cannot mount an image when user namespaces are enabled";
-        host.docker(&format!("run --rm {image} busybox true")).code(125).stderr_has(refused);
-        host.docker(&format!("run --name c1 --userns=host {image} busybox test -d /image/etc"))
-            .code(0);
-        host.docker("run --rm --volumes-from c1 busybox true").code(125).stderr_has(refused);
-        host.docker("run --rm --userns=host --volumes-from c1 busybox test -d /image/etc").code(0);
-    });
+fn images_are_mounted_for_all_users() {
+    for driver in ["overlay2", "vfs", "erofs"] {
+        on_remapped_host(&["--storage-driver", driver], mounted_images_have_the_containers_ids);
+    }
 }
 
 #[test]

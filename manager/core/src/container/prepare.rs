@@ -209,6 +209,7 @@ impl Containers {
         &self,
         container: &Container,
         attached: &Attached,
+        users: Option<&Users>,
         bundle: &Bundle,
     ) -> Result<BTreeMap<String, PathBuf>> {
         let points = &container.mounts;
@@ -217,7 +218,11 @@ impl Containers {
         }
         let (images, bundle) = (Arc::clone(&self.images), bundle.clone());
         let (points, places) = (points.clone(), attached.places.clone());
-        blocking(move || staging::stage(&points, &places, &bundle, images.snapshots())).await
+        let users = users.map(|_| bundle.users());
+        blocking(move || {
+            staging::stage(&points, &places, &bundle, users.as_deref(), images.snapshots())
+        })
+        .await
     }
 
     async fn make_bundle(
@@ -293,7 +298,7 @@ impl Containers {
         };
         let held_users = bundle.users();
         let netns = sandbox.and_then(|sandbox| sandbox.netns.as_deref());
-        let staged = self.stage(container, attached, bundle).await?;
+        let staged = self.stage(container, attached, users, bundle).await?;
         let mut spec = spec::generate(&Inputs {
             container,
             host: &self.facts,

@@ -7,8 +7,7 @@ use super::Containers;
 use super::bundle::Bundle;
 use super::host_config::HostConfig;
 use super::modes::{IpcMode, NetworkMode, PidMode, UsernsMode};
-use super::mount::MountKind;
-use super::record::{Container, MountSource};
+use super::record::Container;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ids::{IdMap, namespace};
@@ -57,18 +56,7 @@ pub(super) fn check(config: &Config, host: &HostConfig) -> Result<()> {
             "cannot share the host IPC namespace when user namespaces are enabled",
         ));
     }
-    if host.mounts.iter().any(|mount| matches!(mount.kind, MountKind::Image { .. })) {
-        return Err(image_mounted());
-    }
     Ok(())
-}
-
-/// Overlays have no ids of their own, and the runtime mounts as they are what isn't the root.
-fn image_mounted() -> Error {
-    Error::invalid(
-        "cannot mount an image when user namespaces are enabled: run the container with \
-         --userns=host",
-    )
 }
 
 impl Containers {
@@ -82,10 +70,6 @@ impl Containers {
         // It may have been made when users weren't mapped.
         check(&self.config, host)?;
         let Some(id_map) = id_map_for(&self.config, host) else { return Ok(None) };
-        // Those of `--volumes-from`, too.
-        if container.mounts.iter().any(|it| matches!(it.source, MountSource::Image { .. })) {
-            return Err(image_mounted());
-        }
         let mut users = Users { id_map: id_map.clone(), joined: None };
         for (name, what) in joined(host) {
             let bundle = Bundle::of(&self.config, &self.find(name)?.id);

@@ -15,7 +15,8 @@ use super::bundle::Bundle;
 use super::record::{MountPoint, MountSource};
 use super::rootfs::Rootfs;
 use crate::error::{Error, Result};
-use crate::snapshot::Snapshots;
+use crate::ids::namespace;
+use crate::snapshot::{Mount, Snapshots, mapped};
 
 /// How often a path is looked up again that leads up while something else is renamed.
 const ATTEMPTS: u32 = 128;
@@ -32,11 +33,13 @@ pub(super) fn is_staged(source: &MountSource, places: &Places) -> bool {
     }
 }
 
-/// Mounts in the bundle what is not to be taken from its own place; gives where, by target. Blocks.
+/// Mounts in the bundle what is not to be taken from its own place; gives where, by target. `users`: the
+/// file that holds the container's user namespace, if it has one. Blocks.
 pub(super) fn stage(
     points: &[MountPoint],
     places: &Places,
     bundle: &Bundle,
+    users: Option<&Path>,
     snapshots: &Snapshots,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut staged = BTreeMap::new();
@@ -48,7 +51,7 @@ pub(super) fn stage(
                 (open_directory(path)?, path.display().to_string(), subpath)
             }
             MountSource::Image { name, snapshot, subpath, .. } => {
-                let root = Rootfs::mount_to_use(&snapshots.mounts(snapshot)?)?.into_handle();
+                let root = image(&snapshots.mounts(snapshot)?, users)?;
                 (root, name.clone(), subpath.as_deref().unwrap_or_default())
             }
             MountSource::Volume { .. } | MountSource::Path(_) | MountSource::Tmpfs { .. } => {
@@ -62,6 +65,14 @@ pub(super) fn stage(
         staged.insert(point.target.clone(), place);
     }
     Ok(staged)
+}
+
+/// The files of an image, with the ids that the container sees.
+fn image(mounts: &[Mount], users: Option<&Path>) -> Result<OwnedFd> {
+    match (mounts, users) {
+        ([mount], Some(users)) => mapped::mount(mount, namespace::open(users)?.as_fd()),
+        _ => Ok(Rootfs::mount_to_use(mounts)?.into_handle()),
+    }
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd> {

@@ -35,6 +35,8 @@ pub(crate) struct Plugins {
     places: Places,
     /// Those that have said what they are.
     known: Mutex<HashMap<String, Arc<Plugin>>>,
+    /// Those that have not even said that, and when they were last asked.
+    silent: Mutex<HashMap<String, Instant>>,
 }
 
 /// A plugin that has said what it is.
@@ -62,7 +64,7 @@ struct Manifest {
 impl Plugins {
     /// Those that are found in `places`.
     pub(crate) fn new(places: Places) -> Self {
-        Self { places, known: Mutex::default() }
+        Self { places, known: Mutex::default(), silent: Mutex::default() }
     }
 
     /// The plugin `name`, which has to be one for `part`.
@@ -101,10 +103,17 @@ impl Plugins {
             return Ok(Arc::clone(known));
         }
         let address = self.places.find(name)?;
+        let rests = lock(&self.silent).get(name).is_some_and(|since| since.elapsed() < REST);
+        if patience == Patience::Soon && rests {
+            return Err(resting(name));
+        }
         let connection = call::Connection::to(&address)?;
-        let activate = connection.call("Plugin.Activate", &Nothing {}, patience);
-        let manifest: Manifest =
-            activate.await.map_err(|error| error.while_doing("legacy plugin"))?;
+        let activate = connection.call("Plugin.Activate", &Nothing {}, patience).await;
+        let manifest: Manifest = activate.map_err(|error| {
+            lock(&self.silent).insert(name.to_owned(), Instant::now());
+            error.while_doing("legacy plugin")
+        })?;
+        lock(&self.silent).remove(name);
         let plugin = Arc::new(Plugin {
             name: name.to_owned(),
             connection,
@@ -129,10 +138,7 @@ impl Plugin {
         patience: Patience,
     ) -> Result<A> {
         if patience == Patience::Soon && self.rests() {
-            return Err(Error::new(
-                Kind::Unavailable,
-                format!("the plugin {} has not answered lately", self.name),
-            ));
+            return Err(resting(&self.name));
         }
         let Ok(_one) = self.calls.try_acquire() else {
             return Err(Error::new(
@@ -153,6 +159,10 @@ impl Plugin {
     fn rests(&self) -> bool {
         lock(&self.silent_since).is_some_and(|since| since.elapsed() < REST)
     }
+}
+
+fn resting(name: &str) -> Error {
+    Error::new(Kind::Unavailable, format!("the plugin {name} has not answered lately"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

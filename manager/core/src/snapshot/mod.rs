@@ -21,6 +21,7 @@ mod layers;
 mod limits;
 pub(crate) mod lookup;
 pub(crate) mod lowers;
+pub(crate) mod mapped;
 pub(crate) mod marks;
 pub(crate) mod pack;
 pub(crate) mod quota;

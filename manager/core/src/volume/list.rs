@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::plugin::{Remote, Scope, Told};
 use super::{RECORDS, VolumeInfo, VolumeRecord, Volumes, blocking};
 use crate::error::Result;
+use crate::threads;
 
 /// All volumes, and what is to be said besides.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -46,11 +47,12 @@ impl Volumes {
             self.store.list(&RECORDS)?.into_iter().collect();
         // Whichever has the most volumes doesn't keep the others waiting.
         let asked = |remote: Remote| (remote.name().to_owned(), remote.list(), remote.scope());
-        let answers: Vec<_> = std::thread::scope(|scope| {
+        let answers = std::thread::scope(|scope| -> Result<Vec<_>> {
             let all = self.drivers.all().into_iter();
-            let asking: Vec<_> = all.map(|remote| scope.spawn(move || asked(remote))).collect();
-            asking.into_iter().filter_map(|one| one.join().ok()).collect()
-        });
+            let ask = |remote| threads::start(scope, "plugin", move || asked(remote));
+            let asking: Vec<_> = all.map(ask).collect::<Result<_>>()?;
+            asking.into_iter().map(threads::join).collect()
+        })?;
         let mut there = HashMap::new();
         for (driver, told, scope) in answers {
             match told {

@@ -154,6 +154,46 @@ fn a_volume_without_a_record_is_swept() {
     assert!(kept.path.is_dir() && !lost.path.exists() && !half_removed.exists());
 }
 
+#[tokio::test]
+async fn a_renaming_that_was_broken_off_is_ended() {
+    let bench = Bench::new();
+    let volumes = bench.open();
+    for moved in [false, true] {
+        let (old, new) = (format!("old-{moved}"), format!("new-{moved}"));
+        volumes.create(named(&old)).await.unwrap();
+        std::fs::write(volumes.content(&old).join("file"), "content").unwrap();
+        let record = volumes.record(&old).unwrap();
+        let record = VolumeRecord { renamed_from: Some(old.clone()), ..record };
+        let write = |change: &crate::store::Transaction| {
+            change.delete(&RECORDS, &old)?;
+            change.put(&RECORDS, &new, &record)
+        };
+        bench.store.write(write).unwrap();
+        if moved {
+            std::fs::rename(volumes.root.join(&old), volumes.root.join(&new)).unwrap();
+        }
+        let volumes = bench.open();
+        assert!(volumes.content(&new).join("file").exists() && !volumes.root.join(&old).exists());
+        assert_eq!(volumes.record(&new).unwrap().renamed_from, None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_looked_into_stays_what_it_is() {
+    let bench = Bench::new();
+    let volumes = bench.open();
+    volumes.create(named("data")).await.unwrap();
+    let (_, held) = volumes.hold_to_look("data", "it is read").unwrap();
+    let error = volumes.remove("data", Force::Yes).await.unwrap_err();
+    assert!(error.to_string().starts_with("remove data: volume is in use - [it is read"), "{error}");
+    assert_eq!(volumes.rename("data", "other").await.unwrap_err().kind(), Kind::Conflict);
+    drop(held);
+    volumes.rename("data", "other").await.unwrap();
+    let clone = CloneAs { name: Some("third".to_owned()), labels: None };
+    volumes.clone_volume("other", clone).await.unwrap();
+    assert_eq!(bench.told(), ["create data", "rename other", "create third"]);
+}
+
 #[test]
 fn only_an_empty_volume_is_filled() {
     let bench = Bench::new();

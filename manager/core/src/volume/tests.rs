@@ -185,7 +185,10 @@ async fn what_is_looked_into_stays_what_it_is() {
     volumes.create(named("data")).await.unwrap();
     let (_, held) = volumes.hold_to_look("data", "it is read").unwrap();
     let error = volumes.remove("data", Force::Yes).await.unwrap_err();
-    assert!(error.to_string().starts_with("remove data: volume is in use - [it is read"), "{error}");
+    assert!(
+        error.to_string().starts_with("remove data: volume is in use - [it is read"),
+        "{error}"
+    );
     assert_eq!(volumes.rename("data", "other").await.unwrap_err().kind(), Kind::Conflict);
     drop(held);
     volumes.rename("data", "other").await.unwrap();

@@ -138,7 +138,9 @@ pub(super) fn check(network: &NetworkInfo, wanted: &Membership) -> Result<()> {
             .push("network-scoped aliases are only supported for user-defined networks".to_owned());
     }
     for address in addresses {
-        let has_own_subnet = network.ipam.pools_of(Family::of(address)).next().is_some();
+        let family = Family::of(address);
+        let has_own_subnet =
+            *network.families.get(family) && network.ipam.pools_of(family).next().is_some();
         if !has_own_subnet {
             wrong.push(
                 "user specified IP address is supported only when connecting to networks with user \

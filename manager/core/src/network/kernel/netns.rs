@@ -126,7 +126,7 @@ fn enter_new(path: &Path, owner: Option<&Path>) -> Result<Inside> {
 
 /// Whether the file `path` holds a namespace.
 pub(in crate::network) fn is_held(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|found| found.f_type as i64 == NAMESPACES)
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NAMESPACES)
 }
 
 /// Lets go of the namespace that the file `path` holds; it is no error if there is none. The

@@ -6,13 +6,16 @@ use std::ops::Bound;
 
 use super::words::{Asker, Place};
 
+/// Who is called something, and where each of them is.
+type Called = BTreeSet<(String, Vec<IpAddr>)>;
+
 /// All containers that ask for names, and what they are called.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     /// By id.
     askers: BTreeMap<String, Asker>,
-    /// By network and name in lower case: who is called so, and where that is.
-    called: HashMap<(String, String), BTreeSet<(String, Vec<IpAddr>)>>,
+    /// By network and name in lower case.
+    called: HashMap<(String, String), Called>,
     /// By network and address: what who has it is called first.
     first: HashMap<(String, IpAddr), String>,
 }

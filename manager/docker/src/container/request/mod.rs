@@ -155,7 +155,7 @@ impl CreateBody {
 #[cfg(test)]
 mod tests {
     use tare_core::container::{
-        BindSource, HostPort, MountKind, NetworkMode, PidMode, Propagation, RestartPolicy,
+        BindSource, HostList, HostPort, MountKind, NetworkMode, PidMode, Propagation, RestartPolicy,
     };
 
     use super::*;
@@ -184,7 +184,10 @@ mod tests {
         let expected = HostConfig { network_mode: NetworkMode::Host, ..HostConfig::default() };
         let expected_resources =
             tare_core::container::Resources { oom_kill_disable: Some(false), ..Default::default() };
-        assert_eq!(host, HostConfig { resources: expected_resources, ..expected });
+        let empty_lists = host.empty_lists;
+        assert_eq!(empty_lists.shown::<u8>(HostList::Dns, Vec::new()), Some(Vec::new()));
+        assert_eq!(empty_lists.shown::<u8>(HostList::CapAdd, Vec::new()), None);
+        assert_eq!(host, HostConfig { resources: expected_resources, empty_lists, ..expected });
     }
 
     #[test]

@@ -46,11 +46,13 @@ fn a_plugin_keeps_volumes() {
         assert!(plugin.volumes().contains_key("data"));
         host.docker("volume rm data").code(0);
         assert!(plugin.volumes().is_empty());
-        let events = "events --since 1h --until 0s --filter type=volume \
-            --format '{{.Action}} {{.Actor.Attributes.driver}}' --filter volume=data";
-        host.docker(events).code(0).stdout(
-            "create disks\nmount disks\nunmount disks\nmount disks\nunmount disks\ndestroy disks\n",
-        );
+        let events = "events --since 1h --filter type=volume --filter volume=data \
+            --format '{{.Action}} {{.Actor.Attributes.driver}}'";
+        let watcher = host.docker_running(events);
+        watcher.wait_for_stdout("destroy disks");
+        let expected =
+            "create disks\nmount disks\nunmount disks\nmount disks\nunmount disks\ndestroy disks\n";
+        assert_eq!(watcher.stdout(), expected);
     });
 }
 

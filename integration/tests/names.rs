@@ -166,7 +166,7 @@ fn names_are_there_as_soon_as_a_container_is() {
         host.docker(&format!("run -d --name web --network front {REST}")).ok();
         for number in 1..=5 {
             let named = format!("late-{number}");
-            let first = format!("busybox sh -c 'nslookup -type=a web && exec sleep 1000'");
+            let first = "busybox sh -c 'nslookup -type=a web && exec sleep 1000'";
             host.docker(&format!("run -d --name {named} --network front {first}")).ok();
             // At the first try, and nobody tries again.
             assert!(ask(host, "web", &format!("{named}. A")).starts_with("NoError 1\n"));

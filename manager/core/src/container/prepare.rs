@@ -2,8 +2,7 @@
 //! files of ours, and a shim that waits. Each step says how it is taken back.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 

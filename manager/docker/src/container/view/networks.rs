@@ -162,7 +162,6 @@ impl EndpointView {
                 ..Addresses::default()
             },
             dns_names: (has_run && is_named).then(|| container.names_on(wanted)),
-            ..Self::default()
         }
     }
 

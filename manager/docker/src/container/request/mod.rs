@@ -257,10 +257,10 @@ mod tests {
         assert_eq!(
             unknown,
             [
-                "Rnutime",
-                "HostConfig.Memroy",
                 "Healthcheck.Tset",
-                "NetworkingConfig.EndpointsConfig.bridge.Nmae"
+                "HostConfig.Memroy",
+                "NetworkingConfig.EndpointsConfig.bridge.Nmae",
+                "Rnutime"
             ]
         );
         body.into_domain(ApiVersion::NEWEST).unwrap();

@@ -34,9 +34,15 @@ impl Bench {
     }
 }
 
-fn provide(volumes: &Volumes, user: &str, name: Option<&str>) -> Volume {
+fn provide_here(volumes: &Volumes, user: &str, name: Option<&str>) -> Volume {
     let name = name.map(str::to_owned);
     volumes.provide(user, NewVolume { name, ..NewVolume::default() }).unwrap()
+}
+
+/// The same among others who wait: where one may wait for plugins.
+async fn provide(volumes: &Arc<Volumes>, user: &str, name: Option<&str>) -> Volume {
+    let (volumes, user, name) = (Arc::clone(volumes), user.to_owned(), name.map(str::to_owned));
+    blocking(move || Ok(provide_here(&volumes, &user, name.as_deref()))).await.unwrap()
 }
 
 fn named(name: &str) -> NewVolume {
@@ -79,7 +85,7 @@ async fn a_volume_goes_when_no_container_uses_it() {
     let error = volumes.remove("data", Force::No).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert_eq!(error.to_string(), "get data: no such volume");
-    let volume = provide(&volumes, "c1", Some("data"));
+    let volume = provide(&volumes, "c1", Some("data")).await;
     std::fs::write(volume.path.join("file"), "content").unwrap();
     volumes.commit(std::slice::from_ref(&volume), nothing).unwrap();
     volumes.hold("c2", "data");
@@ -100,9 +106,9 @@ async fn a_volume_goes_when_no_container_uses_it() {
 async fn an_anonymous_volume_goes_with_the_last_container_that_uses_it() {
     let bench = Bench::new();
     let volumes = bench.open();
-    let volume = provide(&volumes, "c1", None);
+    let volume = provide(&volumes, "c1", None).await;
     volumes.commit(std::slice::from_ref(&volume), nothing).unwrap();
-    provide(&volumes, "c2", Some(&volume.name));
+    provide(&volumes, "c2", Some(&volume.name)).await;
     volumes.leave("c1", vec![volume.name.clone()], nothing).unwrap();
     assert!(volume.path.is_dir());
     volumes.leave("c2", vec![volume.name.clone()], nothing).unwrap();
@@ -114,10 +120,10 @@ async fn an_anonymous_volume_goes_with_the_last_container_that_uses_it() {
 async fn what_a_container_that_failed_was_given_goes_unless_another_has_it() {
     let bench = Bench::new();
     let volumes = bench.open();
-    let lost = [provide(&volumes, "c1", None), provide(&volumes, "c1", Some("lost"))];
-    let shared = provide(&volumes, "c1", Some("shared"));
-    provide(&volumes, "c2", Some("shared"));
-    let made = provide(&volumes, "c1", Some("made"));
+    let lost = [provide(&volumes, "c1", None).await, provide(&volumes, "c1", Some("lost")).await];
+    let shared = provide(&volumes, "c1", Some("shared")).await;
+    provide(&volumes, "c2", Some("shared")).await;
+    let made = provide(&volumes, "c1", Some("made")).await;
     volumes.create(named("made")).await.unwrap();
     volumes.give_up("c1").unwrap();
     assert!(lost.iter().all(|volume| !volume.path.exists()));
@@ -144,9 +150,9 @@ async fn pruning_takes_what_is_chosen_and_unused() {
 fn a_volume_without_a_record_is_swept() {
     let bench = Bench::new();
     let volumes = bench.open();
-    let kept = provide(&volumes, "c1", Some("data"));
+    let kept = provide_here(&volumes, "c1", Some("data"));
     volumes.commit(&[kept.clone(), kept.clone()], nothing).unwrap();
-    let lost = provide(&volumes, "c1", None);
+    let lost = provide_here(&volumes, "c1", None);
     let half_removed = volumes.root.join(format!("{ASIDE}x"));
     std::fs::create_dir(&half_removed).unwrap();
     assert!(lost.path.is_dir());
@@ -205,7 +211,7 @@ fn only_an_empty_volume_is_filled() {
     std::fs::create_dir_all(image.join("a/b")).unwrap();
     std::fs::write(image.join("a/file"), "content").unwrap();
     std::os::unix::fs::symlink("file", image.join("a/link")).unwrap();
-    let volume = provide(&volumes, "c1", None);
+    let volume = provide_here(&volumes, "c1", None);
     let from = std::fs::File::open(&image).unwrap();
     for _ in 0..2 {
         volumes.fill(&volume, &volume.path, from.as_fd(), None).unwrap();
@@ -220,7 +226,7 @@ fn only_an_empty_volume_is_filled() {
 fn a_volume_goes_however_deep_it_is() {
     let bench = Bench::new();
     let volumes = bench.open();
-    let volume = provide(&volumes, "c1", None);
+    let volume = provide_here(&volumes, "c1", None);
     nest(&volume.path, 20_000);
     volumes.give_up("c1").unwrap();
     assert!(!volume.path.exists());
@@ -233,7 +239,7 @@ fn an_image_that_is_nested_too_deeply_fills_no_volume() {
     let image = bench.directory.path().join("image");
     std::fs::create_dir(&image).unwrap();
     nest(&image, 20_000);
-    let volume = provide(&volumes, "c1", None);
+    let volume = provide_here(&volumes, "c1", None);
     let from = std::fs::File::open(&image).unwrap();
     let error = volumes.fill(&volume, &volume.path, from.as_fd(), None).unwrap_err();
     assert!(error.to_string().contains("nested"), "{error}");

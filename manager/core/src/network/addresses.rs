@@ -24,6 +24,20 @@ pub(super) struct Addresses {
     used: Mutex<BTreeSet<u128>>,
 }
 
+/// Counts an address as used, in whichever of these subnets it is.
+pub(super) fn adopt(all: &[Addresses], address: IpAddr) {
+    with(all, address).for_each(|addresses| addresses.adopt(address));
+}
+
+/// Frees an address, in whichever of these subnets it is.
+pub(super) fn release(all: &[Addresses], address: IpAddr) {
+    with(all, address).for_each(|addresses| addresses.release(address));
+}
+
+fn with(all: &[Addresses], address: IpAddr) -> impl Iterator<Item = &Addresses> {
+    all.iter().filter(move |addresses| addresses.subnet().contains(address))
+}
+
 impl Addresses {
     /// The addresses of `subnet`, all of them free but for those that are `kept`; who names none
     /// gets one of `range`.

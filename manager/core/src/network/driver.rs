@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::addresses::{self, Addresses};
 use super::bridge::Bridge;
 use super::bridge::settings::{INTERFACES, Outside, Settings};
 use super::endpoint::{Endpoint, Interface, Wish};
@@ -126,10 +127,8 @@ impl Driver {
 
     /// Counts what the endpoint has as reserved.
     pub(super) fn adopt(&self, endpoint: &Endpoint) {
-        match (self, &endpoint.interface) {
-            (Self::Bridge(bridge), Some(interface)) => bridge.adopt(interface),
-            (Self::Stacked(stacked), Some(interface)) => stacked.adopt(interface),
-            (Self::Host | Self::Null, _) | (_, None) => {}
+        for address in endpoint.interface.iter().flat_map(Interface::addresses) {
+            addresses::adopt(self.addresses(), address);
         }
     }
 
@@ -144,10 +143,16 @@ impl Driver {
 
     /// Gives back what was reserved.
     pub(super) fn release(&self, endpoint: &Endpoint) {
-        match (self, &endpoint.interface) {
-            (Self::Bridge(bridge), Some(interface)) => bridge.release(interface),
-            (Self::Stacked(stacked), Some(interface)) => stacked.release(interface),
-            (Self::Host | Self::Null, _) | (_, None) => {}
+        for address in endpoint.interface.iter().flat_map(Interface::addresses) {
+            addresses::release(self.addresses(), address);
+        }
+    }
+
+    fn addresses(&self) -> &[Addresses] {
+        match self {
+            Self::Bridge(bridge) => bridge.addresses(),
+            Self::Stacked(stacked) => stacked.addresses(),
+            Self::Host | Self::Null => &[],
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) use forwarding::{plan as plan_forwarding, turn_on as turn_on_forwardi
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::addresses::Addresses;
+use super::addresses::{self, Addresses};
 use super::endpoint::{Assigned, Interface, Wish};
 use super::family::Family;
 use super::firewall::Zone;
@@ -124,7 +124,9 @@ impl Bridge {
             match self.assign(addresses, wish) {
                 Ok(one) => assigned.push(one),
                 Err(error) => {
-                    assigned.iter().for_each(|one| self.free(one.address));
+                    assigned
+                        .iter()
+                        .for_each(|one| addresses::release(&self.addresses, one.address));
                     return Err(error);
                 }
             }
@@ -172,24 +174,9 @@ impl Bridge {
         })
     }
 
-    /// Counts the interface's addresses as used.
-    pub(super) fn adopt(&self, interface: &Interface) {
-        for address in interface.addresses() {
-            self.addresses_with(address).for_each(|addresses| addresses.adopt(address));
-        }
-    }
-
-    /// Frees the interface's addresses.
-    pub(super) fn release(&self, interface: &Interface) {
-        interface.addresses().for_each(|address| self.free(address));
-    }
-
-    fn free(&self, address: IpAddr) {
-        self.addresses_with(address).for_each(|addresses| addresses.release(address));
-    }
-
-    fn addresses_with(&self, address: IpAddr) -> impl Iterator<Item = &Addresses> {
-        self.addresses.iter().filter(move |addresses| addresses.subnet().contains(address))
+    /// The addresses of its subnets.
+    pub(super) fn addresses(&self) -> &[Addresses] {
+        &self.addresses
     }
 
     /// Makes the container's interface and its cable to the bridge.

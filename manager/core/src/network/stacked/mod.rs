@@ -12,7 +12,7 @@ use std::path::Path;
 pub(super) use parent::Makers;
 pub(super) use settings::{Settings, StackedDriver};
 
-use super::addresses::Addresses;
+use super::addresses::{self, Addresses};
 use super::endpoint::{Assigned, Interface, Wish};
 use super::family::Family;
 use super::furnish;
@@ -80,7 +80,7 @@ impl Stacked {
         }
         let ipv4 = self.assign(Family::V4, wish.ipv4.map(IpAddr::from))?;
         let ipv6 = self.assign(Family::V6, wish.ipv6.map(IpAddr::from)).inspect_err(|_| {
-            ipv4.iter().for_each(|assigned| self.free(assigned.address));
+            ipv4.iter().for_each(|assigned| addresses::release(&self.addresses, assigned.address));
         })?;
         let mut interface = Interface {
             name: name.to_owned(),
@@ -94,7 +94,8 @@ impl Stacked {
         match self.mac_for(wish, &interface) {
             Ok(mac) => interface.mac = mac,
             Err(error) => {
-                self.release(&interface);
+                let assigned = interface.addresses();
+                assigned.for_each(|address| addresses::release(&self.addresses, address));
                 return Err(error);
             }
         }
@@ -163,24 +164,9 @@ impl Stacked {
         })
     }
 
-    /// Counts the interface's addresses as used.
-    pub(super) fn adopt(&self, interface: &Interface) {
-        for address in interface.addresses() {
-            self.addresses_with(address).for_each(|addresses| addresses.adopt(address));
-        }
-    }
-
-    /// Frees the interface's addresses.
-    pub(super) fn release(&self, interface: &Interface) {
-        interface.addresses().for_each(|address| self.free(address));
-    }
-
-    fn free(&self, address: IpAddr) {
-        self.addresses_with(address).for_each(|addresses| addresses.release(address));
-    }
-
-    fn addresses_with(&self, address: IpAddr) -> impl Iterator<Item = &Addresses> {
-        self.addresses.iter().filter(move |addresses| addresses.subnet().contains(address))
+    /// The addresses of its subnets.
+    pub(super) fn addresses(&self) -> &[Addresses] {
+        &self.addresses
     }
 
     /// Makes the container's interface.

@@ -25,6 +25,7 @@ pub mod plugin;
 pub mod programs;
 pub mod registry;
 pub mod terminal;
+pub mod turns;
 pub mod wait;
 
 pub use command::{Ran, Running};

@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use tare_integration::turns::{Rounds, in_turns};
+
 use crate::api;
 use crate::engine::{Engine, Kind};
 use crate::machine::Machine;
@@ -28,21 +30,12 @@ const CALLS: [&str; 9] = [
 
 /// Measures them.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
-    let engines = Engine::open_all(machine, settings.engines(&Kind::DAEMONS));
+    let mut engines = Engine::open_all(machine, settings.engines(&Kind::DAEMONS));
     for engine in &engines {
         (0..settings.crowd()).for_each(|_| drop(engine.run("--detach", &["sleep", "100000"])));
     }
-    let mut all: Vec<Vec<[f64; CALLS.len()]>> = engines.iter().map(|_| Vec::new()).collect();
-    for number in 0..settings.rounds() + WARM_UP {
-        for turn in 0..engines.len() {
-            // Each comes first, and after each other, equally often.
-            let at = (number + turn) % engines.len();
-            let measured = round(&engines[at]);
-            if number >= WARM_UP {
-                all[at].push(measured);
-            }
-        }
-    }
+    let rounds = Rounds { warm_up: WARM_UP, counted: settings.rounds() };
+    let all = in_turns(&mut engines, rounds, |engine, _| round(engine));
     for (at, call) in CALLS.iter().enumerate() {
         let figures = engines.iter().zip(&all).map(|(engine, rounds)| {
             (engine.kind.name(), rounds.iter().map(|round| round[at]).collect::<Vec<_>>())

@@ -4,31 +4,25 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use tare_integration::turns::{Rounds, in_turns};
+
 use crate::api;
 use crate::engine::{Engine, Kind};
 use crate::machine::Machine;
 use crate::report::{Better, Report};
 use crate::settings::Settings;
 
-/// Rounds; the first doesn't count.
-const ROUNDS: usize = 6;
+/// How often.
+const ROUNDS: Rounds = Rounds { warm_up: 1, counted: 5 };
 
 /// Measures how many of each are done in a second.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
-    let engines = Engine::open_all(machine, settings.engines(&Kind::DAEMONS));
-    let mut all: Vec<[Vec<f64>; 3]> = engines.iter().map(|_| Default::default()).collect();
-    for number in 0..ROUNDS {
-        for turn in 0..engines.len() {
-            let at = (number + turn) % engines.len();
-            let rates = round(&engines[at], settings.crowd());
-            if number > 0 {
-                all[at].iter_mut().zip(rates).for_each(|(figures, rate)| figures.push(rate));
-            }
-        }
-    }
+    let mut engines = Engine::open_all(machine, settings.engines(&Kind::DAEMONS));
+    let all = in_turns(&mut engines, ROUNDS, |engine, _| round(engine, settings.crowd()));
     for (at, what) in ["created", "started", "removed while they run"].into_iter().enumerate() {
-        let figures = engines.iter().zip(&all);
-        let figures = figures.map(|(engine, figures)| (engine.kind.name(), figures[at].clone()));
+        let figures = engines.iter().zip(&all).map(|(engine, rounds)| {
+            (engine.kind.name(), rounds.iter().map(|rates| rates[at]).collect::<Vec<_>>())
+        });
         let what = format!("{} containers {what} at once", settings.crowd());
         report.add(what, "per second", Better::More, figures);
     }

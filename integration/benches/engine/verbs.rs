@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tare_integration::turns::{Rounds, in_turns};
+
 use crate::engine::{Engine, Kind};
 use crate::machine::{Machine, ok};
 use crate::report::{Better, Report};
@@ -30,21 +32,12 @@ struct Round {
 
 /// Measures them, with as many containers running as `ps` is to list.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
-    let engines = Engine::open_all(machine, settings.engines(&Kind::ALL));
+    let mut engines = Engine::open_all(machine, settings.engines(&Kind::ALL));
     for engine in &engines {
         (0..settings.crowd()).for_each(|_| drop(engine.run("--detach", &["sleep", "100000"])));
     }
-    let mut all: Vec<Vec<Round>> = engines.iter().map(|_| Vec::new()).collect();
-    for number in 0..settings.rounds() + WARM_UP {
-        for turn in 0..engines.len() {
-            // Each comes first, and after each other, equally often.
-            let at = (number + turn) % engines.len();
-            let measured = round(&engines[at]);
-            if number >= WARM_UP {
-                all[at].push(measured);
-            }
-        }
-    }
+    let rounds = Rounds { warm_up: WARM_UP, counted: settings.rounds() };
+    let all = in_turns(&mut engines, rounds, |engine, _| round(engine));
     let mut add = |what: String, pick: &dyn Fn(&Round) -> f64| {
         let figures = engines.iter().zip(&all).map(|(engine, rounds)| {
             (engine.kind.name(), rounds.iter().map(pick).collect::<Vec<_>>())

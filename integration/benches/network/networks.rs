@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use tare_integration::http;
+use tare_integration::turns::{Rounds, in_turns};
 
 use crate::engine::{Engine, Kind};
 use crate::machine::{Machine, ok};
@@ -20,20 +21,18 @@ const NAME: &str = "measured";
 /// The container that joins.
 const CONTAINER: &str = "joining";
 
-/// What the rounds of one engine took, in milliseconds.
-type Rounds = Vec<[f64; CALLS.len()]>;
-
 /// Measures them: by the API, where there is one.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
-    let engines = Engine::open_all(machine, settings.engines());
+    let mut engines = Engine::open_all(machine, settings.engines());
     for engine in &engines {
         engine.run(&format!("--detach --name={CONTAINER}"), &["sleep", "100000"]);
     }
-    let few = rounds(&engines, settings);
+    let rounds = Rounds { warm_up: WARM_UP, counted: settings.rounds() };
+    let few = in_turns(&mut engines, rounds, |engine, _| round(engine));
     for engine in &engines {
         (0..settings.networks).for_each(|number| create(engine, &format!("other{number}"), number));
     }
-    let many = rounds(&engines, settings);
+    let many = in_turns(&mut engines, rounds, |engine, _| round(engine));
     for engine in &engines {
         (0..settings.networks).for_each(|number| remove(engine, &format!("other{number}")));
         ok(&mut engine.remove_by_force(CONTAINER));
@@ -48,21 +47,7 @@ pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Repor
     }
 }
 
-fn rounds(engines: &[Engine], settings: &Settings) -> Vec<Rounds> {
-    let mut all: Vec<Rounds> = engines.iter().map(|_| Vec::new()).collect();
-    for number in 0..settings.rounds() + WARM_UP {
-        for turn in 0..engines.len() {
-            // Each comes first, and after each other, equally often.
-            let at = (number + turn) % engines.len();
-            let measured = round(&engines[at]);
-            if number >= WARM_UP {
-                all[at].push(measured);
-            }
-        }
-    }
-    all
-}
-
+/// What each of the calls takes, in milliseconds.
 fn round(engine: &Engine) -> [f64; CALLS.len()] {
     [
         timed(|| create(engine, NAME, u8::MAX)),

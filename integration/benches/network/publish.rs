@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::time::Instant;
 
+use tare_integration::turns::{Rounds, in_turns};
+
 use crate::api;
 use crate::engine::{Engine, IMAGE, Kind};
 use crate::machine::{Machine, ok};
@@ -15,61 +17,45 @@ const WARM_UP: usize = 2;
 const SOME: u16 = 32;
 
 /// How long starts took, in milliseconds.
-#[derive(Default)]
 struct Starts {
-    without: Vec<f64>,
-    with_one: Vec<f64>,
-    with_some: Vec<f64>,
+    without: f64,
+    with_one: f64,
+    with_some: f64,
 }
 
 /// Measures starts of containers without ports, with one, and with some.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
-    let engines = Engine::open_all(machine, settings.engines());
-    let few = rounds(&engines, settings);
+    let mut engines = Engine::open_all(machine, settings.engines());
+    let rounds = Rounds { warm_up: WARM_UP, counted: settings.rounds() };
+    let few = in_turns(&mut engines, rounds, |engine, _| round(engine));
     let owners: Vec<_> = engines.iter().map(|engine| fill(engine, settings.ports - 1)).collect();
-    let many = rounds(&engines, settings);
+    let many = in_turns(&mut engines, rounds, |engine, _| round(engine));
     for (engine, owner) in engines.iter().zip(owners) {
         ok(&mut engine.remove_by_force(&owner));
     }
-    let mut add = |what: String, starts: &[Starts], of: &dyn Fn(&Starts) -> Vec<f64>| {
-        let figures = engines.iter().zip(starts);
-        let figures = figures.map(|(engine, starts)| (engine.kind.name(), of(starts)));
+    let mut add = |what: String, all: &[Vec<Starts>], of: &dyn Fn(&Starts) -> f64| {
+        let figures = engines.iter().zip(all).map(|(engine, starts)| {
+            (engine.kind.name(), starts.iter().map(of).collect::<Vec<_>>())
+        });
         report.add(what, "ms", Better::Less, figures);
     };
     let others = settings.ports - 1;
     for (beside, starts) in [(0, &few), (others, &many)] {
         let text = |what: &str| format!("start {what}, {beside} ports of others");
-        add(text("without a port"), starts, &|starts| starts.without.clone());
-        add(text("with one port"), starts, &|starts| starts.with_one.clone());
-        add(text(&format!("with {SOME} ports")), starts, &|starts| starts.with_some.clone());
+        add(text("without a port"), starts, &|starts| starts.without);
+        add(text("with one port"), starts, &|starts| starts.with_one);
+        add(text(&format!("with {SOME} ports")), starts, &|starts| starts.with_some);
         add(text(&format!("with {SOME} ports, beyond one without")), starts, &|starts| {
-            starts
-                .with_some
-                .iter()
-                .zip(&starts.without)
-                .map(|(with, without)| with - without)
-                .collect()
+            starts.with_some - starts.without
         });
     }
 }
 
-fn rounds(engines: &[Engine], settings: &Settings) -> Vec<Starts> {
-    let mut all: Vec<Starts> = engines.iter().map(|_| Starts::default()).collect();
-    for number in 0..settings.rounds() + WARM_UP {
-        for turn in 0..engines.len() {
-            // Each comes first, and after each other, equally often.
-            let at = (number + turn) % engines.len();
-            let first = first_port(engines[at].kind);
-            let [without, with_one, with_some] =
-                [0, 1, SOME].map(|count| start_once(&engines[at], first..first + count));
-            if number >= WARM_UP {
-                all[at].without.push(without);
-                all[at].with_one.push(with_one);
-                all[at].with_some.push(with_some);
-            }
-        }
-    }
-    all
+fn round(engine: &Engine) -> Starts {
+    let first = first_port(engine.kind);
+    let [without, with_one, with_some] =
+        [0, 1, SOME].map(|count| start_once(engine, first..first + count));
+    Starts { without, with_one, with_some }
 }
 
 /// The lowest of an engine's own ports: all of them are on one host.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use tare_integration::turns::{Rounds, in_turns};
+
 use crate::engine::{Engine, Kind};
 use crate::load::{Rates, ask, serve};
 use crate::machine::{Machine, ok};
@@ -33,16 +35,10 @@ struct Pair {
 /// Measures all ways.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
     let other = OtherHost::open();
-    let pairs: Vec<_> =
+    let mut pairs: Vec<_> =
         Engine::open_all(machine, settings.engines()).into_iter().map(Pair::open).collect();
-    let mut all: Vec<Vec<[Rates; WAYS.len()]>> = pairs.iter().map(|_| Vec::new()).collect();
-    for number in 0..settings.rounds() {
-        for turn in 0..pairs.len() {
-            // Each comes first, and after each other, equally often.
-            let at = (number + turn) % pairs.len();
-            all[at].push(pairs[at].ask_by_all_ways(&other, settings));
-        }
-    }
+    let rounds = Rounds { warm_up: 0, counted: settings.rounds() };
+    let all = in_turns(&mut pairs, rounds, |pair, _| pair.ask_by_all_ways(&other, settings));
     for (at, way) in WAYS.iter().enumerate() {
         let mut add = |what: &str, unit, of: fn(&Rates) -> f64| {
             let figures = pairs.iter().zip(&all).map(|(pair, rounds)| {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use tare_integration::turns::{Rounds, in_turns};
 
 use crate::bundle::Bundle;
 use crate::command::{measure, quiet};
@@ -12,24 +13,17 @@ use crate::figures::{Cost, Costs};
 /// Rounds that come before those that count.
 const WARM_UP: usize = 3;
 
-/// Calls `one_round` for each contender in turn; who begins changes from round to round. Gives what
-/// it gave, contender by contender, without the rounds of the warm-up.
+/// Calls `one_round` for each contender in turn. Gives what it gave, if it gave something, contender by
+/// contender.
 fn rounds<T>(
     contenders: &[Contender],
     count: usize,
     mut one_round: impl FnMut(&Contender) -> Option<T>,
 ) -> Vec<Vec<T>> {
-    let mut all: Vec<Vec<T>> = contenders.iter().map(|_| Vec::new()).collect();
-    for round in 0..count + WARM_UP {
-        for turn in 0..contenders.len() {
-            let at = (round + turn) % contenders.len();
-            let one = one_round(&contenders[at]);
-            if round >= WARM_UP {
-                all[at].extend(one);
-            }
-        }
-    }
-    all
+    let mut contenders: Vec<&Contender> = contenders.iter().collect();
+    let rounds = Rounds { warm_up: WARM_UP, counted: count };
+    let all = in_turns(&mut contenders, rounds, |one, _| one_round(one));
+    all.into_iter().map(|given| given.into_iter().flatten().collect()).collect()
 }
 
 /// `run` of a program that ends at once.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use tare_integration::turns::{Rounds, in_turns};
+
 use crate::account::Cost;
 use crate::bundle;
 use crate::machine::{Machine, ok};
@@ -21,16 +23,8 @@ pub(crate) fn compare<C>(
     contenders: &mut [(&'static str, C)],
     mut one_round: impl FnMut(&mut C, usize) -> Cost,
 ) {
-    let mut costs: Vec<Vec<Cost>> = contenders.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds + WARM_UP {
-        for turn in 0..contenders.len() {
-            let at = (round + turn) % contenders.len();
-            let cost = one_round(&mut contenders[at].1, round);
-            if round >= WARM_UP {
-                costs[at].push(cost);
-            }
-        }
-    }
+    let rounds = Rounds { warm_up: WARM_UP, counted: rounds };
+    let costs = in_turns(contenders, rounds, |(_, contender), round| one_round(contender, round));
     let figures = |part: fn(&Cost) -> f64| {
         let names = contenders.iter().map(|(name, _)| *name);
         names.zip(costs.iter().map(|costs| costs.iter().map(part).collect())).collect::<Vec<_>>()

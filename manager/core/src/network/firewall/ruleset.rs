@@ -19,10 +19,12 @@ pub(super) const BRIDGES_SET: &str = "bridges";
 pub(super) const NEIGHBOURS: &str = "neighbours";
 /// The bridges that nothing leaves or enters.
 pub(super) const SEALED: &str = "sealed";
+/// The map from our bridges to where it is said who enters.
+pub(super) const DOORS: &str = "doors";
 
 /// The addresses of all networks.
 pub(super) const SUBNETS: &str = "subnets";
-/// The addresses of those whose containers nobody outside reaches by routes.
+/// The addresses of those whose containers nobody outside reaches by routes, without the host's own.
 pub(super) const PROTECTED: &str = "protected";
 /// The same with interfaces of the host from which they are reached all the same.
 pub(super) const TRUSTED: &str = "trusted";
@@ -50,9 +52,9 @@ pub(super) fn render(firewall: &Firewall, content: &Content) -> String {
     let rules = Family::BOTH.map(Rules::of);
     let all =
         |rule: fn(&Rules) -> &String| rules.each_ref().map(|rules| rule(rules).as_str()).concat();
-    let (sets, guard) = (all(|rules| &rules.sets), all(|rules| &rules.guard));
+    let (sets, [guard, guard6]) = (all(|rules| &rules.sets), rules.each_ref().map(|r| &r.guard));
     let (arriving, local) = (all(|rules| &rules.arriving), all(|rules| &rules.local));
-    let (leaving, forward) = (all(|rules| &rules.leaving), all(|rules| &rules.forward));
+    let (leaving, enter) = (all(|rules| &rules.leaving), all(|rules| &rules.enter));
     let others: String = Family::BOTH
         .into_iter()
         .filter(|family| *firewall.forwarding.get(*family) == Forwarding::ForContainers)
@@ -65,12 +67,18 @@ table inet {table} {{
   set {BRIDGES_SET} {{ type ifname; }}
   set {NEIGHBOURS} {{ type ifname . ifname; }}
   set {SEALED} {{ type ifname; }}
+  map {DOORS} {{ type ifname : verdict; }}
 {sets}
   # Containers neither reach the host's loopback nor pretend to be there, and nobody outside a
-  # network reaches its containers but by a published port, whatever routes there are.
+  # network reaches its containers but by a published port, whatever routes there are. All that
+  # arrives passes here, packet by packet: what is cheap to ask comes first.
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
+    meta nfproto ipv6 goto guard6
 {guard}  }}
+
+  chain guard6 {{
+{guard6}  }}
 
   # Published ports, for packets that arrive. What is published on loopback is for the host alone.
   chain arriving {{
@@ -88,17 +96,28 @@ table inet {table} {{
     type nat hook postrouting priority srcnat; policy accept;
 {leaving}  }}
 
-  # To a container go: its neighbours, answers, what came by a published port, and by routes to
-  # networks that are open to them.
+  # The host forwards between containers and others, and for others if it did before.
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname . oifname @{NEIGHBOURS} accept
+    oifname vmap @{DOORS}
     iifname @{SEALED} drop
-    oifname @{SEALED} drop
-    oifname @{BRIDGES_SET} ct state established,related accept
-    oifname @{BRIDGES_SET} ct status dnat accept
-{forward}    oifname @{BRIDGES_SET} drop
 {others}  }}
+
+  # To a container go: answers, its neighbours, what came by a published port, and by routes to
+  # networks that are open to them.
+  chain enter {{
+    iifname @{SEALED} drop
+    ct state established,related accept
+    iifname . oifname @{NEIGHBOURS} accept
+    ct status dnat accept
+{enter}    drop
+  }}
+
+  # And to one that nothing else reaches: its neighbours.
+  chain enter_sealed {{
+    iifname . oifname @{NEIGHBOURS} accept
+    drop
+  }}
 }}
 "#
     );
@@ -131,7 +150,7 @@ struct Rules {
     arriving: String,
     local: String,
     leaving: String,
-    forward: String,
+    enter: String,
 }
 
 impl Rules {
@@ -180,10 +199,9 @@ impl Rules {
 "
             ),
             guard: format!(
-                "    iifname @{BRIDGES_SET} {ip} daddr {loopback} drop
-    iifname @{BRIDGES_SET} {ip} saddr {loopback} drop
-    {ip} daddr . iifname @{trusted} accept
-    {ip} daddr @{protected} iifname != \"lo\" fib daddr . iif oif missing fib daddr type != local drop
+                "    {ip} daddr {loopback} iifname @{BRIDGES_SET} drop
+    {ip} saddr {loopback} iifname @{BRIDGES_SET} drop
+    {ip} daddr @{protected} iifname != \"lo\" {ip} daddr . iifname != @{trusted} fib daddr . iif oif missing fib daddr type != local drop
 "
             ),
             arriving: format!("    {ip} daddr {loopback} return\n{published}"),
@@ -194,10 +212,10 @@ impl Rules {
     oifname != \"lo\" oifname != @{BRIDGES_SET} {ip} saddr @{hidden} masquerade
 "
             ),
-            forward: format!(
-                "    oifname @{BRIDGES_SET} {ip} daddr @{open} accept
-    oifname @{BRIDGES_SET} {ip} daddr @{routed} meta l4proto {ping} accept
-    oifname @{BRIDGES_SET} {ip} daddr . meta l4proto . th dport @{direct} accept
+            enter: format!(
+                "    {ip} daddr @{open} accept
+    {ip} daddr @{routed} meta l4proto {ping} accept
+    {ip} daddr . meta l4proto . th dport @{direct} accept
 "
             ),
             local: format!("{from_loopback}{published}"),

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::ruleset::{
-    BRIDGES_SET, HIDDEN, NEIGHBOURS, OPEN, PROTECTED, ROUTED, SEALED, SEEN_AS, SUBNETS, TRUSTED,
-    name_for,
+    BRIDGES_SET, DOORS, HIDDEN, NEIGHBOURS, OPEN, PROTECTED, ROUTED, SEALED, SEEN_AS, SUBNETS,
+    TRUSTED, name_for,
 };
 use crate::network::bridge::gateway::GatewayMode;
 use crate::network::bridge::settings::{Neighbours, Outside};
-use crate::network::family::ByFamily;
+use crate::network::family::{ByFamily, number};
 use crate::network::info::Subnet;
 
 /// A bridge, and who may pass.
@@ -43,9 +43,14 @@ impl Zone {
             }
             Neighbours::Apart => {}
         }
-        if self.outside == Outside::Unreachable {
-            sets.push((SEALED.to_owned(), bridge));
-        }
+        let door = match self.outside {
+            Outside::Unreachable => {
+                sets.push((SEALED.to_owned(), bridge.clone()));
+                "enter_sealed"
+            }
+            Outside::AsHost | Outside::AsThemselves => "enter",
+        };
+        sets.push((DOORS.to_owned(), format!("{bridge} : goto {door}")));
         sets.extend(self.subnets.iter().flat_map(|subnet| self.sets_of(subnet)));
         sets.iter()
             .map(|(set, element)| format!("{verb} element inet {table} {set} {{ {element} }}\n"))
@@ -59,7 +64,7 @@ impl Zone {
         let mut sets = vec![(SUBNETS, subnet.to_string())];
         match mode {
             GatewayMode::Nat | GatewayMode::Isolated => {
-                sets.push((PROTECTED, subnet.to_string()));
+                sets.extend(beside_gateway(subnet).into_iter().map(|range| (PROTECTED, range)));
                 let trusted = self.trusted.iter();
                 sets.extend(trusted.map(|name| (TRUSTED, format!("{subnet} . \"{name}\""))));
             }
@@ -74,6 +79,22 @@ impl Zone {
         }
         sets.into_iter().map(|(set, element)| (name_for(set, family), element)).collect()
     }
+}
+
+/// The addresses of a subnet without the host's own, as ranges: what is sent to that one, as are all
+/// answers of containers to the host, needs no further look.
+fn beside_gateway(subnet: &Subnet) -> Vec<String> {
+    let Some(gateway) = subnet.gateway else { return vec![subnet.to_string()] };
+    let [first, last] = [subnet.net.network(), subnet.net.broadcast()].map(number);
+    let gateway = number(gateway);
+    let before = (first < gateway).then(|| [first, gateway - 1]);
+    let after = (gateway < last).then(|| [gateway + 1, last]);
+    let range = |ends: [u128; 2]| {
+        let [first, last] = ends.map(|end| subnet.family().numbered(end));
+        // nft takes no range of one.
+        if first == last { first.to_string() } else { format!("{first}-{last}") }
+    };
+    before.into_iter().chain(after).map(range).collect()
 }
 
 #[cfg(test)]
@@ -100,7 +121,11 @@ mod tests {
             "add element inet t bridges { \"br-1\" }",
             "add element inet t neighbours { \"br-1\" . \"br-1\" }",
             "add element inet t seen_as { 10.1.0.0/24 : 192.0.2.1 }",
-            "add element inet t protected6 { fd00::/64 }",
+            "add element inet t doors { \"br-1\" : goto enter }",
+            "add element inet t protected { 10.1.0.0 }",
+            "add element inet t protected { 10.1.0.2-10.1.0.255 }",
+            "add element inet t protected6 { fd00:: }",
+            "add element inet t protected6 { fd00::2-fd00::ffff:ffff:ffff:ffff }",
             "add element inet t hidden6 { fd00::/64 }",
             "add element inet t trusted6 { fd00::/64 . \"eth1\" }",
         ] {
@@ -118,5 +143,16 @@ mod tests {
         assert!(!text.contains("protected"), "{text}");
         let text = zone(Outside::Unreachable, ByFamily::default()).added_to("t");
         assert!(text.contains("sealed { \"br-1\" }") && !text.contains("hidden"), "{text}");
+        assert!(text.contains("doors { \"br-1\" : goto enter_sealed }"), "{text}");
+    }
+
+    #[test]
+    fn a_gateway_may_be_at_the_edge_or_not_there() {
+        let at = |gateway: &str| Subnet::of(gateway.parse().unwrap(), 30);
+        assert_eq!(beside_gateway(&at("10.1.0.0")), ["10.1.0.1-10.1.0.3"]);
+        assert_eq!(beside_gateway(&at("10.1.0.3")), ["10.1.0.0-10.1.0.2"]);
+        assert_eq!(beside_gateway(&Subnet::of("10.1.0.1".parse().unwrap(), 32)), [""; 0]);
+        let alone = Subnet { gateway: None, ..at("10.1.0.1") };
+        assert_eq!(beside_gateway(&alone), ["10.1.0.0/30"]);
     }
 }

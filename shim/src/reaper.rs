@@ -5,9 +5,11 @@
 //! ends of processes that nobody knows yet are kept.
 
 use std::collections::HashMap;
-use std::process::Command;
+use std::io::ErrorKind;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 use rustix::process::{
@@ -111,6 +113,22 @@ fn shell_status(status: WaitStatus) -> Option<u32> {
     u32::try_from(code).ok()
 }
 
+/// How often a program is tried that somebody is about to write, and after what pause.
+const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Starts a program. A container can have got hold of the runtime's file, and try to open it for
+/// writing: the kernel will refuse that, but until it has, it refuses to execute the file.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 1..TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::sleep(PAUSE),
+            outcome => return outcome,
+        }
+    }
+    command.spawn()
+}
+
 /// The right to have processes awaited; ends aren't lost while it lives.
 pub(crate) struct Launch {
     reaper: Arc<Reaper>,
@@ -128,7 +146,7 @@ impl Launch {
         &self,
         command: &mut Command,
     ) -> std::io::Result<(Pid, ExitReceiver)> {
-        let child = command.spawn()?;
+        let child = spawn(command)?;
         let (sender, receiver) = oneshot::channel();
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(std::io::ErrorKind::InvalidData)?;
@@ -237,6 +255,20 @@ mod tests {
         assert_eq!(grandchild.await.unwrap().status, 137);
 
         assert!(launch.adopt(Pid::from_raw(pid).unwrap()).is_err());
+
+        // A file that somebody has open for writing, for a while.
+        let busy = directory.path().join("busy");
+        std::fs::copy("/bin/true", &busy).unwrap();
+        let writer = std::fs::File::options().append(true).open(&busy).unwrap();
+        assert!(Command::new(&busy).spawn().is_err());
+        let writer = thread::spawn(|| {
+            thread::sleep(PAUSE * 5);
+            drop(writer);
+        });
+        let mut program = launch.spawn(&mut Command::new(&busy)).unwrap();
+        assert_eq!(program.ended().await.unwrap().status, 0);
+        writer.join().unwrap();
+
         drop(launch);
         // What was dropped has been killed, and reaped at last.
         while !reaper.lock().awaited.is_empty() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::command::{Ran, Running};
 use crate::host::Host;
+use crate::in_place::InPlace;
 use crate::programs;
 use crate::wait::until_true;
 
@@ -35,34 +36,6 @@ pub fn serve_inside(host: &Host, container: &str, address: &str, name: &str) -> 
 fn started(server: Running) -> Running {
     until_true("the name server", || server.stdout().contains("ready\n"));
     server
-}
-
-/// A file of the test's in the place of one of the host's, for as long as this is there.
-pub struct InPlace<'a> {
-    host: &'a Host,
-    file: PathBuf,
-    place: String,
-}
-
-impl<'a> InPlace<'a> {
-    #[track_caller]
-    fn of(host: &'a Host, file: PathBuf, place: &str) -> Self {
-        host.run("mount", &["--bind", &file.display().to_string(), place]).ok();
-        Self { host, file, place: place.to_owned() }
-    }
-
-    /// Changes what is in it.
-    #[track_caller]
-    pub fn write(&self, text: &str) {
-        std::fs::write(&self.file, text).expect("write a file");
-    }
-}
-
-impl Drop for InPlace<'_> {
-    fn drop(&mut self) {
-        // It may be in use for a moment yet.
-        self.host.run("umount", &["--lazy", &self.place]);
-    }
 }
 
 /// Lets the host's resolver have these settings.
@@ -100,13 +73,4 @@ pub fn watch(host: &Host, container: &str, name: &str) -> Running {
     let arguments = [enter(host, container), vec![program]].concat();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     host.running("nsenter", &[&arguments[..], &["watch", OWN, name]].concat())
-}
-
-/// Puts a copy of the daemon's program in its place, as an upgrade does.
-#[track_caller]
-pub fn renew_program(host: &Host) -> InPlace<'_> {
-    let program = programs::directory().join("tared");
-    let copy = host.scratch("upgrade").join("tared");
-    std::fs::copy(&program, &copy).expect("copy the program");
-    InPlace::of(host, copy, program.to_str().expect("text"))
 }

@@ -19,6 +19,7 @@ pub mod host;
 pub mod hostile;
 pub mod http;
 pub mod images;
+pub mod in_place;
 pub mod namespaces;
 pub mod peer;
 pub mod plugin;

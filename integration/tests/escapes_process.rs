@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::json;
 use tare_integration::archive::Tar;
 use tare_integration::hostile::{self, HOSTILE};
-use tare_integration::{on_host, programs};
+use tare_integration::in_place::InPlace;
+use tare_integration::on_host;
 
 /// A masked file is covered by a null device. Were it the host's, then root in the container, who
 /// may change the mode of what it can name, could lock the host out of its own /dev/null.
@@ -56,8 +57,9 @@ fn no_stream_is_the_hosts_null_device() {
 fn the_runtimes_program_cannot_be_written() {
     on_host(|host| {
         hostile::load(host);
-        let program = programs::directory().join("tare");
-        let before = fs::read(&program).expect("read the runtime");
+        // Who tries to write a file keeps others from executing it meanwhile.
+        let program = InPlace::copy_of(host, "tare");
+        let before = fs::read(program.file()).expect("read the runtime");
         // What is run in the container is the runtime itself.
         let own = Tar::new().link("bin/own", "/proc/self/exe");
         hostile::load_image(host, "own", own, json!({ "Entrypoint": ["/bin/own"] }));
@@ -76,7 +78,8 @@ fn the_runtimes_program_cannot_be_written() {
         let found = host.docker("logs c1");
         found.stdout_has("seen");
         assert!(!found.stdout.contains("WRITABLE"), "{found:#?}");
-        assert!(before == fs::read(&program).expect("read the runtime"), "it was changed");
+        let after = fs::read(program.file()).expect("read the runtime");
+        assert!(before == after, "it was changed");
     });
 }
 

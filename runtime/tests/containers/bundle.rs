@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -16,6 +17,7 @@ pub(crate) const TARE: &str = env!("CARGO_BIN_EXE_tare");
 pub(crate) struct Bundle {
     directory: tempfile::TempDir,
     config: Value,
+    program: PathBuf,
 }
 
 impl Bundle {
@@ -37,7 +39,8 @@ impl Bundle {
         let text = fs::read(directory.path().join("config.json")).unwrap();
         // Tests run side by side; the directory's name is unique.
         let name = directory.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let mut bundle = Bundle { directory, config: serde_json::from_slice(&text).unwrap() };
+        let config = serde_json::from_slice(&text).unwrap();
+        let mut bundle = Bundle { directory, config, program: TARE.into() };
         bundle.edit(|config| {
             config["process"]["terminal"] = false.into();
             config["process"]["args"] = args.to_vec().into();
@@ -91,6 +94,15 @@ impl Bundle {
         self.edit(|config| config["mounts"].as_array_mut().unwrap().push(mount));
     }
 
+    /// Goes on with a copy of the program: who tries to write one keeps others from executing it
+    /// meanwhile.
+    pub(crate) fn use_copy(&mut self) -> &Path {
+        let copy = self.path().join("tare");
+        fs::copy(TARE, &copy).unwrap();
+        self.program = copy;
+        &self.program
+    }
+
     /// Its containers' cgroup, below the top of each hierarchy.
     pub(crate) fn cgroup(&self) -> &str {
         self.config["linux"]["cgroupsPath"].as_str().unwrap()
@@ -112,7 +124,7 @@ impl Bundle {
 
     /// `tare` on this bundle's containers, to be given its command.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(TARE);
+        let mut command = Command::new(&self.program);
         command.arg("--root").arg(self.containers()).current_dir(self.path());
         command.stdin(Stdio::null());
         command
@@ -120,7 +132,16 @@ impl Bundle {
 
     /// Runs `tare` with `args` to its end.
     pub(crate) fn tare(&self, args: &[&str]) -> Ran {
-        Ran::from(self.command().args(args).output().unwrap())
+        let mut command = self.command();
+        loop {
+            match command.args(args).output() {
+                // A container tries to write the program.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                    command = self.command();
+                }
+                ran => return Ran::from(ran.unwrap()),
+            }
+        }
     }
 
     /// Runs `tare` with `args` for a program that stays, and so gets no streams.

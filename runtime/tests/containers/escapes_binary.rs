@@ -6,6 +6,7 @@
 use crate::bundle::{self, Bundle};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 /// What an attacker has who has all that a container can be given.
@@ -42,19 +43,20 @@ const HUNT: &str = "held() { \
 
 /// The runtime's file on the host, as it was.
 struct Own {
+    path: PathBuf,
     bytes: Vec<u8>,
     mode: u32,
 }
 
 impl Own {
-    fn look() -> Own {
-        let stat = fs::metadata(bundle::TARE).unwrap();
-        Own { bytes: fs::read(bundle::TARE).unwrap(), mode: stat.mode() }
+    fn look(path: &Path) -> Own {
+        let mode = fs::metadata(path).unwrap().mode();
+        Own { path: path.to_owned(), bytes: fs::read(path).unwrap(), mode }
     }
 
     #[track_caller]
     fn is_untouched(&self) {
-        let now = Own::look();
+        let now = Own::look(&self.path);
         assert!(self.bytes == now.bytes, "the runtime's file was changed");
         assert_eq!(self.mode, now.mode, "the runtime's file has another mode");
     }
@@ -91,8 +93,8 @@ fn bait(bundle: &Bundle) -> Child {
 /// another process there takes hold of its file.
 #[test]
 fn a_held_file_of_the_runtimes_cannot_be_written() {
-    let own = Own::look();
-    let bundle = hunting_ground();
+    let mut bundle = hunting_ground();
+    let own = Own::look(bundle.use_copy());
     bundle.start("c");
     let mut bait = bait(&bundle);
     bundle.wait_until("the hunter has tried to write", || log(&bundle).contains("tried"));
@@ -107,8 +109,8 @@ fn a_held_file_of_the_runtimes_cannot_be_written() {
 /// the runtime's file until it becomes the program.
 #[test]
 fn a_joining_processs_file_cannot_be_written() {
-    let own = Own::look();
-    let bundle = hunting_ground();
+    let mut bundle = hunting_ground();
+    let own = Own::look(bundle.use_copy());
     bundle.start("c");
     for round in 0.. {
         assert!(round < 2000, "the hunter never met a joining process: {}", log(&bundle));
@@ -127,8 +129,8 @@ fn a_joining_processs_file_cannot_be_written() {
 /// The same as the container's program, by a link and by a script's first line, and as a joining one.
 #[test]
 fn the_runtime_as_the_images_program_is_harmless() {
-    let own = Own::look();
     let mut bundle = hunting_ground();
+    let own = Own::look(bundle.use_copy());
     for line in [&["/own", "--version"][..], &["/script"], &["/proc/self/exe", "--version"]] {
         bundle.edit(|config| config["process"]["args"] = line.to_vec().into());
         bundle.tare(&["run", "c"]);

@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use tare_integration::dns::{self, ask};
+use tare_integration::in_place::InPlace;
 use tare_integration::wait::until_true;
 use tare_integration::{Host, Running, on_host, peer};
 
@@ -9,7 +10,7 @@ use tare_integration::{Host, Running, on_host, peer};
 const REST: &str = "busybox sleep 1000";
 
 /// The host's name server is a stub on its loopback, as systemd has it.
-fn with_stub(host: &Host) -> (Running, dns::InPlace<'_>) {
+fn with_stub(host: &Host) -> (Running, InPlace<'_>) {
     let settings = dns::configure(host, "nameserver 127.0.0.53\n");
     (dns::serve(host, "127.0.0.53", "stub", &[]), settings)
 }
@@ -240,7 +241,7 @@ fn another_program_takes_over_and_no_question_is_lost() {
         go_on(&watching);
         let before = resolvers(host);
         host.end_daemon(Signal::TERM);
-        let _program = dns::renew_program(host);
+        let _program = InPlace::copy_of(host, "tared");
         host.start_daemon();
         go_on(&watching);
         until_true("the older one's end", || {
@@ -333,5 +334,9 @@ fn who_answers_is_started_again_however_it_ends() {
         host.start_daemon();
         assert!(answers());
         assert!(!resolvers(host).contains(&last));
+        // Nor is it noticed any less what becomes of those that an earlier daemon has started.
+        host.renew_daemon();
+        kill("^tared-sockets");
+        until_true("all answers at last", answers);
     });
 }

@@ -73,9 +73,18 @@ impl Line {
         matches!(poll(&mut watched, Some(&Timespec::default())), Ok(1..))
     }
 
-    /// Another handle to the same connection, by which its end is seen.
-    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
-        self.socket.try_clone()
+    /// What waits for its end.
+    pub(super) fn end(&self) -> io::Result<impl FnOnce() + Send + use<>> {
+        let socket = self.socket.try_clone()?;
+        Ok(move || {
+            let mut watched = [PollFd::new(&socket, PollFlags::empty())];
+            while let Err(rustix::io::Errno::INTR) = poll(&mut watched, None) {}
+        })
+    }
+
+    /// Ends it for both sides.
+    pub(super) fn hang_up(&self) {
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
     /// Sends a message, and these descriptors with it.
@@ -122,7 +131,7 @@ impl Line {
 impl Drop for Line {
     /// Ends it for whoever has another handle, too.
     fn drop(&mut self) {
-        let _ = shutdown(&self.socket, Shutdown::Both);
+        self.hang_up();
     }
 }
 

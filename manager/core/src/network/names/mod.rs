@@ -5,8 +5,9 @@
 //! ([`process`]). It is started by the manager and told by it who is called what ([`words`]), has no
 //! rights, and goes on when the manager is gone, so that names keep resolving; the next manager
 //! finds it by its socket, and if it is an older program, puts a new one in its place, which goes on
-//! with the same sockets. Should it die, the manager starts another and opens the sockets anew. It
-//! ends by itself when there is no container any more that needs it.
+//! with the same sockets. Should it die, the manager starts another and opens the sockets anew; should
+//! the one beside it, it hangs up, and is replaced like an older program. It ends by itself when there
+//! is no container any more that needs it.
 
 mod answer;
 mod book;
@@ -29,8 +30,6 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-
-use rustix::event::{PollFd, PollFlags, poll};
 
 use super::endpoint::Sandbox;
 use crate::config::Config;
@@ -129,9 +128,7 @@ impl Names {
             return Ok(line);
         }
         let failed = |error| Error::io("start the process that answers names", error);
-        let act = self.when_lost.get().cloned();
-        let is_alone = move || act.iter().for_each(|act| act());
-        start::start(self.program.as_deref(), &self.socket, is_alone).map_err(failed)?;
+        start::start(self.program.as_deref(), &self.socket).map_err(failed)?;
         self.connect().map_err(failed)
     }
 
@@ -157,10 +154,9 @@ impl Names {
     fn connect(&self) -> io::Result<Line> {
         let line = Line::connect(&self.socket)?;
         if let Some(act) = self.when_lost.get().cloned() {
-            let watched = line.try_clone()?;
+            let end = line.end()?;
             thread::Builder::new().name("names".to_owned()).spawn(move || {
-                let mut watched = [PollFd::new(&watched, PollFlags::empty())];
-                while let Err(rustix::io::Errno::INTR) = poll(&mut watched, None) {}
+                end();
                 act();
             })?;
         }

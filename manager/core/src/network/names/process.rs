@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ struct Answering {
     /// By container.
     served: Mutex<HashMap<String, Served>>,
     handle: Handle,
+    /// Those that are told of when it can't do all any more.
+    managers: Mutex<Vec<Weak<Line>>>,
     /// It may be time to end.
     ended: Notify,
 }
@@ -50,14 +52,23 @@ struct Served {
 /// Answers names until there is nobody who asks.
 pub(super) fn serve(listener: OwnedFd, opener: OwnedFd, program: String) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let forwarder = Forwarder::new(Opener::new(Line::of(opener).impatient()?));
+    let opener = Line::of(opener).impatient()?;
+    let is_alone = opener.end()?;
+    let forwarder = Forwarder::new(Opener::new(opener));
     let answering = Arc::new(Answering {
         program,
         desk: Arc::new(Desk { book: Mutex::default(), forwarder }),
         served: Mutex::default(),
         handle: runtime.handle().clone(),
+        managers: Mutex::default(),
         ended: Notify::new(),
     });
+    let beside = Arc::clone(&answering);
+    thread::Builder::new().name("beside".to_owned()).spawn(move || {
+        is_alone();
+        // They come again, and find that another is needed.
+        lock(&beside.managers).iter().filter_map(Weak::upgrade).for_each(|line| line.hang_up());
+    })?;
     let accepting = Arc::clone(&answering);
     thread::Builder::new()
         .name("accept".to_owned())
@@ -79,7 +90,11 @@ fn accept(answering: &Arc<Answering>, listener: &OwnedFd) {
             thread::sleep(AFTER_FAILURE);
             continue;
         };
-        let answering = Arc::clone(answering);
+        let (answering, line) = (Arc::clone(answering), Arc::new(line));
+        let mut managers = lock(&answering.managers);
+        managers.retain(|manager| manager.strong_count() > 0);
+        managers.push(Arc::downgrade(&line));
+        drop(managers);
         // A manager whose line is dropped comes again.
         let _ = thread::Builder::new().name("manager".to_owned()).spawn(move || {
             answering.listen(&line);

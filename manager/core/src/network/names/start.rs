@@ -54,13 +54,8 @@ pub(super) fn identity(program: Option<&Path>) -> io::Result<String> {
     std::fs::metadata(program).map(said)
 }
 
-/// Starts it, as `program` or as a thread of this process. It can be reached at `socket` then. When
-/// the one beside it ends, `is_alone` is called.
-pub(super) fn start(
-    program: Option<&Path>,
-    socket: &Path,
-    is_alone: impl FnOnce() + Send + 'static,
-) -> io::Result<()> {
+/// Starts it, as `program` or as a thread of this process. It can be reached at `socket` then.
+pub(super) fn start(program: Option<&Path>, socket: &Path) -> io::Result<()> {
     let identity = identity(program)?;
     let (asking, opening) = ends()?;
     let listener = listen_at(socket)?;
@@ -84,10 +79,7 @@ pub(super) fn start(
     };
     // Whoever starts a process has to hear of its end.
     let mut opener = start(OPENER_NAME, &[], opening, Stdio::null())?;
-    named("sockets").spawn(move || {
-        let _ = opener.wait();
-        is_alone();
-    })?;
+    named("sockets").spawn(move || opener.wait())?;
     let mut names = start(NAME, &[identity], listener, asking.into())?;
     named("names").spawn(move || names.wait())?;
     Ok(())

@@ -120,7 +120,8 @@ impl Networks {
                 tracing::error!(network = network.name, %error, "a network can't be used");
             }
         }
-        if let Err(error) = self.plug_in_again(netlink) {
+        let mended = [self.make_lost(netlink), self.plug_in_again(netlink)];
+        for error in mended.into_iter().filter_map(Result::err) {
             tracing::error!(%error, "containers that somebody has unplugged");
         }
         Ok(())

@@ -115,7 +115,14 @@ fn what_somebody_deletes_is_mended_by_the_next_manager_or_start() {
         let networks = host.open().unwrap();
         assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
 
-        // The container's interface, and what holds its namespace: its next start makes both.
+        // Its interface.
+        run(&format!("ip link delete {cable}"));
+        drop(networks);
+        let networks = host.open().unwrap();
+        assert_eq!(call("127.0.0.1:8080").unwrap(), "web 172.17.0.1");
+        inside(&netns, || assert!(output("ip route").contains("default via 172.17.0.1")));
+
+        // Its interface, and what holds its namespace: its next start makes both.
         run(&format!("ip link delete {cable}"));
         let taken = std::path::Path::new(&netns);
         rustix::mount::unmount(taken, rustix::mount::UnmountFlags::DETACH).unwrap();

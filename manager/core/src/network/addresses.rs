@@ -110,6 +110,11 @@ impl Addresses {
         Ok(())
     }
 
+    /// How many containers have one.
+    pub(super) fn used_count(&self) -> usize {
+        self.used().len()
+    }
+
     /// Counts `address` as used.
     pub(super) fn adopt(&self, address: IpAddr) {
         self.used().insert(number(address));

@@ -124,12 +124,14 @@ impl Bridge {
             match self.assign(addresses, wish) {
                 Ok(one) => assigned.push(one),
                 Err(error) => {
-                    assigned
-                        .iter()
-                        .for_each(|one| addresses::release(&self.addresses, one.address));
+                    self.give_back(&assigned);
                     return Err(error);
                 }
             }
+        }
+        if self.addresses.iter().any(|addresses| addresses.used_count() > MOST_PORTS) {
+            self.give_back(&assigned);
+            return Err(self.is_full());
         }
         let of = |family| {
             assigned.iter().find(|one: &&Assigned| Family::of(one.address) == family).copied()
@@ -147,6 +149,10 @@ impl Bridge {
             mac,
             sysctls: wish.sysctls.clone(),
         })
+    }
+
+    fn give_back(&self, assigned: &[Assigned]) {
+        assigned.iter().for_each(|one| addresses::release(&self.addresses, one.address));
     }
 
     /// The address of one kind that the wish is given.
@@ -252,5 +258,24 @@ impl Mark {
     /// The note on our end of a container's cable.
     fn on_cable(&self, container: &str) -> String {
         device::mark_of(&self.manager, container)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bridge_that_is_full_is_known_before_anything_is_made() {
+        let mark = Mark { manager: "bridge0".to_owned(), network: Some("n".to_owned()) };
+        let subnet = Subnet::of("10.5.0.1".parse().unwrap(), 16);
+        let bridge = Bridge::new(Settings::named("br-n".to_owned()), &[subnet], &[], mark);
+        let reserve = || bridge.reserve(&Wish::default(), "0123456789ab", "eth0");
+        let all: Vec<_> = (0..MOST_PORTS).map(|_| reserve().unwrap()).collect();
+        let error = reserve().unwrap_err();
+        assert_eq!(error.kind(), Kind::Exhausted);
+        assert!(error.to_string().contains("1023"), "{error}");
+        bridge.give_back(&all[7].ipv4.map(|one| vec![one]).unwrap());
+        assert_eq!(reserve().unwrap().ipv4, all[7].ipv4);
     }
 }

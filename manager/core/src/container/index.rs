@@ -1,7 +1,7 @@
 //! The containers in memory, by id and by name. A name is taken from the moment that a container
 //! is to have it, which is before its record exists.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::entry::Entry;
@@ -22,6 +22,8 @@ pub(super) struct Index {
 struct Tables {
     by_id: HashMap<ContainerId, Arc<Entry>>,
     by_name: HashMap<String, ContainerId>,
+    /// Those that are, or were, linked to a container.
+    linking: HashMap<String, HashSet<ContainerId>>,
     /// The images of containers that are being made.
     coming: HashMap<ContainerId, String>,
 }
@@ -114,6 +116,9 @@ impl Index {
         let container = entry.container();
         let mut tables = self.write();
         tables.by_name.insert(container.name.clone(), container.id.clone());
+        for link in &container.host.links {
+            tables.linking.entry(link.target.clone()).or_default().insert(container.id.clone());
+        }
         tables.by_id.insert(container.id.clone(), entry);
     }
 
@@ -123,6 +128,12 @@ impl Index {
         let mut tables = self.write();
         tables.by_name.remove(&container.name);
         tables.by_id.remove(&container.id);
+        tables.linking.remove(container.id.as_str());
+        for link in &container.host.links {
+            if let Some(linking) = tables.linking.get_mut(&link.target) {
+                linking.remove(&container.id);
+            }
+        }
     }
 
     /// Gives a name back.
@@ -133,6 +144,13 @@ impl Index {
     /// The container `id`.
     pub(super) fn get(&self, id: &ContainerId) -> Result<Arc<Entry>> {
         self.read().by_id.get(id).cloned().ok_or_else(|| not_found(id.as_str()))
+    }
+
+    /// Those that may be linked to the container `id`.
+    pub(super) fn linking(&self, id: &ContainerId) -> Vec<Arc<Entry>> {
+        let tables = self.read();
+        let linking = tables.linking.get(id.as_str()).into_iter().flatten();
+        linking.filter_map(|other| tables.by_id.get(other).cloned()).collect()
     }
 
     /// All of them.

@@ -124,7 +124,8 @@ impl Containers {
         if addresses.is_empty() {
             return Ok(());
         }
-        let others = self.list().into_iter().filter(|other| other.state.is_running());
+        let others = self.index.linking(&container.id).into_iter().map(|entry| entry.container());
+        let others = others.filter(|other| other.state.is_running());
         let told: Vec<_> = others
             .flat_map(|other| {
                 let links = other.host.links.iter();

@@ -12,12 +12,21 @@ use crate::query::Query;
 #[derive(Debug, Default)]
 pub(crate) struct Filters(BTreeMap<String, BTreeSet<String>>);
 
-/// The two forms in which clients send the values of a filter.
+/// The two forms in which clients send the values of a filter; any part may be null.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Values {
-    Map(BTreeMap<String, bool>),
-    List(Vec<String>),
+    Map(BTreeMap<String, Option<bool>>),
+    List(Vec<Option<String>>),
+}
+
+impl Values {
+    fn all(self) -> BTreeSet<String> {
+        match self {
+            Self::Map(map) => map.into_keys().collect(),
+            Self::List(list) => list.into_iter().map(Option::unwrap_or_default).collect(),
+        }
+    }
 }
 
 impl Filters {
@@ -36,13 +45,11 @@ impl Filters {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let fields: BTreeMap<String, Values> = serde_json::from_str(text)
+        let fields: Option<BTreeMap<String, Option<Values>>> = serde_json::from_str(text)
             .map_err(|error| Error::invalid(format!("invalid filter: {error}")))?;
-        let values = |values| match values {
-            Values::Map(map) => map.into_keys().collect(),
-            Values::List(list) => list.into_iter().collect(),
-        };
-        Ok(Self(fields.into_iter().map(|(name, list)| (name, values(list))).collect()))
+        let fields = fields.unwrap_or_default().into_iter();
+        let values = |values: Option<Values>| values.map(Values::all).unwrap_or_default();
+        Ok(Self(fields.map(|(name, list)| (name, values(list))).collect()))
     }
 
     /// The values of `name`.
@@ -118,6 +125,10 @@ pub(crate) mod tests {
             assert!(filters.allows("label", "anything"));
         }
         assert!(Filters::parse("[]").is_err());
+        assert!(Filters::parse("null").unwrap().allows("name", "web"));
+        for json in [r#"{"name":null}"#, r#"{"name":{}}"#, r#"{"name":[]}"#] {
+            assert!(filters(json).allows("name", "web"), "{json}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::error::Result;
 
 /// What the copy is to be.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(default, rename_all = "PascalCase")]
 pub(super) struct Body {
     name: Option<String>,
     labels: Option<BTreeMap<String, String>>,

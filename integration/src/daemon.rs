@@ -126,6 +126,13 @@ impl Daemon {
         self.wait();
     }
 
+    /// Kills it, unless it has ended already, and waits for its end.
+    #[track_caller]
+    pub fn kill(self, namespaces: &Namespaces) {
+        run(namespaces.command("kill").args(["-KILL", &self.pid]));
+        self.wait();
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(mut self) {

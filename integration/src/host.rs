@@ -273,6 +273,15 @@ impl Host {
         *self.daemon.lock().expect("tests have one thread") = Some(daemon);
     }
 
+    /// Has another daemon go on: the one that is there is killed, if it wasn't already.
+    #[track_caller]
+    pub fn renew_daemon(&self) {
+        if let Some(daemon) = self.daemon.lock().expect("tests have one thread").take() {
+            daemon.kill(&self.namespaces);
+        }
+        self.start_daemon();
+    }
+
     /// Starts the daemon, which must refuse to serve; what it says.
     #[track_caller]
     pub fn daemon_refuses(&self) -> String {

@@ -12,6 +12,7 @@
 
 mod calls;
 mod container;
+mod network;
 mod operation;
 mod round;
 mod tracer;
@@ -19,26 +20,42 @@ mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use network::Change;
 use operation::Operation;
 use round::Round;
+use tare_integration::footprint::Footprint;
 use tare_integration::{Host, on_host, peer};
 use tracer::{End, Victim};
 
 /// How many steps a test takes where it doesn't take all.
 const SAMPLE: usize = 3;
 
+/// After how many failures a test goes no further.
+const ENOUGH: usize = 5;
+
+/// Something in the middle of which somebody is killed.
+trait Tried: std::fmt::Debug {
+    /// How many steps there are.
+    fn count(&self, host: &Host) -> usize;
+
+    /// Kills at the step number `step`, and requires that nothing is lost and nothing left.
+    fn run(&self, host: &Host, before: &Footprint, step: usize) -> End;
+
+    /// Makes the machine usable again after a round that went wrong.
+    fn clean_up(&self, host: &Host);
+}
+
 /// Goes through the steps, and tells of all at which something went wrong.
-fn nothing_is_lost(victim: Victim, operation: Operation) {
+fn nothing_is_lost(tried: &impl Tried) {
     if !peer::is_tared("programs that are traced") {
         return;
     }
     on_host(|host| {
-        let round = Round { victim, operation };
         let mut before = host.footprint();
         let (mut killed, mut failures) = (0, Vec::new());
         let all = std::env::var_os("TARE_TEST_EVERY_STEP").is_some();
-        for step in if all { Box::new(1..) } else { some_steps(host, round) } {
-            match catch_unwind(AssertUnwindSafe(|| round.run(host, &before, step))) {
+        for step in if all { Box::new(1..) } else { some_steps(host, tried) } {
+            match catch_unwind(AssertUnwindSafe(|| tried.run(host, &before, step))) {
                 Ok(End::Killed(_)) => killed += 1,
                 // Each time it takes a few more steps, or a few less.
                 Ok(End::Done) if all => break,
@@ -48,36 +65,57 @@ fn nothing_is_lost(victim: Victim, operation: Operation) {
                     let text = failure.downcast_ref::<String>().cloned().unwrap_or_default();
                     eprintln!("FAILED at step {step}: {text}");
                     failures.push(text);
-                    let _ = catch_unwind(AssertUnwindSafe(|| round::clean_up(host)));
+                    let _ = catch_unwind(AssertUnwindSafe(|| tried.clean_up(host)));
                     before = host.footprint();
                 }
             }
+            if failures.len() == ENOUGH {
+                break;
+            }
         }
-        eprintln!(
-            "{operation:?}: {victim:?} was killed {killed} times, {} failures",
-            failures.len()
-        );
+        eprintln!("{tried:?}: killed {killed} times, {} failures", failures.len());
         assert!(killed > 0, "there was nothing to kill");
         assert!(failures.is_empty(), "{} of {killed}: {failures:#?}", failures.len());
     });
 }
 
 /// The one that is asked for, or some that are far from each other.
-fn some_steps(host: &Host, round: Round) -> Box<dyn Iterator<Item = usize>> {
+fn some_steps(host: &Host, tried: &impl Tried) -> Box<dyn Iterator<Item = usize>> {
     let asked = std::env::var("TARE_TEST_STEP").ok().and_then(|value| value.parse().ok());
     if let Some(step) = asked {
         return Box::new(std::iter::once(step));
     }
-    let all = round.count(host);
+    let all = tried.count(host);
     let seed = std::process::id() as usize;
     Box::new((0..SAMPLE).map(move |n| 1 + (seed + n * all / SAMPLE) % all))
+}
+
+#[test]
+fn tared_is_killed_while_it_makes_a_network() {
+    nothing_is_lost(&Change::Make);
+}
+
+#[test]
+fn tared_is_killed_while_it_connects_a_container() {
+    nothing_is_lost(&Change::Connect);
+}
+
+#[test]
+fn tared_is_killed_while_it_disconnects_one() {
+    nothing_is_lost(&Change::Disconnect);
+}
+
+#[test]
+fn tared_is_killed_while_it_removes_a_network() {
+    nothing_is_lost(&Change::Unmake);
 }
 
 macro_rules! tests {
     ($($name:ident: $victim:ident, $operation:ident;)*) => {
         $(#[test]
         fn $name() {
-            nothing_is_lost(Victim::$victim, Operation::$operation);
+            let (victim, operation) = (Victim::$victim, Operation::$operation);
+            nothing_is_lost(&Round { victim, operation });
         })*
     };
 }

@@ -1,11 +1,11 @@
 //! One round: somebody is killed in the middle of something, and then everything is looked at.
 
-use rustix::process::Signal;
 use tare_integration::Host;
 use tare_integration::footprint::Footprint;
-use tare_integration::http::Answer;
+use tare_integration::http::{self, Answer};
 use tare_integration::wait::{until, until_true};
 
+use crate::Tried;
 use crate::container::{self, State};
 use crate::operation::Operation;
 use crate::tracer::{End, Tracer, Victim};
@@ -18,11 +18,11 @@ pub(crate) struct Round {
     pub(crate) operation: Operation,
 }
 
-impl Round {
+impl Tried for Round {
     /// Kills the victim at its step number `step` and requires that nothing is lost, that the
     /// container can be used, and that nothing is left of it when it is removed.
-    pub(crate) fn run(self, host: &Host, before: &Footprint, step: usize) -> End {
-        let Self { victim, operation } = self;
+    fn run(&self, host: &Host, before: &Footprint, step: usize) -> End {
+        let Self { victim, operation } = *self;
         let witness = Witness::new(host);
         operation.prepare(host, &witness);
         let shims = container::shims(host);
@@ -51,7 +51,7 @@ impl Round {
     }
 
     /// How many steps there are.
-    pub(crate) fn count(self, host: &Host) -> usize {
+    fn count(&self, host: &Host) -> usize {
         let witness = Witness::new(host);
         self.operation.prepare(host, &witness);
         let shims = container::shims(host);
@@ -65,6 +65,12 @@ impl Round {
         steps
     }
 
+    fn clean_up(&self, host: &Host) {
+        clean_up(host);
+    }
+}
+
+impl Round {
     fn trace(self, host: &Host, shims: &[i32], step: usize) -> Tracer {
         let mut processes = vec![host.daemon_process()];
         // A shim that is to be killed anyway is not the victim.
@@ -126,7 +132,7 @@ impl Round {
 }
 
 /// An answer in a few words.
-fn told(answer: Option<&Answer>) -> String {
+pub(crate) fn told(answer: Option<&Answer>) -> String {
     match answer {
         None => "no answer".to_owned(),
         Some(answer) => format!("{} {}", answer.status, answer.message()),
@@ -135,9 +141,8 @@ fn told(answer: Option<&Answer>) -> String {
 
 /// Makes the machine usable again after a round that went wrong.
 pub(crate) fn clean_up(host: &Host) {
-    if host.get("/_ping").status != 200 {
-        host.end_daemon(Signal::KILL);
-        host.start_daemon();
+    if !http::get(&host.places().socket, "/_ping").is_ok_and(|answer| answer.status == 200) {
+        host.renew_daemon();
     }
     host.delete("/containers/web?force=1");
 }

@@ -1,6 +1,7 @@
 //! JSON bodies of requests: bounded and whole.
 
 mod go;
+mod syntax;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -109,7 +110,10 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 pub(crate) fn parse_noticing<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<String>)> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let whole = Value::deserialize(&mut reader);
-    let whole = whole.map_err(|error| Error::invalid(format!("invalid JSON: {error}")))?;
+    let whole = whole.map_err(|error| {
+        let said = syntax::complaint(bytes).unwrap_or_else(|| error.to_string());
+        Error::invalid(format!("invalid JSON: {said}"))
+    })?;
     reader.end().map_err(|_| Error::invalid("unexpected content after JSON"))?;
     let (mut track, mut unknown) = (serde_path_to_error::Track::new(), Vec::new());
     let tracked = serde_path_to_error::Deserializer::new(Go(whole), &mut track);
@@ -158,7 +162,7 @@ mod tests {
         assert_eq!(parse::<Outer>(b" {\"Inner\":{\"Number\":1}} ").unwrap().inner.number, 1);
         assert!(wrong("{\"Inner\":{\"Nubmer\":1}}").ends_with("Inner: missing field `Number`"));
         assert!(wrong("{\"Inner\":{\"Number\":\"x\"}}").contains("Inner.Number: invalid type"));
-        assert!(wrong("{\"Inner\":{").starts_with("invalid JSON: EOF while parsing"));
+        assert!(wrong("{\"Inner\":{").starts_with("invalid JSON: unexpected EOF"));
         assert_eq!(wrong("{\"Inner\":{\"Number\":1}} x"), "unexpected content after JSON");
     }
 

@@ -307,7 +307,7 @@ mod tests {
         assert!(host("Isolation", "hyperv".into()).contains("linux only supports 'default'"));
         assert!(host("IOMaximumIOps", 1.into()).contains("QoS maximum IOPs"));
         let cut = PLAIN.get(..600).unwrap();
-        assert!(error(cut).starts_with("invalid JSON: EOF"));
+        assert!(error(cut).starts_with("invalid JSON: unexpected EOF"));
     }
 
     #[test]

@@ -45,8 +45,8 @@ impl Filters {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let fields: Option<BTreeMap<String, Option<Values>>> = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(format!("invalid filter: {error}")))?;
+        let fields: Option<BTreeMap<String, Option<Values>>> =
+            serde_json::from_str(text).map_err(|_| Error::invalid("invalid filter"))?;
         let fields = fields.unwrap_or_default().into_iter();
         let values = |values: Option<Values>| values.map(Values::all).unwrap_or_default();
         Ok(Self(fields.map(|(name, list)| (name, values(list))).collect()))

@@ -14,6 +14,10 @@ use tare_core::network::{ByFamily, Ipam, NewNetwork, Pool};
 use crate::api::Api;
 use crate::body;
 use crate::error::{Error, Result};
+use crate::version::ApiVersion;
+
+/// Since when clients can do without IPv4.
+const WITHOUT_IPV4_SINCE: ApiVersion = ApiVersion::new(1, 47);
 
 /// The network that a client wants.
 #[derive(Debug, Default, Deserialize)]
@@ -72,8 +76,12 @@ pub(super) struct Created {
 
 pub(super) async fn handle(
     State(api): State<Api>,
-    body::Json(body): body::Json<Body>,
+    version: ApiVersion,
+    body::Json(mut body): body::Json<Body>,
 ) -> Result<(StatusCode, Json<Created>)> {
+    if version < WITHOUT_IPV4_SINCE {
+        body.enable_ipv4 = None;
+    }
     let id = api.engine.networks.create(body.into_domain()?).await?;
     Ok((StatusCode::CREATED, Json(Created { id, warning: "" })))
 }
@@ -88,6 +96,12 @@ impl Body {
         }
         match self.scope.as_deref() {
             None | Some("" | "local") => {}
+            Some("swarm") => {
+                return Err(Error::new(
+                    StatusCode::FORBIDDEN,
+                    "cannot create a swarm scoped network when swarm is not active",
+                ));
+            }
             Some(scope) => {
                 return Err(Error::unsupported(format_args!("the network scope {scope}")));
             }
@@ -114,8 +128,10 @@ impl IpamBody {
     fn into_domain(self) -> Result<Ipam> {
         match self.driver.as_deref() {
             None | Some("" | "default") => {}
+            Some("null") => return Err(Error::unsupported("the IPAM driver null")),
             Some(driver) => {
-                return Err(Error::unsupported(format_args!("the IPAM driver {driver}")));
+                let missing = format!("plugin \"{driver}\" not found");
+                return Err(Error::new(StatusCode::NOT_FOUND, missing));
             }
         }
         let pools = self.config.unwrap_or_default().into_iter();
@@ -149,8 +165,11 @@ impl PoolBody {
 }
 
 fn net(what: &str, text: &str) -> Result<IpNet> {
-    IpNet::from_str(text)
-        .map_err(|_| Error::invalid(format!("invalid {what} {text}: invalid CIDR block notation")))
+    IpNet::from_str(text).map_err(|_| {
+        Error::invalid(format!(
+            "invalid network config:\ninvalid {what} {text}: invalid CIDR block notation"
+        ))
+    })
 }
 
 fn address(what: &str, text: &str) -> Result<IpAddr> {
@@ -192,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_not_here_is_named() {
         let error = |json| read(json).unwrap_err().to_string();
-        assert!(error(r#"{"Name":"n","Scope":"swarm"}"#).contains("scope swarm"));
+        assert!(error(r#"{"Name":"n","Scope":"swarm"}"#).contains("swarm scoped network"));
         assert!(error(r#"{"Name":"n","IPAM":{"Driver":"null"}}"#).contains("IPAM driver null"));
         assert!(error(r#"{"IPAM":{"Config":[{"Subnet":"fd00::/640"}]}}"#).contains("fd00::/640"));
         assert!(error(r#"{"IPAM":{"Config":[{"Subnet":"10.1/8"}]}}"#).contains("10.1/8"));

@@ -18,7 +18,11 @@ pub(super) async fn handle(State(api): State<Api>, query: Query) -> Result<Json<
     if let Some(unknown) = filters.values("type").find(|kind| !kinds.contains(kind)) {
         return Err(Error::invalid(format!("invalid filter: 'type'='{unknown}'")));
     }
-    let dangling = filters.truth("dangling")?;
+    let dangling = filters.truth("dangling").map_err(|_| {
+        Error::invalid(
+            "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")",
+        )
+    })?;
     let is_unused = |id: &str| api.engine.networks.endpoints_on(id).is_empty();
     let passes = |network: &NetworkInfo| {
         let kind = if network.predefined { "builtin" } else { "custom" };

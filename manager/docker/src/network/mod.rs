@@ -22,6 +22,7 @@ use crate::error::Result;
 pub(crate) fn routes() -> Router<Api> {
     Router::new()
         .route("/networks", get(list::handle))
+        .route("/networks/", get(list::handle))
         .route("/networks/create", post(create::handle))
         .route("/networks/prune", post(prune::handle))
         .route("/networks/{id}", get(inspect::handle).delete(remove::handle))

@@ -1,6 +1,6 @@
 //! A network as docker's clients see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -117,20 +117,15 @@ impl NetworkView {
     }
 }
 
-/// What a network's user has said of its addresses, and those of the other kind that were chosen;
-/// IPv4 first.
+/// What a network's user has said of its addresses, and then those of the other kind that were chosen;
+/// of each IPv4 first.
 fn config_of(pools: Vec<Pool>, subnets: &[Subnet]) -> Vec<IpamConfig> {
+    let named: BTreeSet<_> = pools.iter().map(Pool::family).collect();
     let (older, newer): (Vec<_>, Vec<_>) =
         pools.into_iter().partition(|pool| pool.family() == Family::V4);
-    let of_family = |family, pools: Vec<Pool>| -> Vec<IpamConfig> {
-        if !pools.is_empty() {
-            return pools.into_iter().map(IpamConfig::from).collect();
-        }
-        let chosen = subnets.iter().filter(|subnet| subnet.family() == family);
-        chosen.copied().map(IpamConfig::from).collect()
-    };
-    let older = of_family(Family::V4, older);
-    older.into_iter().chain(of_family(Family::V6, newer)).collect()
+    let chosen = subnets.iter().filter(|subnet| !named.contains(&subnet.family()));
+    let said = older.into_iter().chain(newer).map(IpamConfig::from);
+    said.chain(chosen.copied().map(IpamConfig::from)).collect()
 }
 
 impl From<Subnet> for IpamConfig {

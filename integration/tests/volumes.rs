@@ -392,3 +392,20 @@ fn the_files_of_an_image_are_mounted_read_only() {
         host.docker(missing).code(125).stderr_has("nothing:1");
     });
 }
+
+#[test]
+fn a_part_of_a_volume_is_filled_with_what_the_image_has_there() {
+    on_host(|host| {
+        host.docker("run --rm -v data:/data busybox mkdir /data/part /data/other").ok();
+        let part = "--mount type=volume,source=data,target=/etc,volume-subpath=part";
+        host.docker(&format!("run --rm {part} busybox cat /etc/passwd")).stdout_has("alice");
+        host.docker("run --rm -v data:/data busybox ls /data").stdout("other\npart\n");
+        host.docker("run --rm -v data:/data busybox ls /data/part").stdout_has("passwd");
+        // What has something in it, and what is not to be filled, stays as it is.
+        host.docker("run --rm -v data:/data busybox rm /data/part/passwd").ok();
+        host.docker(&format!("run --rm {part} busybox ls /etc/passwd")).code(1);
+        let empty =
+            "--mount type=volume,source=data,target=/etc,volume-subpath=other,volume-nocopy";
+        host.docker(&format!("run --rm {empty} busybox ls /etc/passwd")).code(1);
+    });
+}

@@ -1,5 +1,6 @@
 //! Making containers.
 
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use super::entry::Entry;
 use super::files::Files;
 use super::id::ContainerId;
-use super::membership::Membership;
+use super::membership::{self, Membership};
 use super::modes::{IpcMode, NetworkMode, PidMode};
 use super::mounting::Provided;
 use super::options::{Create, Created};
@@ -19,7 +20,8 @@ use super::supervise::probe::Test;
 use super::undo::Undo;
 use super::work::{blocking, to_the_end};
 use super::{
-    Containers, HostConfig, RECORDS, announce, merge, mounting, name, remapped, settle, storage,
+    Containers, HostConfig, RECORDS, announce, merge, mounting, name, remapped, settle, staging,
+    storage,
 };
 use crate::disk::sync_directory;
 use crate::error::{Error, Kind, Result};
@@ -77,6 +79,7 @@ impl Containers {
         let mut warnings = judge.settle_host(&mut request.host)?;
         self.pin_joined(&mut request.host)?;
         self.pin_networks(&mut request.host);
+        self.check_networks(&request.host)?;
         self.pin_links(&mut request.host)?;
         if let Test::Unknown(kind) = Test::of(request.config.healthcheck.as_ref()) {
             warnings.push(format!(
@@ -129,6 +132,15 @@ impl Containers {
         if !found.predefined && name != found.name && name != found.id {
             host.network_mode = NetworkMode::Named(found.id);
         }
+    }
+
+    /// Refuses what the networks that are there can't give.
+    fn check_networks(&self, host: &HostConfig) -> Result<()> {
+        host.networks.iter().try_for_each(|(name, wanted)| match self.networks.find(name) {
+            Ok(network) => membership::check(&network, wanted)
+                .map_err(|error| error.while_doing(format!("invalid config for network {name}"))),
+            Err(_) => Ok(()),
+        })
     }
 
     /// Makes everything that the container has on disk, its record last.
@@ -232,14 +244,14 @@ impl Containers {
     async fn fill_root(&self, container: &Container, used: &[Volume]) -> Result<()> {
         let working_dir = container.config.working_dir.clone();
         let no_copy = mounting::not_copied(&container.host);
-        let to_fill: Vec<(Volume, String)> = container
+        let to_fill: Vec<(Volume, String, Option<String>)> = container
             .mounts
             .iter()
             .filter(|point| !no_copy.contains(&point.target))
             .filter_map(|point| match &point.source {
-                MountSource::Volume { name, .. } => {
+                MountSource::Volume { name, subpath, .. } => {
                     let volume = used.iter().find(|volume| volume.name == *name)?;
-                    Some((volume.clone(), point.target.clone()))
+                    Some((volume.clone(), point.target.clone(), subpath.clone()))
                 }
                 MountSource::Path(_) | MountSource::Tmpfs { .. } | MountSource::Image { .. } => {
                     None
@@ -256,20 +268,25 @@ impl Containers {
             let root = Rootfs::mount(&mounts)?;
             root.make_directory(&working_dir)
                 .map_err(|error| error.while_doing("make the working directory"))?;
-            for (volume, target) in to_fill {
-                let from = root.directory(&target).map_err(|_| {
-                    Error::invalid(format!(
-                        "cannot mount volume over existing file, file exists {target}"
-                    ))
-                })?;
+            for (volume, target, subpath) in to_fill {
+                let from = match root.directory(&target) {
+                    // It may be a file of the volume's that is mounted there.
+                    Err(_) if subpath.is_some() => None,
+                    from => from.map_err(|_| {
+                        Error::invalid(format!(
+                            "cannot mount volume over existing file, file exists {target}"
+                        ))
+                    })?,
+                };
                 if let Some(from) = from {
                     let mounted = volumes.mount_provided(id.as_str(), &volume);
                     let filled = mounted.and_then(|attached| {
                         let at = attached.places.get(&volume.name).unwrap_or(&volume.path);
+                        let at = staging::part_of(at, subpath.as_deref())?;
                         // It keeps the host's ids, and the image has the container's.
                         let ids = id_map.as_ref();
                         let ids = ids.filter(|_| attached.foreign.contains(&volume.name));
-                        volumes.fill(&volume, at, std::os::fd::AsFd::as_fd(&from), ids)
+                        volumes.fill(&volume, at.as_fd(), from.as_fd(), ids)
                     });
                     volumes.unmount(id.as_str())?;
                     match filled {

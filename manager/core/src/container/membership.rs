@@ -9,7 +9,7 @@ use super::endpoint_options;
 use super::modes::NetworkMode;
 use super::record::Container;
 use crate::error::{Error, Result};
-use crate::network::{Family, NetworkInfo, Wish, all_wrong};
+use crate::network::{Family, NetworkInfo, Sysctl, Wish, all_wrong};
 
 /// What a container wants of one network, by docker's `EndpointSettings`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +73,13 @@ impl Container {
         names
     }
 
-    /// What it asks of the network `name`.
-    pub(super) fn wish(&self, name: &str, membership: &Membership) -> Result<Wish> {
-        let main = self.host.network_mode.network();
+    /// What it asks of the network `name`; `main` is the one that its mode names.
+    pub(super) fn wish(
+        &self,
+        name: &str,
+        membership: &Membership,
+        main: Option<&str>,
+    ) -> Result<Wish> {
         let container_wide = self.mac_address().filter(|_| main == Some(name));
         let mac = membership.mac_address.as_deref().or(container_wide);
         let link = |link: &String| {
@@ -83,7 +87,9 @@ impl Container {
             (alias.to_owned(), target.trim_start_matches('/').to_owned())
         };
         let options = membership.options.clone().unwrap_or_default();
+        let sysctls = endpoint_options::sysctls(&options)?;
         Ok(Wish {
+            without_ipv6: self.is_without_ipv6(&sysctls),
             network: name.to_owned(),
             ipv4: membership.ipv4,
             ipv6: membership.ipv6,
@@ -93,21 +99,35 @@ impl Container {
             links: membership.links.iter().map(link).collect(),
             gateway_priority: membership.gateway_priority,
             interface: endpoint_options::interface(&options),
-            sysctls: endpoint_options::sysctls(&options)?,
+            sysctls,
         })
+    }
+
+    /// Whether its user keeps the kernel from IPv6: everywhere in it, or by these settings of one
+    /// interface.
+    fn is_without_ipv6(&self, sysctls: &[Sysctl]) -> bool {
+        let off = |sysctl: &Sysctl| {
+            let (family, key) = (sysctl.family.as_str(), sysctl.key.as_str());
+            (family, key, sysctl.value.as_str()) == ("ipv6", "disable_ipv6", "1")
+        };
+        let everywhere = self.host.sysctls.get("net.ipv6.conf.all.disable_ipv6");
+        everywhere.is_some_and(|value| value == "1") || sysctls.iter().any(off)
     }
 
     /// What it asks of all its networks as it starts: first of the one that its mode names, so that
     /// its first interface is there.
-    pub(super) fn wishes(&self) -> Result<Vec<Wish>> {
+    pub(super) fn wishes(&self, main: Option<&str>) -> Result<Vec<Wish>> {
         if self.config.network_disabled {
-            return Ok(vec![self.wish("none", &Membership::default())?]);
+            return Ok(vec![self.wish("none", &Membership::default(), main)?]);
         }
-        let main = self.host.network_mode.network();
         let memberships = self.memberships();
         let (first, others): (Vec<_>, Vec<_>) =
             memberships.iter().partition(|(name, _)| Some(name.as_str()) == main);
-        first.into_iter().chain(others).map(|(name, wanted)| self.wish(name, wanted)).collect()
+        first
+            .into_iter()
+            .chain(others)
+            .map(|(name, wanted)| self.wish(name, wanted, main))
+            .collect()
     }
 }
 
@@ -138,17 +158,19 @@ pub(super) fn check(network: &NetworkInfo, wanted: &Membership) -> Result<()> {
             .push("network-scoped aliases are only supported for user-defined networks".to_owned());
     }
     for address in addresses {
-        let family = Family::of(address);
-        let has_own_subnet =
-            *network.families.get(family) && network.ipam.pools_of(family).next().is_some();
-        if !has_own_subnet {
+        // Also of a kind of which the network has none: then it is not given.
+        let mut pools = network.ipam.pools_of(Family::of(address)).peekable();
+        if pools.peek().is_none() {
             wrong.push(
                 "user specified IP address is supported only when connecting to networks with user \
                  configured subnets"
                     .to_owned(),
             );
-        } else if !network.subnets.iter().any(|subnet| subnet.contains(address)) {
-            wrong.push(format!("no configured subnet contains IP address {address}"));
+        } else if !pools.any(|pool| pool.subnet.contains(&address))
+            && !network.subnets.iter().any(|subnet| subnet.contains(address))
+        {
+            wrong
+                .push(format!("no configured subnet or ip-range contain the IP address {address}"));
         }
     }
     wrong.extend(wanted.options.iter().flat_map(endpoint_options::wrong_sysctls));
@@ -191,7 +213,8 @@ mod tests {
     }
 
     fn asked(container: &Container) -> Vec<String> {
-        container.wishes().unwrap().into_iter().map(|wish| wish.network).collect()
+        let main = container.host.network_mode.network();
+        container.wishes(main).unwrap().into_iter().map(|wish| wish.network).collect()
     }
 
     #[test]
@@ -212,7 +235,8 @@ mod tests {
         let names = container.names_on(&Membership { aliases, ..Membership::default() });
         assert_eq!(names, ["calm_turing", "web", container.id.short(), "box"]);
         let links = vec!["db:store".to_owned(), "cache".to_owned()];
-        let wish = container.wish("mine", &Membership { links, ..Membership::default() }).unwrap();
+        let wish =
+            container.wish("mine", &Membership { links, ..Membership::default() }, None).unwrap();
         assert_eq!(wish.links["store"], "db");
         assert_eq!(wish.links["cache"], "cache");
     }

@@ -64,6 +64,12 @@ impl Containers {
         .await
     }
 
+    /// The name of the network that a container's mode names, which may have it by its id.
+    pub(super) fn main_network(&self, container: &Container) -> Option<String> {
+        let named = container.host.network_mode.network()?;
+        Some(self.networks.find(named).map_or_else(|_| named.to_owned(), |network| network.name))
+    }
+
     /// Waits until nobody else works on a container, and gives it as it is then.
     async fn turn<'a>(&self, entry: &'a Entry) -> Result<(MutexGuard<'a, ()>, Arc<Container>)> {
         let turn = entry.doing.lock().await;
@@ -81,7 +87,8 @@ impl Containers {
         wanted: Membership,
     ) -> Result<()> {
         let id = container.id.as_str();
-        let wish = container.wish(network, &wanted)?;
+        let main = self.main_network(container);
+        let wish = container.wish(network, &wanted, main.as_deref())?;
         let sandbox = self.networks.join(id, &container.name, wish).await?;
         let joined = sandbox.endpoints.iter().find(|endpoint| endpoint.network == network).cloned();
         let outcome = async {

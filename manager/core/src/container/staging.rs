@@ -67,6 +67,12 @@ pub(super) fn stage(
     Ok(staged)
 }
 
+/// What is at `subpath` of the volume whose content is at `content`.
+pub(super) fn part_of(content: &Path, subpath: Option<&str>) -> Result<OwnedFd> {
+    let shown = content.display().to_string();
+    below(&open_directory(content)?, &shown, subpath.unwrap_or_default())
+}
+
 /// The files of an image, with the ids that the container sees.
 fn image(mounts: &[Mount], users: Option<&Path>) -> Result<OwnedFd> {
     match (mounts, users) {

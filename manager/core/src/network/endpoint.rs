@@ -62,6 +62,8 @@ pub struct Wish {
     pub ipv4: Option<Ipv4Addr>,
     /// The IPv6 address to have; none: the next free one.
     pub ipv6: Option<Ipv6Addr>,
+    /// Whether it has no use for an IPv6 address, as its user keeps the kernel from it.
+    pub without_ipv6: bool,
     /// Addresses to have beside those, which are good for this network's link alone.
     pub link_local: Vec<IpAddr>,
     /// The hardware address to have; none: one derived from the address.
@@ -77,6 +79,16 @@ pub struct Wish {
     /// Settings of the kernel's for the interface, each its path below `/proc/sys/net` with the
     /// interface's name left out (`ipv4.conf`, `log_martians`), and its value.
     pub sysctls: Vec<Sysctl>,
+}
+
+impl Wish {
+    /// Whether it has a use for addresses of this kind.
+    pub(super) fn takes(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => true,
+            Family::V6 => !self.without_ipv6,
+        }
+    }
 }
 
 /// A setting of the kernel's for one interface: `net.FAMILY.TABLE.IFNAME.KEY=VALUE`.

@@ -50,7 +50,8 @@ impl Volumes {
         let fresh = self.fresh(&record.options)?;
         let failed = |error| Error::io(format!("open the volume {from}"), error);
         let original = File::open(self.content(from)).map_err(failed)?;
-        copy::tree(original.as_fd(), &fresh.content(), None)
+        File::open(fresh.content())
+            .and_then(|copy| copy::tree(original.as_fd(), copy.as_fd(), None))
             .map_err(|error| Error::io(format!("copy the volume {from}"), error))?;
         fresh.sync()?;
         let _turn = self.turns.take(&name);

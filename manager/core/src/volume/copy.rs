@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid,
@@ -34,11 +33,15 @@ const BELOW: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 /// Copies everything in the directory `from`, and what is said of the directory itself, to the
-/// directory at `to`: owners, modes, times, extended attributes, links of both kinds, holes and device
+/// directory `to`: owners, modes, times, extended attributes, links of both kinds, holes and device
 /// nodes. Where the file system can, files share their data. `ids`: whose ids the copies get that the
 /// originals' stand for, if these are others.
-pub(super) fn tree(from: BorrowedFd<'_>, to: &Path, ids: Option<&IdMap>) -> io::Result<()> {
-    let to = rustix::fs::openat(CWD, to, DIRECTORY, Mode::empty())?;
+pub(super) fn tree(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    ids: Option<&IdMap>,
+) -> io::Result<()> {
+    let to = rustix::fs::openat(to, ".", DIRECTORY, Mode::empty())?;
     let (links, cloning) = (HashMap::new(), Cloning::Untried);
     let mut copying = Copying { root: to.as_fd(), ids, links, cloning };
     copying.contents(from, to.as_fd(), &[], 0)
@@ -238,6 +241,7 @@ fn times(facts: &Stat) -> Timestamps {
 mod tests {
     use std::fs::File;
     use std::os::unix::fs::{FileExt, MetadataExt, symlink};
+    use std::path::Path;
 
     use super::*;
 
@@ -255,7 +259,7 @@ mod tests {
         symlink("nowhere", at("from/link")).unwrap();
         std::os::unix::fs::chown(at("from/one"), Some(7), Some(8)).unwrap();
         let from = File::open(at("from")).unwrap();
-        tree(from.as_fd(), &at("to"), None).unwrap();
+        tree(from.as_fd(), File::open(at("to")).unwrap().as_fd(), None).unwrap();
         let facts = |path: &str| at(path).symlink_metadata().unwrap();
         let (one, two) = (facts("to/one"), facts("to/deep/er/two"));
         assert_eq!((one.ino(), one.nlink(), one.uid(), one.gid()), (two.ino(), 2, 7, 8));
@@ -278,7 +282,7 @@ mod tests {
         std::fs::write(at("from/file"), "").unwrap();
         let from = File::open(at("from")).unwrap();
         let ids = IdMap::new(&[(100_000, 65_536)], &[(200_000, 65_536)]).unwrap();
-        tree(from.as_fd(), &at("to"), Some(&ids)).unwrap();
+        tree(from.as_fd(), File::open(at("to")).unwrap().as_fd(), Some(&ids)).unwrap();
         for name in ["to", "to/file"] {
             let facts = at(name).metadata().unwrap();
             assert_eq!((facts.uid(), facts.gid()), (100_000, 200_000));

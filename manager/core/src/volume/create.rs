@@ -47,8 +47,11 @@ impl Volumes {
         let NewVolume { name, labels, driver } = new;
         let anonymous = name.is_none();
         let name = name.unwrap_or_else(random_name);
-        name::check(&name)?;
         let failed = |error: Error| error.while_doing(format!("create {name}"));
+        if !driver.is_local() {
+            self.drivers.get(&driver.name).map_err(failed)?;
+        }
+        name::check(&name)?;
         let _turn = self.turns.take(&name);
         if let Some(known) = self.known(&name, &driver.name).map_err(failed)? {
             return self.info_of(name, known);

@@ -2,8 +2,11 @@
 //! goes, or doesn't come to be.
 
 use std::collections::BTreeMap;
-use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use rustix::fs::{Dir, DirEntry, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::create::Known;
 use super::remove::Force;
@@ -81,24 +84,30 @@ impl Volumes {
         })
     }
 
-    /// Copies what an image has at a volume's place into the volume, which is `at`, if it is empty.
-    /// `ids`: whose ids its files get that the image's stand for, if these are others.
+    /// Copies what an image has at a volume's place into the volume, or the directory of it that is
+    /// mounted there, if it is empty: `at`. `ids`: whose ids its files get that the image's stand for,
+    /// if these are others.
     pub(crate) fn fill(
         &self,
         volume: &Volume,
-        at: &Path,
+        at: BorrowedFd<'_>,
         from: BorrowedFd<'_>,
         ids: Option<&IdMap>,
     ) -> Result<()> {
-        let failed = |error| Error::io(format!("read {}", at.display()), error);
-        let mut entries = std::fs::read_dir(at).map_err(failed)?;
-        if entries.next().is_some() {
+        let failed = |error| Error::io(format!("fill the volume {}", volume.name), error);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let to = match rustix::fs::openat(at, ".", flags, Mode::empty()) {
+            // A file of the volume's is as it is.
+            Err(Errno::NOTDIR) => return Ok(()),
+            opened => opened.map_err(|errno| failed(errno.into()))?,
+        };
+        let mut entries = Dir::read_from(&to).map_err(|errno| failed(errno.into()))?;
+        let is_other = |entry: &DirEntry| !matches!(entry.file_name().to_bytes(), b"." | b"..");
+        if entries.any(|entry| entry.as_ref().map_or(true, is_other)) {
             return Ok(());
         }
-        let failed = |error| Error::io(format!("fill the volume {}", volume.name), error);
-        copy::tree(from, at, ids).map_err(failed)?;
-        let root = std::fs::File::open(at).map_err(failed)?;
-        rustix::fs::syncfs(root).map_err(|errno| failed(errno.into()))
+        copy::tree(from, to.as_fd(), ids).map_err(failed)?;
+        rustix::fs::syncfs(to).map_err(|errno| failed(errno.into()))
     }
 
     /// Commits the records of those volumes that have none yet, together with `also`.

@@ -213,8 +213,9 @@ fn only_an_empty_volume_is_filled() {
     std::os::unix::fs::symlink("file", image.join("a/link")).unwrap();
     let volume = provide_here(&volumes, "c1", None);
     let from = std::fs::File::open(&image).unwrap();
+    let to = std::fs::File::open(&volume.path).unwrap();
     for _ in 0..2 {
-        volumes.fill(&volume, &volume.path, from.as_fd(), None).unwrap();
+        volumes.fill(&volume, to.as_fd(), from.as_fd(), None).unwrap();
     }
     let link = std::fs::read_link(volume.path.join("a/link")).unwrap();
     assert_eq!(link, Path::new("file"));
@@ -241,7 +242,8 @@ fn an_image_that_is_nested_too_deeply_fills_no_volume() {
     nest(&image, 20_000);
     let volume = provide_here(&volumes, "c1", None);
     let from = std::fs::File::open(&image).unwrap();
-    let error = volumes.fill(&volume, &volume.path, from.as_fd(), None).unwrap_err();
+    let to = std::fs::File::open(&volume.path).unwrap();
+    let error = volumes.fill(&volume, to.as_fd(), from.as_fd(), None).unwrap_err();
     assert!(error.to_string().contains("nested"), "{error}");
     delete::tree(&image).unwrap();
     volumes.give_up("c1").unwrap();

@@ -52,7 +52,7 @@ impl Containers {
                 container: container.id.to_string(),
                 name: container.name.clone(),
                 user_namespace,
-                wishes: container.wishes()?,
+                wishes: container.wishes(self.main_network(container).as_deref())?,
                 ports: publishing::requests(container),
                 name_servers: files::name_servers(container, &self.config),
                 forwarding: files::forwarding(container, &self.config),

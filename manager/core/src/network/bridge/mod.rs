@@ -120,7 +120,8 @@ impl Bridge {
     /// Chooses an interface, and keeps its addresses from being given to another.
     pub(super) fn reserve(&self, wish: &Wish, endpoint_id: &str, name: &str) -> Result<Interface> {
         let mut assigned: Vec<Assigned> = Vec::with_capacity(self.addresses.len());
-        for addresses in &self.addresses {
+        let wanted = |addresses: &&Addresses| wish.takes(addresses.subnet().family());
+        for addresses in self.addresses.iter().filter(wanted) {
             match self.assign(addresses, wish) {
                 Ok(one) => assigned.push(one),
                 Err(error) => {

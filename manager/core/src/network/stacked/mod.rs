@@ -79,9 +79,13 @@ impl Stacked {
             ));
         }
         let ipv4 = self.assign(Family::V4, wish.ipv4.map(IpAddr::from))?;
-        let ipv6 = self.assign(Family::V6, wish.ipv6.map(IpAddr::from)).inspect_err(|_| {
-            ipv4.iter().for_each(|assigned| addresses::release(&self.addresses, assigned.address));
-        })?;
+        let ipv6 = match wish.takes(Family::V6) {
+            true => self.assign(Family::V6, wish.ipv6.map(IpAddr::from)).inspect_err(|_| {
+                let assigned = ipv4.iter();
+                assigned.for_each(|one| addresses::release(&self.addresses, one.address));
+            })?,
+            false => None,
+        };
         let mut interface = Interface {
             name: name.to_owned(),
             host_name: String::new(),
@@ -106,7 +110,8 @@ impl Stacked {
     /// subnet is of this kind.
     fn assign(&self, family: Family, wanted: Option<IpAddr>) -> Result<Option<Assigned>> {
         let mut failure = None;
-        for addresses in self.addresses.iter().filter(|one| one.subnet().family() == family) {
+        let all = || self.addresses.iter().filter(|one| one.subnet().family() == family);
+        for addresses in all() {
             let subnet = addresses.subnet();
             let taken = match wanted {
                 Some(address) if !subnet.contains(address) => continue,
@@ -127,10 +132,10 @@ impl Stacked {
         }
         match (failure, wanted) {
             (Some(error), _) => Err(error),
-            (None, Some(address)) => {
-                Err(Error::invalid(format!("no configured subnet contains IP address {address}")))
-            }
-            (None, None) => Ok(None),
+            (None, Some(address)) if all().next().is_some() => Err(Error::invalid(format!(
+                "no configured subnet or ip-range contain the IP address {address}"
+            ))),
+            (None, _) => Ok(None),
         }
     }
 

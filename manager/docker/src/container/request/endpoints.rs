@@ -76,9 +76,7 @@ impl NetworkingBody {
         }
         let one = |(name, endpoint): (String, Option<EndpointBody>)| {
             let called = NetworkMode::from(name.clone()).network().unwrap_or(&name).to_owned();
-            let endpoint = endpoint.unwrap_or_default().into_domain();
-            let checked = endpoint.and_then(|wanted| check(&name, &wanted).map(|()| wanted));
-            let wanted = checked.map_err(|error| {
+            let wanted = endpoint.unwrap_or_default().into_domain().map_err(|error| {
                 error.while_doing(format_args!("invalid config for network {called}"))
             })?;
             Ok((name, wanted))
@@ -110,28 +108,6 @@ impl EndpointBody {
             gateway_priority: self.gw_priority.unwrap_or_default(),
         })
     }
-}
-
-/// Refuses what no network of this name could give.
-fn check(name: &str, wanted: &Membership) -> Result<()> {
-    if matches!(NetworkMode::from(name.to_owned()), NetworkMode::Named(_)) {
-        return Ok(());
-    }
-    let has_address = !wanted.addresses().is_empty();
-    if !wanted.aliases.is_empty() && !has_address {
-        return Err(Error::invalid(
-            "invalid endpoint settings:\nnetwork-scoped aliases are only supported for user-defined \
-             networks",
-        ));
-    }
-    if has_address {
-        return Err(Error::invalid(
-            "invalid endpoint settings:\n* user specified IP address is supported on user defined \
-             networks only\n* user specified IP address is supported only when connecting to \
-             networks with user configured subnets",
-        ));
-    }
-    Ok(())
 }
 
 /// Refuses what is no hardware address.

@@ -175,3 +175,37 @@ fn endpoints_have_options() {
         refused.code(125).stderr_has("unrecognised network interface sysctl");
     });
 }
+
+#[test]
+fn who_keeps_the_kernel_from_ipv6_gets_none() {
+    on_host(|host| {
+        host.docker("network create --ipv6 --subnet 10.46.0.0/24 --subnet fd00:46::/64 both").ok();
+        let off = "--sysctl net.ipv6.conf.all.disable_ipv6=1 --network both";
+        let one = "--network name=both,driver-opt=com.docker.network.endpoint.sysctls=\
+                   net.ipv6.conf.IFNAME.disable_ipv6=1";
+        for wish in [off, one] {
+            host.docker(&format!("run -d --name web -p 8080:80 {wish} {SERVER}")).ok();
+            serves(host, "http://127.0.0.1:8080/");
+            let format = "{{with .NetworkSettings.Networks.both}}{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}";
+            assert_eq!(host.inspect("web", format), "10.46.0.2");
+            assert!(!host.docker("exec web ip address show eth0").ok().contains("inet6"));
+            let other = host.docker("run --rm --network both busybox ping -6 -c 1 web");
+            other.code(1).stderr_has("bad address");
+            host.docker("rm -f web").ok();
+        }
+    });
+}
+
+#[test]
+fn an_address_of_a_kind_that_is_off_is_not_given_and_no_error() {
+    on_host(|host| {
+        host.docker("network create --subnet 10.47.0.0/24 --subnet fd00:47::/64 older").ok();
+        host.docker("run -d --name web --network older --ip6 fd00:47::9 busybox sleep 1000").ok();
+        let format =
+            "{{with .NetworkSettings.Networks.older}}{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}";
+        assert_eq!(host.inspect("web", format), "10.47.0.2");
+        let elsewhere = "create --name other --network older --ip6 fd00:48::9 busybox true";
+        host.docker(elsewhere).code(1).stderr_has("invalid config for network older");
+        assert!(!host.docker("ps -a").stdout.contains("other"));
+    });
+}

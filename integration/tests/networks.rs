@@ -107,7 +107,10 @@ fn what_cannot_be_is_refused_in_dockers_words() {
             host.docker(&run(typed)).code(125).stderr_has(said);
         };
         fails("--network mine --ip 10.44.0.9", "Address already in use");
-        fails("--network mine --ip 10.9.0.9", "no configured subnet contains IP address 10.9.0.9");
+        fails(
+            "--network mine --ip 10.9.0.9",
+            "no configured subnet or ip-range contain the IP address 10.9.0.9",
+        );
         fails("--ip 10.9.0.9", "supported on user defined networks only");
         fails("--network nowhere", "network nowhere not found");
         refused("network connect host c1", "container must be created in host network mode");
@@ -240,5 +243,33 @@ fn networks_are_listed_pruned_and_told_of() {
         for action in ["create", "connect", "disconnect", "destroy", "prune"] {
             told.stdout_has(&format!("{action}\n"));
         }
+    });
+}
+
+#[test]
+fn a_container_that_puts_its_other_way_out_down_leaves_a_network_all_the_same() {
+    on_host(|host| {
+        host.docker("network create alpha").ok();
+        host.docker("network create omega").ok();
+        let ways = "--network name=alpha,gw-priority=1 --network omega --cap-add NET_ADMIN";
+        host.docker(&format!("run -d --name web {ways} busybox sleep 1000")).ok();
+        host.docker("exec web ip link set eth1 down").ok();
+        host.docker("network disconnect alpha web").ok();
+        host.docker("network connect alpha web").ok();
+        host.docker("restart -t 0 web").ok();
+        let on = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        assert_eq!(host.inspect("web", on), "alpha omega");
+        host.docker("exec web ip route").stdout_has("default via");
+    });
+}
+
+#[test]
+fn a_network_may_have_two_addresses_alone_where_its_host_has_none() {
+    on_host(|host| {
+        let pair =
+            "--internal --subnet 192.168.135.0/31 -o com.docker.network.bridge.inhibit_ipv4=true";
+        host.docker(&format!("network create {pair} pair")).ok();
+        host.docker("run -d --name one --network pair busybox sleep 1000").ok();
+        host.docker("run --rm --network pair busybox ping -c 1 -W 3 one").ok();
     });
 }

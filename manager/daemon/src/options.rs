@@ -11,6 +11,7 @@ use crate::settings::Given;
 #[command(
     name = "tared",
     version,
+    args_override_self = true,
     about = "Runs containers behind the Docker Engine API",
     long_about = "Runs containers behind the Docker Engine API.\n\n\
         Containers do not depend on it: when it ends, however it ends, they go on, with their \

@@ -7,12 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
-use super::family::{Family, number};
+use super::family::{hosts, number};
 use super::info::Subnet;
 use crate::error::{Error, Kind, Result};
 
-/// The addresses of one subnet. The host's own and the lowest are never given out, nor the highest
-/// of IPv4, to which all of the subnet listens.
+/// The addresses of one subnet that hosts can have. Its own host's is never given out.
 pub(super) struct Addresses {
     subnet: Subnet,
     /// Those that who names none gets one of.
@@ -47,11 +46,7 @@ impl Addresses {
         kept: impl IntoIterator<Item = IpAddr>,
     ) -> Self {
         let net = subnet.net;
-        let last = match subnet.family() {
-            Family::V4 => number(net.broadcast()).saturating_sub(1),
-            Family::V6 => number(net.broadcast()),
-        };
-        let ends = number(net.network()).saturating_add(1)..=last;
+        let ends = hosts(&net);
         let range = range.unwrap_or(net);
         let first = number(range.network()).max(*ends.start());
         let range = first..=number(range.broadcast()).min(*ends.end());
@@ -98,7 +93,7 @@ impl Addresses {
         let number = number(address);
         if !self.subnet.contains(address) {
             return Err(Error::invalid(format!(
-                "no configured subnet contains IP address {address}"
+                "no configured subnet or ip-range contain the IP address {address}"
             )));
         }
         if !self.ends.contains(&number)
@@ -175,9 +170,10 @@ mod tests {
 
     #[test]
     fn a_subnet_without_room_has_none() {
-        for prefix_length in [31, 32] {
-            assert!(addresses("10.0.0.0", prefix_length).take_free().is_err());
-        }
+        assert!(addresses("10.0.0.0", 32).take_free().is_err());
+        let two = addresses("10.0.0.0", 31);
+        assert_eq!(two.take_free().unwrap(), ip("10.0.0.1"));
+        assert!(two.take_free().is_err());
     }
 
     #[test]

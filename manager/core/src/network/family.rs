@@ -1,7 +1,9 @@
 //! The two kinds of addresses that networks have, side by side.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// A kind of addresses.
@@ -64,6 +66,18 @@ pub(super) fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u32::from(address).into(),
         IpAddr::V6(address) => address.into(),
+    }
+}
+
+/// The numbers of a subnet's addresses that hosts can have: not the lowest, nor the highest of IPv4, to
+/// which all of the subnet listens; but where there are two alone, both.
+pub(super) fn hosts(net: &IpNet) -> RangeInclusive<u128> {
+    let (lowest, highest) = (number(net.network()), number(net.broadcast()));
+    let above = lowest.saturating_add(1);
+    match net {
+        _ if above == highest => lowest..=highest,
+        IpNet::V4(_) => above..=highest.saturating_sub(1),
+        IpNet::V6(_) => above..=highest,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::family::{ByFamily, Family, number};
+use super::family::{ByFamily, Family, hosts, number};
 use super::info::{Ipam, Pool, Subnet};
 use super::pools::Pools;
 use super::surroundings::Surroundings;
@@ -68,13 +68,13 @@ fn named(pool: &Pool, has_gateway: bool, around: &Surroundings) -> Result<Subnet
 /// The lowest address that the host can have.
 fn first_free(pool: &Pool) -> Result<IpAddr> {
     let (net, family) = (pool.subnet, pool.family());
-    let range = pool.range.unwrap_or(net);
+    let (range, all) = (pool.range.unwrap_or(net), hosts(&net));
     let is_kept = |address: &IpAddr| pool.auxiliary.values().any(|kept| kept == address);
-    let first = number(range.network()).max(number(net.network()).saturating_add(1));
-    (first..=number(range.broadcast()))
-        .chain(number(net.network()).saturating_add(1)..=number(net.broadcast()))
+    let first = number(range.network()).max(*all.start());
+    (first..=number(range.broadcast()).min(*all.end()))
+        .chain(all)
         .map(|number| family.numbered(number))
-        .find(|address| (family == Family::V6 || *address != net.broadcast()) && !is_kept(address))
+        .find(|address| !is_kept(address))
         .ok_or_else(|| {
             let text = format!("no available {} addresses in {net}", family.name());
             Error::new(Kind::Exhausted, text)
@@ -119,7 +119,7 @@ fn check_pool(pool: &Pool, wrong: &mut Vec<String>) {
     for (name, address) in pool.auxiliary.iter().filter(|(_, address)| outside(address)) {
         wrong.push(format!("invalid auxiliary address {name}: {}", why(*address)));
     }
-    if wrong.len() == before && pool.family().bits() - net.prefix_len() < 2 {
+    if wrong.len() == before && pool.family().bits() == net.prefix_len() {
         wrong.push(format!("invalid subnet {net}: it has no room for the host and a container"));
     }
 }

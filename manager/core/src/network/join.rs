@@ -128,7 +128,10 @@ impl Networks {
         if names::are_on(before) {
             self.tell_names(&after, None)?;
         }
-        netns::enter(netns_of(&after)?, |inside| lead_out(&after, inside))?;
+        // The container may have put down by itself what leads out now.
+        if let Err(error) = netns::enter(netns_of(&after)?, |inside| lead_out(&after, inside)) {
+            tracing::warn!(container = held.container, %error, "changing its way out");
+        }
         self.move_ports(before, &after)
     }
 

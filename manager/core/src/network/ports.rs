@@ -123,9 +123,9 @@ impl HostPorts {
         };
         let (routed, bound): (Vec<_>, Vec<_>) =
             group.places.iter().copied().partition(|place| place.is_routed);
-        let mut reserved: Vec<_> = routed.iter().map(|place| (port(place, 0), None)).collect();
+        let routed = routed.iter().map(|place| (port(place, 0), None));
         if bound.is_empty() {
-            return Ok(reserved);
+            return Ok(routed.collect());
         }
         let mut failure = None;
         for host_port in self.candidates(choice)? {
@@ -135,8 +135,7 @@ impl HostPorts {
                     if choice == PortChoice::Ephemeral {
                         self.last_ephemeral.store(host_port, Ordering::Relaxed);
                     }
-                    reserved.extend(taken);
-                    return Ok(reserved);
+                    return Ok(taken.into_iter().chain(routed).collect());
                 }
                 Err(error) => failure = Some(error),
             }

@@ -43,9 +43,12 @@ impl Surroundings {
         })
     }
 
-    /// An address of another interface whose subnet overlaps with this one.
+    /// An address of another interface whose subnet overlaps with this one. Addresses that are good for
+    /// one link alone are the same on all.
     pub(super) fn neighbour_in(&self, subnet: &Subnet) -> Option<IpNet> {
-        self.neighbours.iter().find(|neighbour| overlap(neighbour, &subnet.net)).copied()
+        let is_shared = |neighbour: &IpNet| neighbour.addr().is_ipv6() && is_link_local(neighbour);
+        let mut others = self.neighbours.iter().copied().filter(|neighbour| !is_shared(neighbour));
+        others.find(|neighbour| overlap(neighbour, &subnet.net))
     }
 
     /// Whether another network has some of these addresses.

@@ -91,7 +91,8 @@ table inet {table} {{
 {local}  }}
 
   # Answers must come back through the host: from a container that was sent to from loopback, from
-  # a container that another one (or itself) reached by a published port, and from the world.
+  # a container that another one (or itself) reached by a published port, from the world, and from
+  # containers of other networks that are reached by routes.
   chain leaving {{
     type nat hook postrouting priority srcnat; policy accept;
 {leaving}  }}
@@ -210,6 +211,7 @@ impl Rules {
     oifname @{BRIDGES_SET} {ip} saddr @{subnets} ct status dnat masquerade
     oifname != \"lo\" oifname != @{BRIDGES_SET} snat {ip} to {ip} saddr map @{seen_as}
     oifname != \"lo\" oifname != @{BRIDGES_SET} {ip} saddr @{hidden} masquerade
+    oifname @{BRIDGES_SET} iifname . oifname != @{NEIGHBOURS} {ip} saddr @{hidden} fib saddr type != local masquerade
 "
             ),
             enter: format!(

@@ -65,7 +65,9 @@ impl Zone {
         match mode {
             GatewayMode::Nat | GatewayMode::Isolated => {
                 sets.extend(beside_gateway(subnet).into_iter().map(|range| (PROTECTED, range)));
-                let trusted = self.trusted.iter();
+                // Neighbours whose host has no address among theirs, where what a bridge passes on is
+                // filtered, too.
+                let trusted = self.trusted.iter().chain([&self.bridge]);
                 sets.extend(trusted.map(|name| (TRUSTED, format!("{subnet} . \"{name}\""))));
             }
             GatewayMode::Unprotected => sets.push((OPEN, subnet.to_string())),
@@ -128,6 +130,7 @@ mod tests {
             "add element inet t protected6 { fd00::2-fd00::ffff:ffff:ffff:ffff }",
             "add element inet t hidden6 { fd00::/64 }",
             "add element inet t trusted6 { fd00::/64 . \"eth1\" }",
+            "add element inet t trusted6 { fd00::/64 . \"br-1\" }",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

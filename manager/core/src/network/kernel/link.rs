@@ -167,7 +167,10 @@ impl Batch {
     /// once: nobody is asked whether another has it, as that is known.
     pub(in crate::network) fn add_address(&mut self, index: u32, address: IpNet) {
         let mut message = address_message(index, address);
-        if let IpNet::V4(address) = address {
+        // Where there are two addresses alone, none is everybody's.
+        if let IpNet::V4(address) = address
+            && address.prefix_len() < 31
+        {
             message.attributes.push(AddressAttribute::Broadcast(address.broadcast()));
         }
         let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;

@@ -197,6 +197,16 @@ fn containers_may_be_reached_by_routes() {
             }
             assert!(is_out_of_reach("10.3.0.2:81"));
         });
+        // A container that is not routed reaches those that are, as the host.
+        create(&host, &networks, "hidden", &["10.4.0.0/24", "fd04::/64"], &[]);
+        let hidden = connect(&host, &networks, "hidden", "hidden", &[]).sandbox.netns.unwrap();
+        inside(&hidden, || {
+            assert_eq!(call("10.1.0.2:80").unwrap(), "routed 10.1.0.1");
+            assert!(call("[fd01::2]:80").unwrap().starts_with("routed "));
+            assert!(call("10.2.0.2:81").unwrap().starts_with("open "));
+            assert!(is_out_of_reach("10.1.0.2:81"));
+            assert!(is_out_of_reach("10.3.0.2:80"));
+        });
         // What is routed is seen as it is outside.
         serve(&neighbour, 7000, "neighbour");
         let routed = networks.sandbox("routed").unwrap().netns.clone().unwrap();

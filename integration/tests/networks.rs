@@ -2,6 +2,7 @@
 //! without the daemon.
 
 use rustix::process::Signal;
+use serde_json::json;
 use tare_integration::wait::until_true;
 use tare_integration::{Host, on_host, peer};
 
@@ -271,5 +272,28 @@ fn a_network_may_have_two_addresses_alone_where_its_host_has_none() {
         host.docker(&format!("network create {pair} pair")).ok();
         host.docker("run -d --name one --network pair busybox sleep 1000").ok();
         host.docker("run --rm --network pair busybox ping -c 1 -W 3 one").ok();
+    });
+}
+
+#[test]
+fn a_network_that_is_named_by_its_id_is_the_same_one() {
+    on_host(|host| {
+        let id = host.docker("network create --subnet 10.48.0.0/24 mine").ok().to_owned();
+        let mac = "02:42:ac:11:00:42";
+        let body = json!({
+            "Image": "busybox",
+            "Cmd": ["sleep", "1000"],
+            "MacAddress": mac,
+            "HostConfig": { "NetworkMode": id },
+            "NetworkingConfig": {
+                "EndpointsConfig": { "mine": { "IPAMConfig": { "IPv4Address": "10.48.0.9" } } },
+            },
+        });
+        let made = host.post("/v1.25/containers/create?name=web", &body.to_string());
+        assert_eq!(made.status, 201, "{made:?}");
+        host.docker("start web").ok();
+        let format = "{{range $name, $it := .NetworkSettings.Networks}}\
+                      {{$name}} {{$it.IPAddress}} {{$it.MacAddress}} {{end}}";
+        assert_eq!(host.inspect("web", format), format!("mine 10.48.0.9 {mac}"));
     });
 }

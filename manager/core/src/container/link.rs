@@ -78,7 +78,9 @@ impl Containers {
         match &host.network_mode {
             NetworkMode::Default | NetworkMode::Bridge => {}
             NetworkMode::Named(network) => {
-                let membership = host.networks.entry(network.clone()).or_default();
+                let found = self.networks.find(network);
+                let name = found.map_or_else(|_| network.clone(), |found| found.name);
+                let membership = host.networks.entry(name).or_default();
                 for link in host.links.drain(..).map(|link| link.to_string()) {
                     if !membership.links.contains(&link) {
                         membership.links.push(link);

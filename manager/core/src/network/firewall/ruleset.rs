@@ -211,7 +211,8 @@ impl Rules {
     oifname @{BRIDGES_SET} {ip} saddr @{subnets} ct status dnat masquerade
     oifname != \"lo\" oifname != @{BRIDGES_SET} snat {ip} to {ip} saddr map @{seen_as}
     oifname != \"lo\" oifname != @{BRIDGES_SET} {ip} saddr @{hidden} masquerade
-    oifname @{BRIDGES_SET} iifname . oifname != @{NEIGHBOURS} {ip} saddr @{hidden} fib saddr type != local masquerade
+    oifname @{BRIDGES_SET} {ip} daddr @{routed} {ip} saddr @{hidden} fib saddr type != local masquerade
+    oifname @{BRIDGES_SET} {ip} daddr @{open} {ip} saddr @{hidden} {ip} saddr != @{open} fib saddr type != local masquerade
 "
             ),
             enter: format!(

@@ -202,7 +202,7 @@ impl Rules {
             guard: format!(
                 "    {ip} daddr {loopback} iifname @{BRIDGES_SET} drop
     {ip} saddr {loopback} iifname @{BRIDGES_SET} drop
-    {ip} daddr @{protected} iifname != \"lo\" {ip} daddr . iifname != @{trusted} fib daddr . iif oif missing fib daddr type != local drop
+    {ip} daddr @{protected} iif != lo fib daddr . iif oif missing fib daddr type != local {ip} daddr . iifname != @{trusted} drop
 "
             ),
             arriving: format!("    {ip} daddr {loopback} return\n{published}"),

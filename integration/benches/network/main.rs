@@ -47,6 +47,9 @@ use settings::{Part, Settings};
 const ROUTER: &str = "/proc/sys/net/ipv4/ip_forward";
 
 fn main() {
+    if load::is_done() {
+        return;
+    }
     let settings = Settings::read();
     let Some(machine) = machine::inside(&settings.common) else { return };
     std::fs::write(ROUTER, "1").expect("make the host a router");

@@ -1,16 +1,23 @@
 //! What passes between the host, another host and containers.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use tare_integration::turns::{Rounds, in_turns};
+use tare_integration::wait::until_true;
 
 use crate::engine::{Engine, Kind};
-use crate::load::{Rates, ask, serve};
+use crate::load::{ASK, Figure, Figures, KINDS, SERVE, ask, figures};
 use crate::machine::{Machine, ok};
 use crate::pinned::{HOST, OtherHost, inside};
 use crate::report::{Better, Report};
 use crate::settings::Settings;
+
+/// A copy of this program, for containers.
+const LOAD: &str = "load";
+
+/// Where containers have it.
+const PROGRAM: &str = "/load";
 
 /// Where containers serve.
 const PORT: u16 = 80;
@@ -29,27 +36,31 @@ struct Pair {
     /// The host's port that leads to the server.
     published: u16,
     server: SocketAddr,
-    client: PathBuf,
 }
 
 /// Measures all ways.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
+    std::fs::copy("/proc/self/exe", machine.path(LOAD)).expect("copy this program");
     let other = OtherHost::open();
-    let mut pairs: Vec<_> =
-        Engine::open_all(machine, settings.engines()).into_iter().map(Pair::open).collect();
+    let mut pairs: Vec<_> = Engine::open_all(machine, settings.engines())
+        .into_iter()
+        .map(|engine| Pair::open(machine, engine))
+        .collect();
     let rounds = Rounds { warm_up: 0, counted: settings.rounds() };
     let all = in_turns(&mut pairs, rounds, |pair, _| pair.ask_by_all_ways(&other, settings));
-    for (at, way) in WAYS.iter().enumerate() {
-        let mut add = |what: &str, unit, of: fn(&Rates) -> f64| {
-            let figures = pairs.iter().zip(&all).map(|(pair, rounds)| {
-                let figures = rounds.iter().map(|round| of(&round[at])).collect::<Vec<_>>();
-                (pair.engine.kind.name(), figures)
-            });
-            report.add(format!("{way}: {what}"), unit, Better::More, figures);
-        };
-        add("a stream", "gigabits per second", |rates| rates.gigabits);
-        add("questions on a connection", "per second", |rates| rates.answers);
-        add("connections", "per second", |rates| rates.connections);
+    for (way, name) in WAYS.iter().enumerate() {
+        for (kind, asked) in KINDS.iter().enumerate() {
+            let mut add = |what: String, unit, better, of: fn(&Figure) -> f64| {
+                let contenders = pairs.iter().zip(&all).map(|(pair, rounds)| {
+                    let figures = rounds.iter().map(|round| of(&round[way][kind]));
+                    (pair.engine.kind.name(), figures.collect::<Vec<_>>())
+                });
+                report.add(format!("{name}: {what}"), unit, better, contenders);
+            };
+            add(asked.name.to_owned(), asked.unit, Better::More, |figure| figure.rate);
+            let cost = format!("what a {} costs", asked.each);
+            add(cost, "µs of a processor", Better::Less, |figure| figure.cost);
+        }
     }
     for pair in &pairs {
         pair.close();
@@ -57,24 +68,25 @@ pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Repor
 }
 
 impl Pair {
-    fn open(engine: Engine) -> Pair {
+    fn open(machine: &Machine, engine: Engine) -> Pair {
         let published = match engine.kind {
             Kind::Tared => 4080,
             Kind::Dockerd => 10080,
             Kind::Podman => 20080,
         };
-        let ports = format!("--publish={published}:{PORT}");
-        engine.run(&format!("--detach --name=server {ports}"), &["sleep", "100000"]);
-        engine.run("--detach --name=client", &["sleep", "100000"]);
-        inside(&namespace(&engine, "server"), || serve(PORT)).join().expect("it serves");
+        let program = machine.path(LOAD);
+        let volume = format!("--volume={}:{PROGRAM}:ro", program.display());
+        let server = format!("--detach --name=server {volume} --publish={published}:{PORT}");
+        engine.run(&server, &[PROGRAM, SERVE, &PORT.to_string()]);
+        engine.run(&format!("--detach --name=client {volume}"), &["sleep", "100000"]);
         let address =
             tell(&engine, "server", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
         let server = SocketAddr::new(address.parse().expect("an address"), PORT);
-        let client = namespace(&engine, "client");
-        Pair { engine, published, server, client }
+        await_server(server);
+        Pair { engine, published, server }
     }
 
-    fn ask_by_all_ways(&self, other: &OtherHost, settings: &Settings) -> [Rates; WAYS.len()] {
+    fn ask_by_all_ways(&self, other: &OtherHost, settings: &Settings) -> [Figures; WAYS.len()] {
         let time = settings.time();
         let at = |host: &str| SocketAddr::new(host.parse().expect("an address"), self.published);
         let (from_outside, on_loopback, direct) = (at(HOST), at("127.0.0.1"), self.server);
@@ -82,8 +94,15 @@ impl Pair {
             inside(&other.namespace(), move || ask(from_outside, time)).join().expect("it answers"),
             ask(on_loopback, time),
             ask(direct, time),
-            inside(&self.client, move || ask(direct, time)).join().expect("it answers"),
+            figures(&self.have_container_ask(time)),
         ]
+    }
+
+    /// What the client in a container says.
+    fn have_container_ask(&self, time: Duration) -> String {
+        let (server, millis) = (self.server.to_string(), time.as_millis().to_string());
+        let words = [PROGRAM, ASK, &server, &millis];
+        ok(self.engine.command("exec client").args(words))
     }
 
     fn close(&self) {
@@ -93,8 +112,9 @@ impl Pair {
     }
 }
 
-fn namespace(engine: &Engine, container: &str) -> PathBuf {
-    format!("/proc/{}/ns/net", tell(engine, container, "{{.State.Pid}}")).into()
+/// Its program begins to listen a moment after the container has started.
+fn await_server(server: SocketAddr) {
+    until_true("the server listens", || TcpStream::connect(server).is_ok());
 }
 
 fn tell(engine: &Engine, container: &str, format: &str) -> String {

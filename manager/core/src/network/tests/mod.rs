@@ -3,11 +3,14 @@
 mod bridge;
 mod families;
 mod host;
+mod ipvlan;
 mod isolation;
 mod joining;
 mod probes;
 mod robust;
+mod sctp;
 mod stacked;
+mod vlan;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};

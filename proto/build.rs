@@ -18,5 +18,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Output is handed to many clients at once: shared, not copied.
         .bytes(".tare.shim.v1")
         .compile_fds(descriptors)?;
+    builds()
+}
+
+/// What builds speak with their clients: a tree of modules as the packages are, in one file.
+fn builds() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "containerd/content.proto",
+        "grpc/health.proto",
+        "moby/auth.proto",
+        "moby/control.proto",
+        "moby/filesync.proto",
+        "moby/gateway.proto",
+        "moby/secrets.proto",
+        "moby/ssh.proto",
+        "moby/upload.proto",
+        "opentelemetry/trace.proto",
+    ];
+    tonic_prost_build::configure()
+        .btree_map(".")
+        // Contents of files and streams aren't copied out of what arrives.
+        .bytes(".containerd.services.content.v1")
+        .bytes(".fsutil.types.Packet.data")
+        .bytes(".moby.buildkit.v1.BytesMessage")
+        .bytes(".moby.buildkit.v1.VertexLog")
+        .bytes(".moby.filesync.v1.BytesMessage")
+        .bytes(".moby.sshforward.v1")
+        .bytes(".moby.upload.v1")
+        .include_file("builds.rs")
+        .compile_fds(protox::compile(files, ["proto"])?)?;
     Ok(())
 }

@@ -69,6 +69,11 @@ pub mod containerd {
     }
 }
 
+/// What builds speak with their clients, `BuildKit`'s API: modules are named as the packages are.
+pub mod builds {
+    tonic::include_proto!("builds");
+}
+
 /// docker's.
 pub mod docker {
     /// What the `local` log driver writes.

@@ -206,6 +206,11 @@ impl Config {
         self.exec_root.join("runtime")
     }
 
+    /// The same for commands of builds, which end with the manager.
+    pub fn step_root(&self) -> PathBuf {
+        self.exec_root.join("steps")
+    }
+
     /// The settings of a manager with the given roots and all else by default.
     pub fn with_roots(data_root: &Path, exec_root: &Path) -> Self {
         Self {

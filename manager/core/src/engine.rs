@@ -4,6 +4,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::build::Builds;
 use crate::config::Config;
 use crate::container::{Containers, Parts};
 use crate::disk::sync_directory;
@@ -32,6 +33,8 @@ pub struct Engine {
     pub volumes: Arc<Volumes>,
     /// Containers.
     pub containers: Arc<Containers>,
+    /// What builds work in.
+    pub builds: Arc<Builds>,
 }
 
 impl Engine {
@@ -80,7 +83,8 @@ impl Engine {
             volumes: Arc::clone(&volumes),
         })
         .await?;
-        Ok(Self { config, store, events, images, networks, volumes, containers })
+        let builds = Builds::new(Arc::clone(&images), Arc::clone(&containers));
+        Ok(Self { config, store, events, images, networks, volumes, containers, builds })
     }
 }
 

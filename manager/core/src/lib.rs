@@ -5,6 +5,7 @@
 
 mod apart;
 pub mod archived;
+pub mod build;
 pub mod config;
 pub mod container;
 mod disk;

@@ -16,6 +16,11 @@ impl ContainerId {
         Self(random_hex())
     }
 
+    /// Whether `text` could be one.
+    pub(super) fn is_one(text: &str) -> bool {
+        text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// All of its digits.
     pub fn as_str(&self) -> &str {
         &self.0

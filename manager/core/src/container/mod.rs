@@ -62,6 +62,7 @@ pub(crate) mod spec;
 mod staging;
 mod start;
 mod stats;
+pub(crate) mod step;
 mod stop;
 mod storage;
 mod supervise;

@@ -48,7 +48,8 @@ impl Rootfs {
         Self::mount_for(mounts, Purpose::Use)
     }
 
-    fn mount_for(mounts: &[Mount], purpose: Purpose) -> Result<Self> {
+    /// The same for this purpose.
+    pub(crate) fn mount_for(mounts: &[Mount], purpose: Purpose) -> Result<Self> {
         let [mount] = mounts else {
             return Err(Error::system(format!("a root made of {} mounts", mounts.len())));
         };
@@ -94,6 +95,11 @@ impl Rootfs {
     /// Its root alone.
     pub(crate) fn into_handle(self) -> OwnedFd {
         self.root
+    }
+
+    /// The one with this root.
+    pub(crate) fn of_root(root: OwnedFd) -> Self {
+        Self { root, ids: None }
     }
 
     /// The root of a running process.

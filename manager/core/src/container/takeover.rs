@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::bundle::Bundle;
 use super::entry::Entry;
+use super::id::ContainerId;
 use super::monitor::Ending;
 use super::options::RemoveOptions;
 use super::record::Container;
@@ -203,6 +204,7 @@ impl Containers {
             .map(|container| container.id.to_string())
             .collect();
         let outcomes = [
+            self.sweep_steps().await,
             self.sweep_bundles(&running).await,
             self.networks.retain(&running).await,
             self.images.snapshots().retain(&snapshots).await,
@@ -212,6 +214,15 @@ impl Containers {
         for error in outcomes.into_iter().filter_map(Result::err) {
             tracing::error!(%error, "sweep what an earlier tared left");
         }
+    }
+
+    /// Commands of builds are nobody's now.
+    async fn sweep_steps(&self) -> Result<()> {
+        let names = names_in(self.config.step_root()).await?;
+        // What is named otherwise is the runtime's own.
+        let left = names.iter().filter(|name| ContainerId::is_one(name));
+        futures_util::future::join_all(left.map(|name| self.kill_step(name))).await;
+        Ok(())
     }
 
     async fn sweep_bundles(&self, running: &HashSet<String>) -> Result<()> {

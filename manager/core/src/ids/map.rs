@@ -55,7 +55,7 @@ impl IdMap {
     ///
     /// # Errors
     /// Invalid if containers have no such user or group.
-    pub(crate) fn outside(&self, uid: u32, gid: u32) -> Result<(u32, u32)> {
+    pub fn outside(&self, uid: u32, gid: u32) -> Result<(u32, u32)> {
         let find = |ranges: &[Range], id, kind| {
             map(ranges, id, |range| (range.inside, range.outside)).ok_or_else(|| {
                 Error::invalid(format!(

@@ -42,7 +42,7 @@ pub struct Image {
 }
 
 /// One layer of an image.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Its content.
     pub diff_id: DiffId,

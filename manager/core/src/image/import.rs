@@ -66,10 +66,21 @@ impl Catalog {
         given_up: &GivenUp,
     ) -> Result<Received> {
         let stack = self.layers.stack(below)?.into_iter().map(Lower::from).collect();
+        self.receive_upon(archive, below, stack, given_up)
+    }
+
+    /// The same, where what is below need not be recorded: it is this stack, uppermost first.
+    pub(super) fn receive_upon(
+        &self,
+        archive: impl Read + Send + 'static,
+        below: Option<ChainId>,
+        stack: Vec<Lower>,
+        given_up: &GivenUp,
+    ) -> Result<Received> {
         let mut ingest = self.blobs.create()?;
         let source = self.storable(archive, given_up)?;
         let source = Tee { source, copy: &mut ingest, begun: false };
-        let done = self.layers.unpack(below, stack, source, None, given_up)?;
+        let done = self.layers.unpack(stack, source, None, given_up)?;
         let diff_id = DiffId(done.digest);
         let chain = ChainId::extend(below, diff_id);
         Ok(Received {
@@ -79,7 +90,7 @@ impl Catalog {
                 .compression
                 .layer_media_type()
                 .ok_or_else(|| Error::unsupported("an archive that is compressed twice"))?,
-            layer: NewLayer { chain, diff_id, unpacked: done.outcome },
+            layer: NewLayer { chain, below, diff_id, unpacked: Arc::new(done.outcome) },
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod archive;
 mod blobs;
+pub(crate) mod build;
 mod catalog;
 mod changes;
 mod commit;
@@ -338,6 +339,15 @@ impl Images {
     /// [`crate::Kind::NotFound`] for an unknown name, or one without an image for the platform.
     pub fn save(&self, names: &[String], platform: Option<&Platform>) -> Result<Archived> {
         self.catalog.save(names, platform)
+    }
+
+    /// An archive of these blobs, in `blobs/sha256`, and of these files after them.
+    pub(crate) fn layout(
+        &self,
+        blobs: Vec<Blob>,
+        files: Vec<(String, Vec<u8>)>,
+    ) -> Result<Archived> {
+        self.catalog.layout(blobs, files)
     }
 
     /// Work that waits for a client, in a thread of its own.

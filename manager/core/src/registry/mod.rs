@@ -53,7 +53,7 @@ pub use patience::Patience;
 pub use proxies::Proxies;
 pub use search::Found;
 pub use settings::RegistrySettings;
-pub use web::WebFile;
+pub use web::{WebAsked, WebFile};
 
 pub(crate) use blob::{Sink, Wanted};
 pub(crate) use failure::Failure;

@@ -1,6 +1,7 @@
 //! Files of the web, which belong to no registry.
 
 use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode, Url};
 
 use super::Registries;
@@ -9,6 +10,15 @@ use crate::error::{Error, Kind, Result};
 
 /// The most of a refusal's text that is told.
 const LONGEST_REFUSAL: usize = 1 << 10;
+
+/// What else is said to a server.
+#[derive(Debug, Clone, Default)]
+pub struct WebAsked {
+    /// The file is only wanted if it has another tag than this.
+    pub unless_tagged: Option<String>,
+    /// Who asks.
+    pub authorization: Option<String>,
+}
 
 /// A file that is being fetched.
 pub struct WebFile {
@@ -23,6 +33,18 @@ impl Registries {
     /// # Errors
     /// [`Kind::Invalid`] for what is no address; what the server says if it doesn't give the file.
     pub async fn file(&self, address: &str) -> Result<WebFile> {
+        let file = self.look_up(address, &WebAsked::default()).await?;
+        if file.answer.status().is_client_error() || file.answer.status().is_server_error() {
+            return Err(refused(file).await);
+        }
+        Ok(file)
+    }
+
+    /// The same, with whatever the server answers: [`WebFile::status`] says what that is.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] for what is no address; the server can't be reached.
+    pub async fn look_up(&self, address: &str, asked: &WebAsked) -> Result<WebFile> {
         let whole =
             if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let url = Url::parse(&whole)
@@ -30,13 +52,15 @@ impl Registries {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Error::unsupported(format!("fetching by {}", url.scheme())));
         }
-        let unreached = |error: reqwest::Error| unreached(&url, &error);
-        let client = self.web_client(&url)?;
-        let answer = client.get(url.clone()).send().await.map_err(unreached)?;
-        let status = answer.status();
-        if status.is_client_error() || status.is_server_error() {
-            return Err(refused(&url, status, answer).await);
+        let mut request = self.web_client(&url)?.get(url.clone());
+        let headers =
+            [(IF_NONE_MATCH, &asked.unless_tagged), (AUTHORIZATION, &asked.authorization)];
+        for (name, value) in headers {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
         }
+        let answer = request.send().await.map_err(|error| unreached(&url, &error))?;
         Ok(WebFile { url, answer })
     }
 }
@@ -45,6 +69,16 @@ impl WebFile {
     /// The address that it is fetched from.
     pub fn url(&self) -> &str {
         self.url.as_str()
+    }
+
+    /// What the server says: 200 for a file, 304 for one that is the same as before.
+    pub fn status(&self) -> u16 {
+        self.answer.status().as_u16()
+    }
+
+    /// What the server says of it under this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.answer.headers().get(name)?.to_str().ok()
     }
 
     /// Its bytes, if the server says how many there are.
@@ -66,7 +100,8 @@ fn unreached(url: &Url, error: &reqwest::Error) -> Error {
     Error::system(format!("Get {:?}: {reason}", url.as_str()))
 }
 
-async fn refused(url: &Url, status: StatusCode, mut answer: Response) -> Error {
+async fn refused(WebFile { url, mut answer }: WebFile) -> Error {
+    let status = answer.status();
     let mut text = Vec::new();
     while let Ok(Some(piece)) = answer.chunk().await {
         text.extend_from_slice(&piece);

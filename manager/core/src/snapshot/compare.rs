@@ -4,7 +4,8 @@ use std::os::fd::AsRawFd;
 
 use rustix::fs::{FileType, Stat};
 
-use super::lowers::Seen;
+use super::lowers::{Lowers, Seen};
+use super::pack::Made;
 
 /// Whether a file is another than the image's, as docker sees it.
 pub(crate) fn differ(old: &Seen, new: &Seen) -> bool {
@@ -30,4 +31,22 @@ fn capability(seen: &Seen) -> Option<Vec<u8>> {
     let length = rustix::fs::getxattr(name, "security.capability", value.as_mut_slice()).ok()?;
     value.truncate(length);
     Some(value)
+}
+/// Who made what is at `path` of a copy of all `lowers` that was written to.
+pub(crate) fn made_upon(lowers: &Lowers, path: &[u8], new: &Seen) -> Made {
+    match lowers.look(path) {
+        Ok(Some(old)) if !differ(&old, new) && !is_linked(&old, new) => {
+            match FileType::from_raw_mode(new.stat.st_mode) {
+                FileType::Directory => Made::OtherAround,
+                _ => Made::Other,
+            }
+        }
+        _ => Made::Container,
+    }
+}
+
+/// Whether a file has other names than before: those are packed together.
+fn is_linked(old: &Seen, new: &Seen) -> bool {
+    let is_directory = FileType::from_raw_mode(new.stat.st_mode) == FileType::Directory;
+    !is_directory && old.stat.st_nlink != new.stat.st_nlink
 }

@@ -31,12 +31,12 @@ const BUFFER: usize = 256 << 10;
 
 /// The unpacked layers.
 pub(crate) struct Layers {
-    directories: Arc<Directories>,
+    pub(super) directories: Arc<Directories>,
     pub(super) drivers: Arc<Drivers>,
     store: Arc<Store>,
     /// What unpacks in a process of its own; none: this process does.
-    unpacker: Option<Unpacker>,
-    limits: Limits,
+    pub(super) unpacker: Option<Unpacker>,
+    pub(super) limits: Limits,
     records: Mutex<HashMap<ChainId, LayerRecord>>,
     /// What was measured of those that are recorded.
     measured: Mutex<HashMap<ChainId, u64>>,
@@ -49,7 +49,6 @@ pub(crate) struct Layers {
 pub(crate) struct Unpacked {
     fresh: Fresh,
     driver: DriverName,
-    below: Option<ChainId>,
     /// Bytes of the files in it.
     pub(crate) size: u64,
 }
@@ -57,8 +56,10 @@ pub(crate) struct Unpacked {
 /// A layer to be recorded: what was unpacked, and what it turned out to be.
 pub(crate) struct NewLayer {
     pub(crate) chain: ChainId,
+    /// The layers below it; none: it is the lowest.
+    pub(crate) below: Option<ChainId>,
     pub(crate) diff_id: DiffId,
-    pub(crate) unpacked: Unpacked,
+    pub(crate) unpacked: Arc<Unpacked>,
 }
 
 impl Layers {
@@ -165,13 +166,12 @@ impl Layers {
         Ok(Lowers::new(stack, &self.drivers))
     }
 
-    /// Uncompresses and unpacks a layer over `stack`, uppermost first, the top one of which is
-    /// `below`; some of it may be on its way still. Where the digest of `source` is `known`, it is
+    /// Uncompresses and unpacks a layer over `stack`, uppermost first; some of it may be on its way
+    /// still. Where the digest of `source` is `known`, it is
     /// not compressed, and not hashed again. It ends, with an error, when it is `given_up`. Nothing is
     /// synced.
     pub(crate) fn unpack(
         &self,
-        below: Option<ChainId>,
         stack: Vec<Lower>,
         source: impl Read + Send,
         known: Option<Digest>,
@@ -202,7 +202,7 @@ impl Layers {
             })?,
         };
         driver.seal(fresh.path())?;
-        let outcome = Unpacked { fresh, driver: driver.name(), below, size: done.outcome };
+        let outcome = Unpacked { fresh, driver: driver.name(), size: done.outcome };
         Ok(Decoded { outcome, digest: done.digest, compression: done.compression })
     }
 
@@ -312,6 +312,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Unpacked {
+    /// A layer that is in `fresh`.
+    pub(super) fn new(fresh: Fresh, driver: DriverName, size: u64) -> Self {
+        Self { fresh, driver, size }
+    }
+
     /// The snapshot that it is, for the layer upon it.
     pub(crate) fn snapshot(&self) -> SnapshotId {
         SnapshotId { number: self.fresh.number(), driver: self.driver }
@@ -323,7 +328,7 @@ impl NewLayer {
         LayerRecord {
             directory: self.unpacked.fresh.number(),
             driver: self.unpacked.driver,
-            below: self.unpacked.below,
+            below: self.below,
             diff_id: self.diff_id,
             size: self.unpacked.size,
         }

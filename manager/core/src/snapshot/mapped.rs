@@ -2,6 +2,7 @@
 //! containers see, and each layer is shown by a mount that maps them.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::io::Errno;
@@ -12,6 +13,7 @@ use rustix::mount::{
 
 use super::Mount;
 use crate::error::{Error, Kind, Result};
+use crate::ids::{Acting, IdMap};
 use crate::linux;
 
 /// What `mount` makes, to be read alone, with all ids mapped as the user namespace `user` does. It is
@@ -20,9 +22,37 @@ use crate::linux;
 /// # Errors
 /// Unavailable on kernels whose overlays take no layers that are attached nowhere.
 pub(crate) fn mount(mount: &Mount, user: BorrowedFd<'_>) -> Result<OwnedFd> {
+    mount_for(mount, user, Access::Read)
+}
+
+/// Who the users of a container are on the host, and the user namespace that says so.
+#[derive(Clone, Copy)]
+pub(crate) struct Users<'a> {
+    pub(crate) ids: &'a IdMap,
+    pub(crate) namespace: BorrowedFd<'a>,
+}
+
+/// The same, to be written to, too.
+///
+/// # Errors
+/// The same.
+pub(super) fn mount_to_write(mount: &Mount, users: Users<'_>) -> Result<OwnedFd> {
+    // Whoever mounts an overlay is the one who writes below it.
+    let _acting = Acting::as_root_of(users.ids)?;
+    mount_for(mount, users.namespace, Access::Write)
+}
+
+/// What is done with what is mounted.
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+}
+
+fn mount_for(mount: &Mount, user: BorrowedFd<'_>, access: Access) -> Result<OwnedFd> {
     let mounted = match mount.kind.as_str() {
-        "bind" => layer(&mount.source, user),
-        _ => stacked(mount, user),
+        "bind" => layer(Path::new(&mount.source), user),
+        _ => stacked(mount, user, access),
     };
     mounted.map_err(|errno| match errno {
         Errno::INVAL => Error::new(
@@ -35,15 +65,15 @@ pub(crate) fn mount(mount: &Mount, user: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 /// A layer, mapped.
-fn layer(path: &str, user: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+fn layer(path: &Path, user: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, path, flags)?;
     linux::map_mount(tree.as_fd(), user)?;
     Ok(tree)
 }
 
-/// The layers upon each other, the one that could be written to uppermost.
-fn stacked(mount: &Mount, user: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
+/// The layers upon each other, the one that can be written to uppermost.
+fn stacked(mount: &Mount, user: BorrowedFd<'_>, access: Access) -> rustix::io::Result<OwnedFd> {
     let context = fsopen(mount.kind.as_str(), FsOpenFlags::FSOPEN_CLOEXEC)?;
     let option = |name: &str| {
         let mut options = mount.options.iter().filter_map(|option| option.split_once('='));
@@ -51,8 +81,25 @@ fn stacked(mount: &Mount, user: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
     };
     let lowers = option("lowerdir").ok_or(Errno::INVAL)?;
     let mut layers = Vec::new();
-    for path in option("upperdir").into_iter().chain(lowers.split(':')) {
-        let tree = layer(path, user)?;
+    let upper = match access {
+        Access::Read => option("upperdir"),
+        Access::Write => {
+            // Both have to be in one mount.
+            let both = [("upperdir", option("upperdir")), ("workdir", option("workdir"))];
+            let own = both[0].1.and_then(|upper| Path::new(upper).parent()).ok_or(Errno::INVAL)?;
+            let tree = layer(own, user)?;
+            for (key, path) in both {
+                let name = path.and_then(|path| Path::new(path).strip_prefix(own).ok());
+                let name = name.ok_or(Errno::INVAL)?.display();
+                let path = format!("/proc/self/fd/{}/{name}", tree.as_raw_fd());
+                fsconfig_set_string(&context, key, path)?;
+            }
+            layers.push(tree);
+            None
+        }
+    };
+    for path in upper.into_iter().chain(lowers.split(':')) {
+        let tree = layer(Path::new(path), user)?;
         fsconfig_set_string(&context, "lowerdir+", format!("/proc/self/fd/{}", tree.as_raw_fd()))?;
         layers.push(tree);
     }
@@ -64,5 +111,9 @@ fn stacked(mount: &Mount, user: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
         }
     }
     fsconfig_create(&context)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_RDONLY)
+    let attributes = match access {
+        Access::Read => MountAttrFlags::MOUNT_ATTR_RDONLY,
+        Access::Write => MountAttrFlags::empty(),
+    };
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }

@@ -14,7 +14,9 @@ pub(crate) mod confined;
 pub(crate) mod delete;
 pub(crate) mod detached;
 mod directory;
+mod draft;
 mod driver;
+mod files;
 mod gone;
 mod hold;
 mod layers;
@@ -35,6 +37,8 @@ mod way;
 mod writable;
 
 #[cfg(test)]
+mod draft_tests;
+#[cfg(test)]
 mod suite;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -51,13 +55,16 @@ use crate::image::Image;
 use crate::store::Store;
 
 pub(crate) use directory::private_directory;
-pub(crate) use driver::{Cloning, Written, share_or_copy};
+pub(crate) use draft::Draft;
+pub(crate) use driver::Written;
+pub use driver::{Cloning, share_or_copy};
+pub use files::is_archive;
 pub(crate) use hold::{Hold, Holds};
-pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer};
-pub(crate) use stack::{Expected, Lower, Promise, promise};
+pub(crate) use layers::{Layers, MOST_LAYERS, NewLayer, Unpacked};
+pub(crate) use stack::{Expected, Lower, Promise, SnapshotId, promise};
 pub(crate) use upper::Upper;
 
-pub use confined::run_if_unpacker;
+pub use confined::{Devices, run_if_unpacker};
 pub use driver::DriverName;
 pub use limits::Limits;
 

@@ -64,6 +64,7 @@ impl WritableLayers {
             quota::limit(fresh.path(), fresh.number(), bytes)?;
         }
         driver.prepare(fresh.path(), &self.layers.lowers(top)?)?;
+        driver.sync(fresh.path())?;
         self.directories.sync()?;
         let (directory, driver) = (fresh.number(), driver.name());
         let record = WritableRecord { directory, driver, below: top };

@@ -226,7 +226,8 @@ fn attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn times(facts: &Stat) -> Timestamps {
+/// A file's times, to be given to another.
+pub fn times(facts: &Stat) -> Timestamps {
     let time = |seconds, nanoseconds: u64| Timespec {
         tv_sec: seconds,
         tv_nsec: nanoseconds.try_into().unwrap_or_default(),

@@ -51,6 +51,7 @@ use turns::Turns;
 use uses::Uses;
 
 pub use clone::CloneAs;
+pub use copy::times;
 pub use create::NewVolume;
 pub use driver::{DriverConfig, LOCAL};
 pub use info::VolumeInfo;

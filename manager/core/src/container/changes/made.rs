@@ -3,7 +3,7 @@
 
 use rustix::fs::{FileType, Stat};
 
-use crate::snapshot::compare::differ;
+use crate::snapshot::compare::made_upon;
 use crate::snapshot::lookup::{Below, Lookup};
 use crate::snapshot::lowers::{Lowers, Seen};
 use crate::snapshot::pack::Made;
@@ -37,14 +37,9 @@ impl<'a> MadeByStart<'a> {
 
     /// Who made what a container that has all of its image has at `path`.
     pub(in crate::container) fn or_image(&self, path: &[u8], new: &Seen) -> Made {
-        match (self.tell(path, &new.stat), self.lowers.look(path)) {
-            (Made::Container, Ok(Some(old))) if !differ(&old, new) && !is_linked(&old, new) => {
-                match FileType::from_raw_mode(new.stat.st_mode) {
-                    FileType::Directory => Made::OtherAround,
-                    _ => Made::Other,
-                }
-            }
-            (made, _) => made,
+        match self.tell(path, &new.stat) {
+            Made::Container => made_upon(self.lowers, path, new),
+            made => made,
         }
     }
 
@@ -57,10 +52,4 @@ impl<'a> MadeByStart<'a> {
             Ok(Below::Symlink(_) | Below::File(..)) | Err(_) => false,
         }
     }
-}
-
-/// Whether a file has other names than in the image: those are packed together.
-fn is_linked(old: &Seen, new: &Seen) -> bool {
-    let is_directory = FileType::from_raw_mode(new.stat.st_mode) == FileType::Directory;
-    !is_directory && old.stat.st_nlink != new.stat.st_nlink
 }

@@ -37,7 +37,7 @@ impl Containers {
         Ok((Some(connected.sandbox), connected.reservations))
     }
 
-    async fn connect_all(
+    pub(in crate::container) async fn connect_all(
         &self,
         container: &Container,
         user_namespace: Option<PathBuf>,

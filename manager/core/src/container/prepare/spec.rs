@@ -85,7 +85,7 @@ impl Containers {
     }
 
     /// The cgroup of a container.
-    fn cgroup_of(&self, container: &Container) -> String {
+    pub(in crate::container) fn cgroup_of(&self, container: &Container) -> String {
         let own = container.host.resources.cgroup_parent.as_str();
         let parent = if own.is_empty() { &self.config.cgroup_parent } else { own };
         format!("{}/{}", clean(parent).trim_end_matches('/'), container.id)

@@ -6,10 +6,10 @@ use super::entry::ModifiedAt;
 use crate::error::{Error, Result};
 
 /// Bytes of a block; headers and padded data are whole blocks.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 /// One header block.
-pub(super) type Block = [u8; BLOCK];
+pub(crate) type Block = [u8; BLOCK];
 
 /// Checks the sum of a header block.
 pub(super) fn verify(block: &Block, at: u64) -> Result<()> {
@@ -28,6 +28,11 @@ pub(super) fn verify(block: &Block, at: u64) -> Result<()> {
             "invalid tar header at byte {at}: this is not a tar archive, or it is damaged"
         ))),
     }
+}
+
+/// Whether a block can be the first of an archive.
+pub(crate) fn begins_archive(block: &Block) -> bool {
+    verify(block, 0).is_ok()
 }
 
 /// The fields that a later PAX record may override.

@@ -5,7 +5,7 @@
 //! Errors that the archive is to blame for are [`crate::Kind::Invalid`].
 
 mod entry;
-mod header;
+pub(crate) mod header;
 pub(crate) mod path;
 mod pax;
 mod reader;

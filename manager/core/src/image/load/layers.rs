@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::num::NonZero;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::mpsc;
@@ -155,7 +155,7 @@ impl Catalog {
         let (compression, digest, new) = match task {
             Task::Unpack { stack, promise } => {
                 let known = plain.then_some(blob.digest);
-                let done = self.layers.unpack(below, stack, open()?, known, given_up);
+                let done = self.layers.unpack(stack, open()?, known, given_up);
                 let done = done.map_err(in_layer)?;
                 (done.compression, done.digest, Some((done.outcome, promise)))
             }
@@ -170,7 +170,7 @@ impl Catalog {
         let media_type = media_type(compression, position)?;
         let new = new.map(|(unpacked, promise)| {
             promise.keep(unpacked.snapshot());
-            NewLayer { chain, diff_id, unpacked }
+            NewLayer { chain, below, diff_id, unpacked: Arc::new(unpacked) }
         });
         Ok(Done { blob: blob.digest, media_type, new })
     }

@@ -92,9 +92,8 @@ impl Job {
         let source = Counted { inner: content.reader(given_up.clone()), tell, count: 0 };
         let layers = self.layers;
         let (_turn, waited_for) = (self.turn, stack.clone());
-        let unpacking = tokio::task::spawn_blocking(move || {
-            layers.unpack(below, stack, source, None, &given_up)
-        });
+        let unpacking =
+            tokio::task::spawn_blocking(move || layers.unpack(stack, source, None, &given_up));
         let died = |error| Error::system("an unpacking's task died").caused_by(error);
         let done = match unpacking.await.map_err(died)? {
             Ok(done) => done,
@@ -117,7 +116,7 @@ impl Job {
         let media_type = done.compression.layer_media_type().ok_or_else(|| {
             Error::unsupported("a layer that is compressed by something but gzip or zstd")
         })?;
-        let layer = Arc::new(NewLayer { chain, diff_id, unpacked: done.outcome });
+        let layer = Arc::new(NewLayer { chain, below, diff_id, unpacked: Arc::new(done.outcome) });
         Ok(Unpacked { layer, media_type })
     }
 }

@@ -50,7 +50,8 @@ struct Done {
     crc: Crc,
 }
 
-fn gzip(mut source: impl Read + Send, to: &mut impl Write) -> io::Result<()> {
+/// Compresses all of `source`.
+pub(in crate::image) fn gzip(mut source: impl Read + Send, to: &mut impl Write) -> io::Result<()> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let (jobs, queue) = sync_channel::<Job>(workers);
     let (order, in_order) = sync_channel::<io::Result<Receiver<io::Result<Done>>>>(DEPTH * workers);

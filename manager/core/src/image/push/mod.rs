@@ -9,7 +9,7 @@
 //! if all of it is here. Otherwise, and where one platform is asked for, one image goes alone.
 
 mod choose;
-mod compress;
+pub(super) mod compress;
 mod prepare;
 mod send;
 #[cfg(test)]

@@ -52,6 +52,29 @@ impl Catalog {
         })
     }
 
+    /// An archive of these blobs, and of these files after them.
+    pub(super) fn layout(
+        self: &Arc<Self>,
+        blobs: Vec<Blob>,
+        files: Vec<(String, Vec<u8>)>,
+    ) -> Result<Archived> {
+        let catalog = Arc::clone(self);
+        let held = self.blobs.hold(blobs.iter().map(|blob| blob.digest));
+        archived(move |to| {
+            let mut archive = Saved { to: Writer::new(to), buffer: vec![0; BUFFER] };
+            archive.directory("blobs/")?;
+            archive.directory("blobs/sha256/")?;
+            for Blob { digest, size, .. } in blobs {
+                archive.blob(digest, size, catalog.blobs.checked(digest, size)?)?;
+            }
+            for (path, content) in files {
+                archive.file(&path, &content)?;
+            }
+            drop(held);
+            archive.to.finish().map(drop)
+        })
+    }
+
     fn write_archive(&self, chosen: &Chosen, to: impl Write) -> Result<()> {
         let (contents, description) = contents(chosen)?;
         let mut archive = Saved { to: Writer::new(to), buffer: vec![0; BUFFER] };

@@ -84,12 +84,12 @@ fn sctp_is_published_too() {
             assert!(call("172.17.0.2:80", LOST).is_none(), "nobody comes by a route");
         });
         // No program of the host takes the port away, and none that has it loses it.
-        assert_eq!(bind(&open().unwrap(), &any(8080)).unwrap_err(), Errno::ADDRINUSE);
+        assert_eq!(bind(open().unwrap(), &any(8080)).unwrap_err(), Errno::ADDRINUSE);
         let taken = host.connect(&networks, "third", &[sctp("", 8080, 80)]).unwrap_err();
         assert!(taken.to_string().contains("port is already allocated"), "{taken}");
         host.disconnect(&networks, "web");
         drop(connected);
         assert!(call("127.0.0.1:8080", LOST).is_none());
-        bind(&open().unwrap(), &any(8080)).unwrap();
+        bind(open().unwrap(), &any(8080)).unwrap();
     });
 }

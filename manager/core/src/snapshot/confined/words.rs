@@ -24,6 +24,9 @@ pub(crate) enum Kind {
     Layer(DriverName),
     /// Files as they are: no name in it has a meaning.
     Files(Devices),
+    /// The same, put over the files that are there already. They belong to whom the archive says, or
+    /// all to this user and group.
+    Over(Option<(u32, u32)>),
 }
 
 /// What becomes of devices that are among files.

@@ -37,7 +37,9 @@ fn carry_out(order: Order, root: OwnedFd) -> Result<Said> {
     let source = File::from(source.map_err(|error| Error::io("take the stream", error))?);
     let mut archive = BufReader::with_capacity(PIECE, source);
     let capabilities = match kind {
-        Kind::Files(_) | Kind::Layer(DriverName::Overlay | DriverName::Copying) => fence::FOR_FILES,
+        Kind::Files(_) | Kind::Over(_) | Kind::Layer(DriverName::Overlay | DriverName::Copying) => {
+            fence::FOR_FILES
+        }
         // One file of its own is all that it makes.
         Kind::Layer(DriverName::Erofs) => CapabilitySet::empty(),
     };
@@ -49,6 +51,7 @@ fn carry_out(order: Order, root: OwnedFd) -> Result<Said> {
             driver::unpack(name, &mut archive, files, &Asked { has_lowers }, &limits)?
         }
         Kind::Files(_) => unpack::unpack(&mut archive, files, &Alone, Marks::Unknown, &limits)?,
+        Kind::Over(owner) => unpack::unpack_over(&mut archive, files, owner, &limits)?,
     };
     Ok(Said::Done { size })
 }

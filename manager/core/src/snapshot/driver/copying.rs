@@ -52,7 +52,11 @@ impl Driver for Copying {
         for layer in lowers.each().rev() {
             lay(layer?, &target, How::Copy).map_err(|error| error.while_doing("copy the image"))?;
         }
-        rustix::fs::syncfs(&target)
+        Ok(())
+    }
+
+    fn sync(&self, own: &Path) -> Result<()> {
+        rustix::fs::syncfs(open(&own.join(FILES))?)
             .map_err(|errno| Error::io(format_args!("sync {}", own.display()), errno.into()))
     }
 

@@ -20,7 +20,8 @@ use super::{GraphDirs, Mount};
 use crate::error::{Error, Result};
 
 pub(super) use lay::copy_data;
-pub(crate) use lay::{Cloning, share_or_copy};
+pub use lay::{Cloning, share_or_copy};
+pub(super) use overlay::imitate;
 pub(super) use unpacking::unpack;
 
 /// The drivers, under docker's names.
@@ -82,9 +83,11 @@ pub(crate) trait Driver: Send + Sync {
     /// A layer is being deleted: what was made to show it is of no use any more.
     fn forget(&self, layer: &Path);
 
-    /// Makes a container's writable layer upon `lowers`. `own` has an empty directory `fs`. All in
-    /// it is durable when this returns.
+    /// Makes a writable layer upon `lowers`. `own` has an empty directory `fs`. Nothing is synced.
     fn prepare(&self, own: &Path, lowers: &Lowers) -> Result<()>;
+
+    /// Makes all that it has just made in `own` durable.
+    fn sync(&self, own: &Path) -> Result<()>;
 
     /// What a shim mounts as the root of the container, upon layers that are shown at these paths,
     /// uppermost first.

@@ -19,7 +19,7 @@ use rustix::fs::Stat;
 
 use crate::container::rootfs::Ids;
 use crate::error::Result;
-use crate::image::archive::{Entry, Writer, path};
+use crate::image::archive::{Entry, ModifiedAt, Writer, path};
 use crate::snapshot::lowers::Seen;
 
 /// Tells the names that an image has in a directory.
@@ -65,6 +65,8 @@ pub(crate) struct Packer<'a, W> {
     /// Directories, each in the one before it, that are packed only if something in them is.
     around: Vec<Entry>,
     members: u64,
+    /// Nothing has changed after this, in seconds since 1970.
+    latest: Option<i64>,
     buffer: Vec<u8>,
 }
 
@@ -77,8 +79,15 @@ impl<'a, W: Write> Packer<'a, W> {
             seen: HashMap::new(),
             around: Vec::new(),
             members: 0,
+            latest: None,
             buffer: vec![0; file::BUFFER],
         }
+    }
+
+    /// What changed later is said to have changed then, in seconds since 1970.
+    pub(crate) fn no_later_than(mut self, seconds: Option<i64>) -> Self {
+        self.latest = seconds;
+        self
     }
 
     /// How many members the archive has.
@@ -94,7 +103,13 @@ impl<'a, W: Write> Packer<'a, W> {
             self.archive.append(&around)?;
         }
         self.members += 1;
-        self.archive.append(entry)
+        match self.latest {
+            Some(seconds) if entry.modified.seconds >= seconds => {
+                let modified = ModifiedAt { seconds, nanoseconds: 0 };
+                self.archive.append(&Entry { modified, ..entry.clone() })
+            }
+            _ => self.archive.append(entry),
+        }
     }
 
     /// Forgets directories that `path` isn't in: nothing more comes in them.

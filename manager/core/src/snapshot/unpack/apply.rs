@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::metadata::{self, Late, failed};
-use super::tree::{Place, Tree};
+use super::tree::{Before, Place, Tree};
 use super::whiteout::{self, Mark};
 use crate::error::{Error, Result};
 use crate::image::archive::{Archive, Entry, EntryKind};
@@ -19,9 +19,12 @@ impl Tree<'_> {
     /// Puts `entry`, whose data is next in `archive`, where it belongs. Returns its bytes.
     pub(super) fn apply<R: BufRead>(
         &mut self,
-        entry: Entry,
+        mut entry: Entry,
         archive: &mut Archive<R>,
     ) -> Result<u64> {
+        if let Before::Files(Some(owner)) = self.before {
+            (entry.uid, entry.gid) = owner;
+        }
         if self.marks != Marks::Unknown {
             whiteout::check_no_mark_above(&entry.path)?;
         }
@@ -65,6 +68,9 @@ impl Tree<'_> {
     }
 
     fn apply_root(&mut self, entry: &Entry) -> Result<()> {
+        if self.before != Before::Nothing {
+            return Ok(());
+        }
         if entry.kind != EntryKind::Directory {
             return Err(Error::invalid("the root of a layer must be a directory"));
         }

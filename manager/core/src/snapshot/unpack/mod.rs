@@ -40,8 +40,26 @@ pub(crate) fn unpack(
     marks: Marks,
     limits: &Limits,
 ) -> Result<u64> {
+    fill(archive, Tree::new(root, lowers, marks, limits), limits)
+}
+
+/// Unpacks `archive` over the files that are in the directory `root`: what it has replaces what is in
+/// its place, but for directories, which are merged. The directory itself gets nothing of it. All belongs
+/// to `owner`, if there is one. Returns the bytes of the files in it.
+///
+/// # Errors
+/// As [`unpack`].
+pub(crate) fn unpack_over(
+    archive: &mut dyn BufRead,
+    root: OwnedFd,
+    owner: Option<(u32, u32)>,
+    limits: &Limits,
+) -> Result<u64> {
+    fill(archive, Tree::over(root, owner, limits), limits)
+}
+
+fn fill(archive: &mut dyn BufRead, mut tree: Tree<'_>, limits: &Limits) -> Result<u64> {
     let mut archive = Archive::new(archive);
-    let mut tree = Tree::new(root, lowers, marks, limits);
     let (mut size, mut count) = (0_u64, 0);
     while let Some(entry) = archive.next()? {
         count += 1;

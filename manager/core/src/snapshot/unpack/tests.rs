@@ -448,3 +448,50 @@ fn a_mark_is_no_directory() {
         assert!(error.to_string().contains("leads through the mark"), "{error}");
     }
 }
+
+#[test]
+fn archives_are_put_over_what_is_there() {
+    let stage = Stage::new();
+    let root = stage.directory.path().join("root");
+    let at = |path: &str| root.join(path);
+    for directory in ["tmp", "usr/lib", "etc", "full/of", "old"] {
+        fs::create_dir_all(at(directory)).unwrap();
+    }
+    fs::set_permissions(at("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o711)).unwrap();
+    fs::write(at("etc/file"), "old").unwrap();
+    symlink("usr/lib", at("lib")).unwrap();
+    symlink(stage.outside(), at("out")).unwrap();
+    let members = [
+        Member::directory("./").mode(0o777),
+        Member::file("tmp/x", b"x"),
+        Member::file("lib/y", b"y"),
+        Member::directory("etc").mode(0o700),
+        Member::file("etc/file", b"new"),
+        Member::hard_link("etc/link", "etc/file"),
+        Member::file("full", b"no directory"),
+        Member::symlink("old", "elsewhere"),
+        Member::file("out/z", b"z"),
+        Member::file(".wh.etc", b"no mark"),
+    ];
+    let over = |owner| {
+        let root = OwnedFd::from(fs::File::open(&root).unwrap());
+        unpack_over(&mut &tar_of(&members)[..], root, owner, &Limits::default())
+    };
+    over(None).unwrap();
+    over(Some((7, 8))).unwrap();
+    stage.check_canary();
+    let mode = |path: &str| at(path).metadata().unwrap().mode() & 0o7777;
+    assert_eq!((mode(""), mode("tmp"), mode("etc")), (0o711, 0o1777, 0o700));
+    assert_eq!(at("").metadata().unwrap().uid(), 0);
+    assert_eq!(fs::read(at("usr/lib/y")).unwrap(), b"y");
+    assert_eq!(fs::read(at("etc/link")).unwrap(), b"new");
+    assert_eq!(fs::read(at("full")).unwrap(), b"no directory");
+    assert_eq!(fs::read(at(".wh.etc")).unwrap(), b"no mark");
+    assert!(at("old").is_symlink() && at("lib").is_symlink() && at("out").is_symlink());
+    let inside = format!("{}/z", stage.outside());
+    assert_eq!(fs::read(at(inside.trim_start_matches('/'))).unwrap(), b"z");
+    let owner =
+        |path: &str| (at(path).metadata().unwrap().uid(), at(path).metadata().unwrap().gid());
+    assert_eq!((owner("tmp/x"), owner("etc"), owner("tmp")), ((7, 8), (7, 8), (0, 0)));
+}

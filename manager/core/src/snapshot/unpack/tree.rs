@@ -13,7 +13,7 @@ use crate::image::archive::path;
 use crate::snapshot::Limits;
 use crate::snapshot::confined::privileged;
 use crate::snapshot::delete;
-use crate::snapshot::lookup::{Below, Lookup};
+use crate::snapshot::lookup::{Alone, Below, Lookup};
 use crate::snapshot::marks::Marks;
 use crate::snapshot::way;
 
@@ -48,6 +48,17 @@ pub(super) struct Tree<'a> {
     /// Whether a new file has the very mode that it is made with: this process has no umask, and
     /// no directory gives its files anything.
     pub(super) modes_are_exact: bool,
+    /// What was there before, if anything was.
+    pub(super) before: Before,
+}
+
+/// What a tree is unpacked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// Files of somebody's. What comes belongs to this user and group, or to whom the archive says.
+    Files(Option<(u32, u32)>),
 }
 
 /// A name in an open directory.
@@ -73,6 +84,16 @@ impl<'a> Tree<'a> {
             most_copied: limits.bytes,
             remembered: 0,
             modes_are_exact: privileged::is_confined(),
+            before: Before::Nothing,
+        }
+    }
+
+    /// The tree `root`, in which there are files. What is unpacked belongs to `owner`, if there is one.
+    pub(super) fn over(root: OwnedFd, owner: Option<(u32, u32)>, limits: &Limits) -> Self {
+        Self {
+            before: Before::Files(owner),
+            modes_are_exact: false,
+            ..Self::new(root, &Alone, Marks::Unknown, limits)
         }
     }
 
@@ -211,7 +232,7 @@ impl<'a> Tree<'a> {
         if self.opaque.contains(&Vec::new()) {
             self.hide_below_root()?;
         }
-        if !self.late.contains_key(&Vec::new()) {
+        if self.before == Before::Nothing && !self.late.contains_key(&Vec::new()) {
             let late = self.unsaid_root()?;
             self.late.insert(Vec::new(), late);
         }

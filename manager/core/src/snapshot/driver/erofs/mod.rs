@@ -106,6 +106,10 @@ impl Driver for Erofs {
         self.overlay.prepare(own, lowers)
     }
 
+    fn sync(&self, own: &Path) -> Result<()> {
+        self.overlay.sync(own)
+    }
+
     fn mounts(&self, own: &Path, layers: &[PathBuf]) -> Result<Vec<Mount>> {
         self.overlay.mounts(own, layers)
     }

@@ -13,7 +13,7 @@ const BUFFER: usize = 256 << 10;
 
 /// Whether files can share their data here.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cloning {
+pub enum Cloning {
     /// Nobody has tried.
     Untried,
     /// They can't.
@@ -21,7 +21,10 @@ pub(crate) enum Cloning {
 }
 
 /// Copies the data of `original` to the empty file `copy`.
-pub(crate) fn share_or_copy(
+///
+/// # Errors
+/// Those of the disk; also if there is less than `size`.
+pub fn share_or_copy(
     original: BorrowedFd<'_>,
     copy: BorrowedFd<'_>,
     size: u64,

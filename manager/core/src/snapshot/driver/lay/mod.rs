@@ -11,7 +11,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 pub(in crate::snapshot) use file::copy_data;
-pub(crate) use file::{Cloning, share_or_copy};
+pub use file::{Cloning, share_or_copy};
 
 use crate::error::{Error, Result};
 use crate::image::archive::path;

@@ -4,6 +4,7 @@
 mod deep;
 mod probe;
 
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Gid, Mode, Uid};
@@ -92,7 +93,10 @@ impl Driver for Overlay {
             make(&own.join(NOTHING), 0o755)?;
         }
         imitate_root(lowers, &own.join(FILES))?;
-        self.stacking.prepare(own, lowers)?;
+        self.stacking.prepare(own, lowers)
+    }
+
+    fn sync(&self, own: &Path) -> Result<()> {
         sync_directory(&own.join(FILES))?;
         sync_directory(own)
     }
@@ -137,9 +141,16 @@ fn directories(own: &Path, layers: &[PathBuf]) -> GraphDirs {
 
 /// What is seen as the root's owner and mode is the upper directory's: they are the image's.
 fn imitate_root(lowers: &Lowers, made: &Path) -> Result<()> {
-    let Some(original) = lowers.root()? else { return Ok(()) };
+    match lowers.root()? {
+        Some(original) => imitate(original, made),
+        None => Ok(()),
+    }
+}
+
+/// Gives the directory `made` the owner and mode of `original`.
+pub(in crate::snapshot) fn imitate(original: BorrowedFd<'_>, made: &Path) -> Result<()> {
     let failed = |errno: rustix::io::Errno| {
-        Error::io(format_args!("make {} like its image's root", made.display()), errno.into())
+        Error::io(format_args!("make {} like what is below it", made.display()), errno.into())
     };
     let stat = rustix::fs::fstat(original).map_err(failed)?;
     let made = open(made)?;

@@ -9,9 +9,10 @@ use crate::command::run;
 use crate::daemon::Places;
 use crate::namespaces::Namespaces;
 
-/// What stays on purpose: the runtime's cache of compiled system call filters, which all containers
-/// share, and the note that the host has forwarded IPv6 since the first container that has any.
-const STAYING: [&str; 2] = ["file runtime/@seccomp", "file forwarding.ipv6"];
+/// What stays on purpose: the runtime's caches of compiled system call filters, which all containers
+/// share, and all steps of builds; the place of the contexts of builds; and the note that the host has forwarded IPv6 since the first container that has any.
+const STAYING: [&str; 4] =
+    ["file runtime/@seccomp", "file steps/@seccomp", "file forwarding.ipv6", "file builds/scratch"];
 
 /// Everything there is, one line each: processes, mounts, interfaces, firewall elements, cgroups
 /// and files.

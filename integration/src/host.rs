@@ -332,6 +332,9 @@ impl Host {
                 self.docker(&format!("{remove} {}", ids.join(" "))).ok();
             }
         }
+        if peer::dockerd_root().is_none() {
+            self.docker("builder prune -af").ok();
+        }
         self.docker("image prune -af").ok();
         assert_eq!(self.docker("images -aq").ok(), "");
     }

@@ -10,6 +10,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod archive;
+pub mod buildx;
 pub mod command;
 pub mod containerd;
 pub mod daemon;
@@ -29,6 +30,7 @@ pub mod terminal;
 pub mod turns;
 pub mod wait;
 
+pub use buildx::on_building_host;
 pub use command::{Ran, Running};
 pub use containerd::{Containerd, on_containerd};
 pub use host::{

@@ -35,6 +35,9 @@ pub(crate) enum Error {
     /// A part of the domain could not be built.
     #[error("{0}")]
     Domain(#[from] tare_core::Error),
+    /// Builds could not be opened.
+    #[error("{0}")]
+    Builds(#[from] tare_build::Error),
 }
 
 impl Error {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tare_build::{Builder, Control};
 use tare_core::engine::Engine;
 use tare_docker::Served;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,6 +19,10 @@ use crate::log::Log;
 use crate::notify::{self, State};
 use crate::reload::Reload;
 use crate::settings::{Changeable, Given, Settings};
+
+/// Bytes that a thread's stack may take; what it never touches takes none. A build's way from its
+/// client's request to the last step is long where nothing is optimized.
+const STACK: usize = 16 << 20;
 
 /// Serves until a signal comes. `given` and `file` are what the settings were read from.
 pub(crate) fn serve(
@@ -35,6 +40,7 @@ pub(crate) fn serve(
     let _pidfile = Pidfile::claim(&settings.pidfile)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK)
         .build()
         .map_err(|error| Error::system("start the threads", error))?;
     let (changeable, changed) = watch::channel(settings.changeable);
@@ -54,11 +60,13 @@ async fn work(
     let mut hangup = on(SignalKind::hangup())?;
     // The parts take over what runs before anyone can ask for it.
     let engine = Arc::new(Engine::open(settings.config).await?);
-    let Settings { hosts, trust, group, metrics, .. } = settings;
+    let Settings { hosts, trust, group, metrics, builds, .. } = settings;
     let endpoints = listen::open(&hosts, &group, &trust, &mut handover)?;
     let metrics = metrics.as_ref().map(listen::open_metrics).transpose()?;
     let warnings = hosts.iter().filter_map(|host| listen::warning(host, &trust)).collect();
-    let served = Served::new(Arc::clone(&engine), warnings);
+    let builder = Builder::open(Arc::clone(&engine), builds).await?;
+    let control = Control::open(Arc::clone(&builder))?;
+    let served = Served::new(Arc::clone(&engine), control, warnings);
 
     let (stop, stopping) = watch::channel(());
     let mut servers = JoinSet::new();
@@ -94,6 +102,10 @@ async fn work(
         // Who asks a second time does not want to wait for requests that are under way.
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+    // What the last build made would be made again.
+    if let Err(error) = builder.cache.settle().await {
+        tracing::warn!(%error, "results of builds are not kept");
     }
     Ok(())
 }

@@ -3,15 +3,21 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use tare_build::Control;
 use tare_core::engine::Engine;
 use tokio::sync::watch;
 
+use crate::build::cancel::Running;
 use crate::metrics::Timers;
 
 /// What is served, wherever a client comes from.
 pub struct Served {
     /// The domain.
     pub engine: Arc<Engine>,
+    /// Builds.
+    pub builds: Arc<Control>,
+    /// Builds that can be ended by their ids.
+    pub(crate) running: Running,
     /// What `info` is to warn of, beside what the host lacks: how the API itself can be reached.
     pub warnings: Vec<String>,
     /// How long things took.
@@ -20,8 +26,14 @@ pub struct Served {
 
 impl Served {
     /// The domain, with what is to be warned of.
-    pub fn new(engine: Arc<Engine>, warnings: Vec<String>) -> Arc<Self> {
-        Arc::new(Self { engine, warnings, timers: Timers::default() })
+    pub fn new(engine: Arc<Engine>, builds: Arc<Control>, warnings: Vec<String>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            builds,
+            running: Running::default(),
+            warnings,
+            timers: Timers::default(),
+        })
     }
 }
 

@@ -79,6 +79,12 @@ impl From<tare_core::Error> for Error {
     }
 }
 
+impl From<tare_build::Error> for Error {
+    fn from(error: tare_build::Error) -> Self {
+        Self::new(status(error.kind), error.message)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

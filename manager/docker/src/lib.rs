@@ -6,6 +6,7 @@
 
 mod api;
 mod body;
+mod build;
 mod container;
 mod error;
 mod exec;

@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::error::Error;
 use crate::metrics::timed;
 use crate::{
-    container, exec, image, network, plugin, registry, swarm, system, unsupported, volume,
+    build, container, exec, image, network, plugin, registry, swarm, system, unsupported, volume,
 };
 
 /// Everything that is answered. Paths have no version any more.
@@ -28,6 +28,7 @@ fn endpoints() -> Router<Api> {
         .merge(exec::routes())
         .merge(network::routes())
         .merge(volume::routes())
+        .merge(build::routes())
         .merge(registry::routes())
         .merge(plugin::routes())
         .merge(swarm::routes())

@@ -8,10 +8,6 @@ use crate::error::Error;
 
 /// Endpoints of features that are not here.
 const FEATURES: &[(MethodFilter, &str, &str)] = &[
-    (MethodFilter::POST, "/build", "building images"),
-    (MethodFilter::POST, "/build/cancel", "building images"),
-    (MethodFilter::POST, "/session", "building images with BuildKit"),
-    (MethodFilter::POST, "/grpc", "building images with BuildKit"),
     (MethodFilter::GET, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::POST, "/containers/{id}/checkpoints", "checkpoints"),
     (MethodFilter::DELETE, "/containers/{id}/checkpoints/{checkpoint}", "checkpoints"),

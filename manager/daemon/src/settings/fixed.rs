@@ -90,7 +90,6 @@ const RULES: &[Rule] = &[
         Some("allow-nondistributable-artifacts"),
         "every layer is pushed",
     ),
-    named("builder", None, "images are not built here"),
     named("nri-opts", Some("nri-opts"), "there is no NRI"),
     named("resolv-conf", None, "the host's is /etc/resolv.conf; use dns"),
     named("default-init", None, "use init-path"),

@@ -1,6 +1,7 @@
 //! The settings: what can be set ([`values`]), where it may be set ([`gather`]), and what is made
 //! of it ([`Settings`]).
 
+mod builder;
 mod config;
 mod fixed;
 mod gather;
@@ -49,6 +50,8 @@ pub(crate) struct Given {
 pub(crate) struct Settings {
     /// What the domain must know.
     pub config: Config,
+    /// What builds must know.
+    pub builds: tare_build::Settings,
     /// Where to serve.
     pub hosts: Vec<Address>,
     /// Who may talk to us over the network.
@@ -94,6 +97,7 @@ impl Settings {
         given.fixed.check()?;
         let mut values = given.values;
         features(&values)?;
+        let builds = builds(&mut values)?;
         let tls = TlsSettings {
             tls: values.tls,
             verify: values.tlsverify,
@@ -118,7 +122,18 @@ impl Settings {
         let config = config::config(values, live)?;
         let pidfile = pidfile.unwrap_or_else(|| config.exec_root.join("tared.pid"));
         let changeable = Changeable { log_level, drain };
-        Ok(Self { config, hosts, trust, metrics, changeable, group, pidfile, log_format, raw_logs })
+        Ok(Self {
+            config,
+            builds,
+            hosts,
+            trust,
+            metrics,
+            changeable,
+            group,
+            pidfile,
+            log_format,
+            raw_logs,
+        })
     }
 }
 
@@ -145,11 +160,18 @@ fn metrics_address(text: &str) -> Result<Address, Error> {
     }
 }
 
+/// What builds must know.
+fn builds(values: &mut Values) -> Result<tare_build::Settings, Error> {
+    let mut switches = values.features.iter().flatten();
+    let prefers_classic = switches.any(|switch| switch.name == "buildkit" && !switch.enabled);
+    Ok(tare_build::Settings { prefers_classic, ..builder::settings(values.builder.take())? })
+}
+
 /// Docker's switches: those that are as good as off here can't be turned on.
 fn features(values: &Values) -> Result<(), Error> {
     for feature in values.features.iter().flatten() {
         match (feature.name.as_str(), feature.enabled) {
-            ("cdi", true) | ("buildkit" | "containerd-snapshotter", false) => {}
+            ("cdi", true) | ("buildkit", _) | ("containerd-snapshotter", false) => {}
             (name, enabled) => {
                 let reason = format!("there is no way for {name} to be {enabled} here");
                 return Err(Error::setting("features", reason));

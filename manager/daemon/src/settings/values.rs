@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::builder::Said;
 use super::network::NetworkValues;
 use super::pairs::{Feature, Mirrored, NamedRuntime, NamedUlimit, Pair, option_map};
 use super::registry::FileProxies;
@@ -174,10 +175,13 @@ pub(crate) struct Values {
         help_heading = "Containers"
     )]
     pub exec_opts: Option<Vec<String>>,
-    /// Docker's switches NAME[=BOOL]: buildkit and containerd-snapshotter can only be false
+    /// Docker's switches NAME[=BOOL]: containerd-snapshotter can only be false
     #[arg(long = "feature", value_name = "NAME", global = true, help_heading = "Containers")]
     #[serde(with = "option_map")]
     pub features: Option<Vec<Feature>>,
+    /// Builds, in the file alone.
+    #[arg(skip)]
+    pub builder: Option<Said>,
 
     /// A mirror of the Hub; may be given several times
     #[arg(

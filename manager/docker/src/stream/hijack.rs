@@ -3,7 +3,7 @@
 //! A client that asks for an upgrade gets `101 UPGRADED` and the bare socket. One that doesn't gets
 //! the output as the body of a plain answer, and what is left of its request is the input.
 
-use std::io;
+use std::io::{self, Cursor};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,7 +16,7 @@ use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tare_core::container::{Attachment, OutputStream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain, Join, duplex, join};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -207,6 +207,15 @@ pub(super) async fn take(
     let socket = parts.io.into_inner();
     let hangup = hangup(socket.socket().clone());
     Ok(Client { early: parts.read_buf, reader: socket.clone(), writer: socket, hangup })
+}
+
+/// A connection that speaks something else from now on.
+pub(crate) type Connection = Join<Chain<Cursor<Bytes>, ClientSocket>, ClientSocket>;
+
+/// Waits until the answer has been sent and takes the connection, whatever comes over it then.
+pub(crate) async fn connection(upgrade: OnUpgrade) -> io::Result<Connection> {
+    let Client { early, reader, writer, .. } = take(upgrade).await?;
+    Ok(join(Cursor::new(early).chain(reader), writer))
 }
 
 /// Output as the body of an answer. Docker calls it raw in this case, in frames or not.

@@ -110,6 +110,9 @@ fn size(bytes: u64) -> String {
 /// A failure in the middle of an answer.
 #[derive(Debug, Serialize, PartialEq)]
 pub(crate) struct ErrorDetail {
+    /// The exit code of the command that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<i32>,
     message: String,
 }
 
@@ -131,9 +134,14 @@ impl Message {
 
     /// A failure after the answer has begun.
     pub(crate) fn failure(error: &Error) -> Self {
+        Self::failure_with(error, None)
+    }
+
+    /// The same of a command that ended with this exit code.
+    pub(crate) fn failure_with(error: &Error, code: Option<i32>) -> Self {
         let message = error.to_string();
         let error = Some(message.clone());
-        Self { error_detail: Some(ErrorDetail { message }), error, ..Self::default() }
+        Self { error_detail: Some(ErrorDetail { code, message }), error, ..Self::default() }
     }
 }
 

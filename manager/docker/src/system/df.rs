@@ -6,6 +6,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use crate::api::Api;
+use crate::build::view::BuildCache;
 use crate::container::list::{Shown, summary};
 use crate::container::summary::Summary as ContainerSummary;
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ pub(super) struct Usage {
     images: Option<Vec<ImageSummary>>,
     containers: Option<Vec<ContainerSummary>>,
     volumes: Option<Vec<VolumeView>>,
-    build_cache: Option<Vec<()>>,
+    build_cache: Option<Vec<BuildCache>>,
 }
 
 pub(super) async fn handle(
@@ -51,7 +52,10 @@ pub(super) async fn handle(
     if wants("volume") {
         usage.volumes = Some(volumes(&api).await?);
     }
-    usage.build_cache = wants("build-cache").then(Vec::new);
+    if wants("build-cache") {
+        let cache = api.builds.builder().cache.usage().await?;
+        usage.build_cache = Some(cache.into_iter().map(BuildCache::from).collect());
+    }
     Ok(Json(usage))
 }
 

@@ -1,6 +1,5 @@
 //! Endpoints about the manager itself.
 
-mod build_prune;
 mod df;
 mod events;
 mod info;
@@ -10,7 +9,7 @@ mod runtimes;
 mod version;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::get;
 
 use crate::api::Api;
 
@@ -27,5 +26,4 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/info", get(info::handle))
         .route("/events", get(events::handle))
         .route("/system/df", get(df::handle))
-        .route("/build/prune", post(build_prune::handle))
 }

@@ -164,9 +164,5 @@ mod tests {
         assert!(error(wrong).ends_with("invalid IPv4 address: ::1"));
         let wrong = r#"{"EndpointsConfig":{"a":{"MacAddress":"x"}}}"#;
         assert!(error(wrong).ends_with("invalid MAC address: x"));
-        let fixed = r#"{"EndpointsConfig":{"bridge":{"IPAMConfig":{"IPv4Address":"172.17.0.9"}}}}"#;
-        assert!(error(fixed).contains("on user defined networks only"));
-        let named = r#"{"EndpointsConfig":{"bridge":{"Aliases":["x"]}}}"#;
-        assert!(error(named).contains("network-scoped aliases are only supported"));
     }
 }

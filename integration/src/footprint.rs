@@ -10,7 +10,8 @@ use crate::daemon::Places;
 use crate::namespaces::Namespaces;
 
 /// What stays on purpose: the runtime's caches of compiled system call filters, which all containers
-/// share, and all steps of builds; the place of the contexts of builds; and the note that the host has forwarded IPv6 since the first container that has any.
+/// share, and all steps of builds; the place of the contexts of builds; and the note that the host has
+/// forwarded IPv6 since the first container that has any.
 const STAYING: [&str; 4] =
     ["file runtime/@seccomp", "file steps/@seccomp", "file forwarding.ipv6", "file builds/scratch"];
 

@@ -13,8 +13,8 @@ use crate::settings::Settings;
 /// Files in one directory.
 const IN_ONE: usize = 500;
 
-/// Measures both, by buildx: other clients always send all of it. The Dockerfile changes each time, so
-/// that all engines look at the context.
+/// Measures both, by buildx: other clients always send all of it. The Dockerfile, which is not in the
+/// context, changes each time, so that all engines look at that.
 pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Report) {
     let mut engines = Engine::open_all(machine, settings.engines());
     let rounds = Rounds { warm_up: 0, counted: settings.rounds() };
@@ -23,10 +23,12 @@ pub(crate) fn measure(machine: &Machine, settings: &Settings, report: &mut Repor
         let name = format!("crowd-{}-{round}", engine.kind.name());
         let context = machine.directory(&name);
         fill(&context, settings.files());
+        let file = machine.path("crowd.Dockerfile");
+        let flag = format!("--file={}", file.display());
         let [first, again] = ["first", "again"].map(|label| {
             let text = format!("FROM scratch\nLABEL time={label}\nCOPY . /\n");
-            std::fs::write(context.join("Dockerfile"), text).expect("write a Dockerfile");
-            Client::Buildx.build(engine, &context, &[])
+            std::fs::write(&file, text).expect("write a Dockerfile");
+            Client::Buildx.build(engine, &context, &[&flag])
         });
         std::fs::remove_dir_all(&context).expect("remove a context");
         [first, again]

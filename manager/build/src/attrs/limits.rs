@@ -5,25 +5,6 @@ use tare_dockerfile::csv_fields;
 
 use crate::error::{Error, Result};
 
-/// The limits that there are, by name.
-const NAMES: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-
 pub(super) fn shm_size(said: Option<&String>) -> Result<u64> {
     let Some(said) = said else { return Ok(0) };
     said.parse().map_err(|_| {
@@ -44,20 +25,14 @@ pub(super) fn ulimits(said: Option<&String>) -> Result<Vec<Ulimit>> {
 fn ulimit(text: &str) -> Result<Ulimit, String> {
     let invalid = || format!("invalid ulimit argument: {text}");
     let (name, values) = text.split_once('=').ok_or_else(invalid)?;
-    if !NAMES.contains(&name) {
-        return Err(format!("invalid ulimit type: {name}"));
-    }
     let number = |text: &str| text.parse::<i64>().map_err(|_| invalid());
     let (soft, hard) = match values.split_once(':') {
         Some((soft, hard)) => (number(soft)?, number(hard)?),
         None => (number(values)?, number(values)?),
     };
-    if hard != -1 && (soft > hard || soft == -1) {
-        return Err(format!(
-            "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
-        ));
-    }
-    Ok(Ulimit { name: name.to_owned(), soft, hard })
+    let limit = Ulimit { name: name.to_owned(), soft, hard };
+    limit.check().map_err(|error| error.to_string())?;
+    Ok(limit)
 }
 
 #[cfg(test)]

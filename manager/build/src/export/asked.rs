@@ -13,8 +13,6 @@ use crate::error::{Error, Result};
 pub(super) struct Asked {
     /// The names that the image gets.
     pub(super) names: Vec<Reference>,
-    /// It gets these names with its digest, too, if it has no other.
-    pub(super) nameless: Option<String>,
     /// It is sent to the registry that its name names.
     pub(super) push: bool,
     /// It is sent without its tag.
@@ -65,7 +63,8 @@ impl Asked {
             "push" => self.push = switch(name, value)?,
             "push-by-digest" => self.push_by_digest = switch(name, value)?,
             "store" => self.store = switch(name, value)?,
-            "dangling-name-prefix" => self.nameless = Some(value.to_owned()),
+            // An image without a name needs none here.
+            "dangling-name-prefix" => {}
             "compression" => self.compression = Some(compression(value)?),
             "force-compression" => self.force_compression = switch(name, value)?,
             "oci-mediatypes" => self.oci_types = Some(switch(name, value)?),

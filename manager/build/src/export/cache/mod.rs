@@ -62,6 +62,7 @@ pub async fn write(
         "local" => "exporting cache to client directory",
         other => return Err(Error::invalid(format!("unknown cache exporter: {other:?}"))),
     };
+    require_smallest(option.attrs.get("mode").map(String::as_str))?;
     let vertex = journal.vertex(name, &[]);
     let work = async {
         let preparing = vertex.transfer("preparing build cache for export");
@@ -198,5 +199,27 @@ impl Imported {
             stack = self.source.layer(builds, &stack, blob).await?;
         }
         Ok(stack)
+    }
+}
+
+/// Only what led to the result is written, and not what other stages have left.
+fn require_smallest(mode: Option<&str>) -> Result<()> {
+    match mode {
+        None | Some("" | "min") => Ok(()),
+        Some("max") => Err(Error::unsupported("a cache export with mode=max")),
+        Some(other) => Err(Error::invalid(format!("unsupported cache export mode: {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_less_than_was_asked_is_refused() {
+        assert!(require_smallest(None).is_ok() && require_smallest(Some("min")).is_ok());
+        let error = require_smallest(Some("max")).unwrap_err();
+        assert!(error.message.contains("mode=max"), "{error}");
+        assert!(require_smallest(Some("most")).is_err());
     }
 }

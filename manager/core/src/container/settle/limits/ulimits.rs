@@ -34,19 +34,27 @@ pub(in super::super) fn fill_in(resources: &mut Resources, defaults: &[Ulimit]) 
 
 /// Checks that the kernel has such limits, and that each of them can be.
 pub(super) fn check(ulimits: &[Ulimit]) -> Result<()> {
-    for ulimit in ulimits {
-        check_name(&ulimit.name)?;
-        if ulimit.soft < -1 || ulimit.hard < -1 {
-            return Err(Error::invalid(format!("invalid ulimit {}", ulimit.name)));
+    ulimits.iter().try_for_each(Ulimit::check)
+}
+
+impl Ulimit {
+    /// Checks that the kernel has such a limit, and that it can be.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Invalid`], in docker's words.
+    pub fn check(&self) -> Result<()> {
+        check_name(&self.name)?;
+        if self.soft < -1 || self.hard < -1 {
+            return Err(Error::invalid(format!("invalid ulimit {}", self.name)));
         }
-        if ulimit.hard != -1 && (ulimit.soft > ulimit.hard || ulimit.soft == -1) {
+        if self.hard != -1 && (self.soft > self.hard || self.soft == -1) {
             return Err(Error::invalid(format!(
                 "ulimit soft limit must be less than or equal to hard limit: {} > {}",
-                ulimit.soft, ulimit.hard
+                self.soft, self.hard
             )));
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn check_name(name: &str) -> Result<()> {
